@@ -1,0 +1,112 @@
+// gateway.yaml as plain data: what the platform's operator decides. Every member's default is the documented
+// default, so that an empty file is a valid configuration.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/address.hpp"
+#include "config/problem.hpp"
+
+namespace gatehouse::config {
+
+using Milliseconds = std::chrono::milliseconds;
+
+enum class ListenerProtocol { http, https };
+
+struct Listener {
+  SocketAddress address;
+  ListenerProtocol protocol = ListenerProtocol::https;
+  bool proxy_protocol_required = false;
+  std::uint16_t redirect_port = 443;  // http listeners: the port that the redirect to HTTPS names
+};
+
+struct Redis {
+  std::string url;  // as written, without a password; for messages
+  bool tls = false;
+  std::string host;          // an address or a name
+  std::uint16_t port = 6379;
+  int database = 0;
+  std::string username;      // ACL user; empty: default
+  std::string password_file; // absolute path; empty: no AUTH
+  std::string ca_file;       // absolute path; empty: system CAs
+};
+
+enum class OnError { block, pass };
+
+struct PlatformWaf {
+  std::vector<std::string> rules{"/etc/modsecurity/crs/crs-setup.conf", "/usr/share/modsecurity-crs/rules/*.conf"};  // globs, absolute
+  OnError on_error = OnError::block;
+  Milliseconds time_budget{250};  // CPU of one transaction
+};
+
+struct Limits {
+  std::size_t target_bytes = 16 * 1024;           // request target; longer is 414
+  bool underscores_allowed = false;               // header names with '_'; refused since CGI folds '_' and '-'
+  std::size_t min_rate_bytes_per_second = 240;    // slow peers, after 10 s grace; 0: off
+  std::size_t buffered_bytes = 512 * 1024 * 1024; // bodies held in memory by the whole process
+  std::size_t header_bytes = 60 * 1024;           // whole head; 431
+  std::size_t header_count = 100;                 // fields; 431
+  std::size_t body_bytes = 10 * 1024 * 1024;      // request body; 413
+  std::size_t connections = 0;                    // 0: the smaller of 50,000 and (RLIMIT_NOFILE - 512) / 2
+  std::size_t connections_per_client = 256;       // IPv6 by /64; 0: none
+  std::size_t h2_streams = 100;
+};
+
+struct Timeouts {
+  Milliseconds tls_handshake{10'000};
+  Milliseconds request_header{10'000};
+  Milliseconds request_body_idle{30'000};
+  Milliseconds idle{60'000};
+  Milliseconds upstream_connect{2'000};
+  Milliseconds response{60'000};
+  Milliseconds tunnel_idle{3'600'000};
+  Milliseconds shutdown_delay{5'000};
+  Milliseconds shutdown{60'000};
+};
+
+enum class TenantRules { no, yes, trusted };
+
+struct TenantPolicy {
+  TenantRules tenant_rules = TenantRules::yes;
+  std::vector<std::string> files;   // absolute folders, "/"-terminated, from which tenants may name files
+};
+
+enum class ClientIpDetail { full, truncated, none };
+
+struct AccessLog {
+  std::string path = "-";  // "-": standard output; empty: off; else an absolute path
+  ClientIpDetail client_ip = ClientIpDetail::truncated;
+};
+
+struct AuditLog {
+  std::string path = "/var/log/gatehouse/audit.log";  // "-": standard output; empty: off
+  std::vector<std::string> mask{"password", "passwd", "pass", "pwd", "secret", "token", "authorization", "cookie",
+                                "set-cookie", "api_key", "apikey", "access_token", "refresh_token", "client_secret",
+                                "session", "sessionid", "csrf", "iban", "creditcard", "cvv"};  // argument and header names, case-insensitive
+};
+
+struct GatewayConfig {
+  std::string file;                 // absolute path of the file itself
+  std::string site = "default";
+  unsigned workers = 0;             // 0: auto, one a usable processor
+  std::vector<Listener> listeners;  // default: [::]:8080 http and [::]:8443 https
+  std::optional<SocketAddress> admin;    // default 127.0.0.1:9901
+  std::optional<SocketAddress> metrics;  // default none
+  std::string tenants_directory;    // absolute, "/"-terminated
+  std::vector<Cidr> trusted_proxies;
+  std::optional<Redis> redis;
+  std::string storage_directory = "/var/lib/gatehouse";
+  PlatformWaf waf;
+  Limits limits;
+  Timeouts timeouts;
+  TenantPolicy policy;
+  AccessLog access_log;
+  AuditLog audit_log;
+};
+
+}  // namespace gatehouse::config

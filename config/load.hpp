@@ -1,0 +1,48 @@
+// Reads gateway.yaml and the tenants' files into plain structs. Called at start, on reload and by `check`.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/gateway_config.hpp"
+#include "config/problem.hpp"
+#include "config/tenant_config.hpp"
+
+namespace gatehouse::config {
+
+struct LoadedGateway {
+  std::optional<GatewayConfig> config;  // absent when a problem is an error
+  Problems problems;
+};
+
+struct LoadedTenant {
+  std::string stem;                              // file name without .yaml: the tenant's label when the name is unreadable
+  std::string name;                              // the tenant's name if it could be read, else the stem
+  std::shared_ptr<const TenantConfig> config;    // absent when a problem is an error
+  Problems problems;
+};
+
+/// Parses the text of a gateway.yaml; `path` names it in problems and is what relative paths refer to.
+[[nodiscard]] LoadedGateway parse_gateway(std::string_view text, const std::string& path);
+[[nodiscard]] LoadedGateway load_gateway(const std::string& path);
+
+/// Parses one tenant's text. Checks everything that can be checked within the file and against the platform.
+[[nodiscard]] LoadedTenant parse_tenant(std::string_view text, const std::string& path, const GatewayConfig& gateway);
+
+/// Reads every *.yaml of the tenants' directory in order of file name (also through a ConfigMap's symlinks;
+/// names that begin with "." are skipped) and then settles what concerns several: a host or a tenant name that is claimed twice
+/// stays with the first by file name, the second tenant gets the error; a host that cuts into another
+/// tenant's wildcard is an error of the later one.
+[[nodiscard]] std::vector<LoadedTenant> load_tenants(const GatewayConfig& gateway);
+
+/// The checks across tenants alone, for callers that have loaded them (tests, reload with last valid versions).
+void settle_claims(std::vector<LoadedTenant>& tenants);
+
+/// JSON Schema (2020-12) of gateway.yaml and of a tenant file, for editors.
+[[nodiscard]] std::string gateway_schema();
+[[nodiscard]] std::string tenant_schema();
+
+}  // namespace gatehouse::config

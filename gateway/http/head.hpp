@@ -1,0 +1,85 @@
+// Message heads as views into the connection's buffer: what the parsers yield, what the proxy routes by.
+// No allocation for heads of up to 32 fields.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace gatehouse::http {
+
+enum class Method : std::uint8_t { other, get, head, post, put, delete_, connect, options, trace, patch };
+
+[[nodiscard]] Method method_of(std::string_view token) noexcept;   // case-sensitive (RFC 9110 section 9.1)
+[[nodiscard]] bool is_idempotent(Method method) noexcept;          // RFC 9110 section 9.2.2
+
+/// Fields that the gateway itself looks at; found once, at parsing.
+enum class FieldId : std::uint8_t {
+  other,
+  // framing and connection management
+  host, connection, content_length, transfer_encoding, te, trailer, upgrade, expect, keep_alive, proxy_connection,
+  proxy_authorization, proxy_authenticate,
+  // content
+  content_type, content_encoding, date, server, retry_after, location, set_cookie,
+  // client
+  cookie, authorization, user_agent, accept, origin, max_forwards,
+  // forwarding
+  x_forwarded_for, x_forwarded_proto, x_forwarded_host, x_forwarded_port, x_forwarded_client_cert, x_real_ip, forwarded, x_request_id,
+  traceparent, tracestate, via, cdn_loop,
+  sec_websocket_key, sec_websocket_version, http2_settings,
+  count_
+};
+
+[[nodiscard]] FieldId field_id(std::string_view name) noexcept;    // case-insensitive
+
+struct Field {
+  FieldId id = FieldId::other;
+  std::string_view name;     // as received
+  std::string_view value;    // without surrounding blanks
+};
+
+/// A list of fields with inline room for 32; grows on the heap.
+class Fields {
+ public:
+  void clear() noexcept { size_ = 0; present_ = 0; }
+  void push(Field field);
+  [[nodiscard]] std::span<const Field> all() const noexcept { return {data(), size_}; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// A cheap test by a bit set: false means surely absent.
+  [[nodiscard]] bool has(FieldId id) const noexcept { return (present_ >> static_cast<unsigned>(id)) & 1U; }
+  /// The first field with this id; nullptr if there is none. Not for FieldId::other.
+  [[nodiscard]] const Field* find(FieldId id) const noexcept;
+  [[nodiscard]] const Field* find(std::string_view lower_case_name) const noexcept;
+  [[nodiscard]] std::size_t count(FieldId id) const noexcept;
+
+ private:
+  [[nodiscard]] const Field* data() const noexcept { return heap_ ? heap_.get() : inline_.data(); }
+  std::array<Field, 32> inline_;
+  std::unique_ptr<Field[]> heap_;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 32;
+  std::uint64_t present_ = 0;
+};
+static_assert(static_cast<unsigned>(FieldId::count_) <= 64);
+
+struct RequestHead {
+  Method method = Method::other;
+  std::string_view method_name;
+  std::string_view target;       // as received
+  int minor_version = 1;         // HTTP/1.x
+  Fields fields;
+};
+
+struct ResponseHead {
+  int status = 0;
+  int minor_version = 1;
+  std::string_view reason;
+  Fields fields;
+};
+
+[[nodiscard]] bool equals_ignore_case(std::string_view a, std::string_view b) noexcept;  // ASCII
+
+}  // namespace gatehouse::http

@@ -1,0 +1,104 @@
+// The web application firewall as the gateway sees it: rule sets, one policy a tenant, one transaction a
+// request. libmodsecurity stays behind this header. Called by gateway/filter/waf_filter.cpp, `check` and `explain`.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/gateway_config.hpp"
+#include "config/problem.hpp"
+#include "config/tenant_config.hpp"
+
+namespace gatehouse::waf {
+
+/// A rule that logs and has matched. Strings are already masked, cut and safe to print.
+struct RuleMatch {
+  std::uint32_t id = 0;
+  std::string message;
+  std::string severity;  // "CRITICAL" ...; lower case names as in the SecLang manual are not used
+  std::string target;    // "ARGS:id"
+  std::string match;     // masked, at most 100 bytes, valid UTF-8
+};
+
+/// What a phase decided.
+enum class Step {
+  proceed,
+  deny,    // a disruptive rule fired and the policy blocks: answer Outcome::status
+  error,   // the engine failed (match limit, time budget, exception): waf.on_error decides
+};
+
+/// What is known at the end of a transaction.
+struct Outcome {
+  bool denied = false;
+  bool engine_error = false;
+  int status = 403;                  // the denying rule's status
+  unsigned inbound_score = 0;        // CRS's inbound anomaly score, 0 if none
+  std::vector<RuleMatch> rules;      // rules that log, in order of matching, at most 100
+};
+
+/// One tenant's rules, ready to run. Immutable; shared by every worker; equal policies are one object.
+class Policy {
+ public:
+  virtual ~Policy() = default;
+  [[nodiscard]] virtual config::WafMode mode() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t rule_count() const noexcept = 0;
+};
+
+/// The request's first facts. Views must stay valid until the transaction ends.
+struct RequestStart {
+  std::string_view request_id;       // the transaction's id
+  std::string_view client_ip;
+  std::uint16_t client_port = 0;
+  std::string_view server_ip;
+  std::uint16_t server_port = 0;
+  std::string_view method;
+  std::string_view target;           // as received, absolute-form already reduced to its path; %3f is escaped inside (CVE-2024-1019)
+  std::string_view http_version;     // "1.1"
+  std::string_view host;
+};
+
+/// One request and its response on one thread. Order: request headers, body, response headers, body, finish.
+class Transaction {
+ public:
+  virtual ~Transaction() = default;
+  virtual void add_request_header(std::string_view name, std::string_view value) = 0;
+  [[nodiscard]] virtual Step request_headers() = 0;                       // phase 1
+  virtual void append_request_body(std::string_view bytes) = 0;
+  [[nodiscard]] virtual Step request_body() = 0;                          // phase 2; also for requests without a body
+  virtual void add_response_header(std::string_view name, std::string_view value) = 0;
+  [[nodiscard]] virtual Step response_headers(int status, std::string_view http_version) = 0;  // phase 3
+  virtual void append_response_body(std::string_view bytes) = 0;
+  [[nodiscard]] virtual Step response_body() = 0;                         // phase 4
+  /// Phase 5 and the harvest. Call once, whatever happened before.
+  [[nodiscard]] virtual Outcome finish() = 0;
+};
+
+/// The process's WAF: the platform's base rule set, and the policies made from it.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  /// Loads our base configuration and the platform's rule files. Fails when a file cannot be read or parsed, when no
+  /// file matches a glob, or when the interposed PCRE2 is not active (waf.time_budget could not be kept).
+  static std::expected<std::unique_ptr<Engine>, config::Problems> create(const config::PlatformWaf& platform,
+                                                                         const std::vector<std::string>& masked_names);
+
+  /// The policy for a tenant; the same object for equal settings. Problems carry the place of the SecLang line or
+  /// of the exclusion. A tenant whose mode is off gets a null policy. `warnings` may be filled on success.
+  virtual std::expected<std::shared_ptr<const Policy>, config::Problems> policy(const config::TenantConfig& tenant,
+                                                                                 config::TenantRules allowed,
+                                                                                 config::Problems& warnings) = 0;
+
+  /// Begins a transaction on the calling thread. `policy` must outlive it.
+  [[nodiscard]] virtual std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start) = 0;
+
+  /// Masks the values of secrets (waf event, access log) in a query string: "a=1&password=***".
+  [[nodiscard]] virtual std::string masked_query(std::string_view query) const = 0;
+};
+
+}  // namespace gatehouse::waf
