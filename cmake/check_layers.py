@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Checks that the folders include each other in one direction only, and that each third-party library is included
+only where it is at home. Called by `./dev lint`; tested by tests/lint/test_check_layers.py.
+
+    config <- { waf, ratelimit, acme } <- runtime <- net <- http <- upstream <- filter <- proxy <- server <- main
+
+A folder may include itself and what stands to its left. waf, ratelimit and acme know neither each other nor gateway/.
+Usage: check_layers.py [ROOT]; exit 0 fine, 1 with one line for each violation.
+"""
+import re
+import sys
+from pathlib import Path
+
+# A folder's place in the order; folders of the same place must not include each other.
+RANKS = {
+    "config": 0,
+    "waf": 1, "ratelimit": 1, "acme": 1,
+    "gateway/runtime": 2,
+    "gateway/net": 3,
+    "gateway/http": 4,
+    "gateway/upstream": 5,
+    "gateway/filter": 6,
+    "gateway/proxy": 7,
+    "gateway/server": 8,
+    "gateway": 9,  # main.cpp alone
+}
+
+# A third-party header, and the files that may include it.
+HOMES = [
+    ("yaml-cpp", r"yaml-cpp/", r"config/[^/]+\.cpp"),
+    ("libidn2", r"idn2\.h$", r"config/[^/]+\.cpp"),
+    ("libmodsecurity", r"modsecurity/", r"waf/[^/]+\.cpp"),
+    ("PCRE2", r"pcre2(posix)?\.h$", r"waf/[^/]+\.cpp"),
+    ("Vectorscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/[^/]+\.cpp"),
+    ("hiredis", r"hiredis/|(hiredis|async|read|sds)\.h$", r"ratelimit/resp\.[a-z]+"),
+    ("nghttp2", r"nghttp2/", r"gateway/http/h2_[^/]+"),
+    ("prometheus-cpp", r"prometheus/", r"gateway/runtime/metrics\.[a-z]+"),
+]
+
+# The folders of the product, and those that may use it but that it must not use.
+PRODUCT = ("config", "waf", "ratelimit", "acme", "gateway")
+OUTSIDE = ("tests", "bench", "demo")
+
+SOURCE_SUFFIXES = {".hpp", ".cpp", ".h", ".cc", ".ipp"}
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
+# Comments are blanked, string literals kept (an include's own name looks like one).
+COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
+
+
+def without_comments(text):
+    def blank(match):
+        found = match.group(0)
+        return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
+    return COMMENT_OR_STRING.sub(blank, text)
+
+
+def module_of(path):
+    """'gateway/net/tls.hpp' -> 'gateway/net'; 'gateway/main.cpp' -> 'gateway'; None outside of the product."""
+    parts = path.split("/")
+    if parts[0] not in PRODUCT:
+        return None
+    if parts[0] == "gateway" and len(parts) > 2:
+        return "/".join(parts[:2])
+    return parts[0]
+
+
+def check_include(path, included, quoted):
+    """The reason why `path` must not include `included`, or None."""
+    for library, header, home in HOMES:
+        if re.match(header, included) and not re.fullmatch(home, path):
+            return f"{library} is at home in {home.replace('[^/]+', '*').replace('[a-z]+', '*').replace(chr(92), '')} only"
+    top = included.split("/")[0]
+    if top in OUTSIDE:
+        return f"the product does not depend on {top}/"
+    target = module_of(included) if "/" in included else None
+    if target is None:
+        return "project headers are named from the root, others in <>" if quoted else None
+    if not quoted:
+        return 'project headers are included in ""'
+    own = module_of(path)
+    if target not in RANKS:
+        return f"{target}/ has no place in the order"
+    if target == own:
+        return None
+    if RANKS[target] == RANKS[own]:
+        return f"{own} and {target} do not know each other"
+    if RANKS[target] > RANKS[own]:
+        return f"{own} stands to the left of {target}"
+    return None
+
+
+def violations(root):
+    """One "file:line: include: reason" for each violation below `root`."""
+    found = []
+    for folder in PRODUCT:
+        for file in sorted((root / folder).rglob("*")):
+            if file.suffix not in SOURCE_SUFFIXES or not file.is_file():
+                continue
+            path = file.relative_to(root).as_posix()
+            if module_of(path) not in RANKS:
+                found.append(f"{path}:1: {module_of(path)}/ has no place in the order")
+                continue
+            text = without_comments(file.read_text(encoding="utf-8"))
+            for match in INCLUDE.finditer(text):
+                included = match.group(1) or match.group(2)
+                reason = check_include(path, included, match.group(1) is not None)
+                if reason:
+                    line = text.count("\n", 0, match.start()) + 1
+                    found.append(f'{path}:{line}: include of {included}: {reason}')
+    return found
+
+
+def main(arguments):
+    root = Path(arguments[1]) if len(arguments) > 1 else Path(__file__).resolve().parent.parent
+    found = violations(root)
+    for violation in found:
+        print(violation)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
