@@ -1,0 +1,129 @@
+// Listening sockets; see listener.hpp.
+#include "gateway/net/listener.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace gatehouse::net {
+
+namespace {
+
+constexpr int accepts_a_turn = 256;  // then the other descriptors have their turn
+constexpr auto pause_when_exhausted = std::chrono::milliseconds(100);
+
+SocketAddress address_of(const sockaddr_storage& storage) {
+  if (storage.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
+    return {IpAddress::v4(ntohl(v4.sin_addr.s_addr)), ntohs(v4.sin_port)};
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
+  std::array<std::uint8_t, 16> bytes{};
+  std::memcpy(bytes.data(), &v6.sin6_addr, 16);
+  return {IpAddress::v6(bytes), ntohs(v6.sin6_port)};
+}
+
+}  // namespace
+
+std::expected<int, std::string> open_listener(const SocketAddress& address) {
+  const auto failed = [&](const char* what) {
+    return std::unexpected("cannot listen on " + address.to_string() + ": " + what + ": " + std::strerror(errno));
+  };
+  const bool v4 = address.ip.is_v4();
+  const int fd = ::socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  if (fd < 0) return failed("socket");
+  const int on = 1;
+  const int off = 0;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  if (v4) {
+    auto& in = reinterpret_cast<sockaddr_in&>(storage);
+    in.sin_family = AF_INET;
+    in.sin_port = htons(address.port);
+    in.sin_addr.s_addr = htonl(address.ip.v4_value());
+    size = sizeof in;
+  } else {
+    ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    auto& in = reinterpret_cast<sockaddr_in6&>(storage);
+    in.sin6_family = AF_INET6;
+    in.sin6_port = htons(address.port);
+    std::memcpy(&in.sin6_addr, address.ip.bytes().data(), 16);
+    size = sizeof in;
+  }
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&storage), size) != 0) {
+    const auto error = failed("bind");
+    ::close(fd);
+    return error;
+  }
+  if (::listen(fd, 4096) != 0) {
+    const auto error = failed("listen");
+    ::close(fd);
+    return error;
+  }
+  return fd;
+}
+
+SocketAddress local_address(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return {};
+  return address_of(storage);
+}
+
+Listener::Listener(runtime::Loop& loop, int fd, Handler handler)
+    : fd_(fd), descriptor_(loop), handler_(std::move(handler)), resume_(loop, [](void* self) {
+        static_cast<Listener*>(self)->accept_some();
+      }, this) {}
+
+void Listener::start() {
+  if (!descriptor_.adopt(fd_)) return;
+  descriptor_.reader = &operation_;
+  accept_some();
+}
+
+void Listener::accept_some() noexcept {
+  for (int i = 0; i < accepts_a_turn; ++i) {
+    if (!descriptor_.is_open()) return;
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    const int fd = ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      handler_(fd, address_of(storage));
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      descriptor_.readable = false;
+      return;
+    }
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM: the queue stays full and no edge will come, so look again a little later.
+    ++pauses_;
+    resume_.set_after(pause_when_exhausted);
+    return;
+  }
+  resume_.set_after(runtime::Duration::zero());
+}
+
+void Listener::drain_and_close() {
+  resume_.cancel();
+  if (!descriptor_.is_open()) return;
+  for (int i = 0; i < 4096; ++i) {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    const int fd = ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
+    if (fd < 0) break;
+    handler_(fd, address_of(storage));
+  }
+  descriptor_.reader = nullptr;
+  descriptor_.close();
+}
+
+}  // namespace gatehouse::net

@@ -1,0 +1,57 @@
+// Accepts connections on one address for one worker (SO_REUSEPORT, one socket a worker). Called by server/worker.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <string>
+
+#include "config/address.hpp"
+#include "gateway/runtime/loop.hpp"
+
+namespace gatehouse::net {
+
+/// Binds and listens. IPv6's unspecified address serves both families. The error is a sentence with the address.
+[[nodiscard]] std::expected<int, std::string> open_listener(const SocketAddress& address);
+
+/// The address that a socket is bound to (the port that the kernel chose for port 0).
+[[nodiscard]] SocketAddress local_address(int fd);
+
+class Listener {
+ public:
+  /// What to do with an accepted, non-blocking socket; owns it.
+  using Handler = std::function<void(int fd, const SocketAddress& peer)>;
+
+  /// Takes over a listening socket; accepting begins with start().
+  Listener(runtime::Loop& loop, int fd, Handler handler);
+
+  void start();
+  /// Accepts what the kernel has already queued, then closes: closing alone would reset those clients.
+  void drain_and_close();
+  /// Stops accepting for a moment when descriptors are exhausted; how often that happened.
+  [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_; }
+
+ private:
+  class AcceptOperation final : public runtime::IoWaiter {
+   public:
+    explicit AcceptOperation(Listener& listener) noexcept : listener_(listener) {}
+    bool attempt() noexcept override {
+      listener_.accept_some();
+      return false;  // for ever
+    }
+
+   private:
+    Listener& listener_;
+  };
+
+  void accept_some() noexcept;
+
+  int fd_;
+  runtime::Descriptor descriptor_;
+  Handler handler_;
+  AcceptOperation operation_{*this};
+  runtime::Deadline resume_;
+  std::uint64_t pauses_ = 0;
+};
+
+}  // namespace gatehouse::net

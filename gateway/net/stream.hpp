@@ -1,0 +1,185 @@
+// A byte stream over TCP or TLS, on one loop. Owned by an HTTP connection, a pool or a client; used by one reader
+// and one writer at a time.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <coroutine>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/address.hpp"
+#include "gateway/net/tls.hpp"
+#include "gateway/runtime/error.hpp"
+#include "gateway/runtime/loop.hpp"
+
+namespace gatehouse::net {
+
+using runtime::Descriptor;
+using runtime::Duration;
+using runtime::Errc;
+using runtime::IoWaiter;
+using runtime::Loop;
+
+class Stream {
+ public:
+  explicit Stream(Loop& loop) noexcept;
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  /// Takes over an accepted socket. False when it cannot be registered; the socket is closed then.
+  [[nodiscard]] bool adopt(int fd) noexcept { return descriptor_.adopt(fd); }
+
+  class ReadOperation;
+  class ReadableOperation;
+  class WriteOperation;
+  class ConnectOperation;
+  class HandshakeOperation;
+
+  /// Reads at least one byte. Errc::end_of_stream when the peer has closed in an orderly way.
+  [[nodiscard]] ReadOperation read(std::span<char> buffer) noexcept;
+  /// Waits until a read would find something (bytes, end or error), so that an idle connection holds no buffer.
+  [[nodiscard]] ReadableOperation readable() noexcept;
+  /// Writes all bytes of all slices, in order. At most 8 slices.
+  [[nodiscard]] WriteOperation write(std::span<const std::string_view> slices) noexcept;
+  [[nodiscard]] WriteOperation write(std::string_view bytes) noexcept;
+  /// Connects a new TCP socket.
+  [[nodiscard]] ConnectOperation connect(const SocketAddress& peer) noexcept;
+  /// TLS as a server; `selector` chooses the certificate by SNI and must live until the handshake ends.
+  [[nodiscard]] HandshakeOperation accept_tls(const ServerTlsBase& base, SniSelector& selector);
+  /// TLS as a client. `server_name` is sent as SNI (unless it is an address) and verified.
+  [[nodiscard]] HandshakeOperation connect_tls(const ClientTls& settings, const std::string& server_name);
+
+  /// From now on every wait fails with Errc::timed_out once `delay` has passed. A new deadline lifts an expired one.
+  void expires_after(Duration delay) noexcept;
+  void expires_never() noexcept;
+
+  /// Wakes whoever waits and makes every later operation fail with `reason`.
+  void cancel(Errc reason) noexcept;
+
+  /// Sends close_notify if TLS is up (best effort), then closes.
+  void close() noexcept;
+  /// Closes so that the peer gets a reset: the only way to say "this message is incomplete" without framing.
+  void abort() noexcept;
+  /// Ends our sending side; the peer reads the end of the stream.
+  void shutdown_send() noexcept;
+
+  [[nodiscard]] bool is_open() const noexcept { return descriptor_.is_open(); }
+  [[nodiscard]] int fd() const noexcept { return descriptor_.fd(); }
+  [[nodiscard]] Loop& loop() const noexcept { return descriptor_.loop(); }
+  [[nodiscard]] Descriptor& descriptor() noexcept { return descriptor_; }
+
+  /// True if the peer has closed its side and no byte of it is left unread: nothing more will ever come.
+  [[nodiscard]] bool peer_is_gone() noexcept;
+  /// For an idle pooled connection: bytes or an end that nobody asked for make it unusable. No system call.
+  [[nodiscard]] bool is_quiet() const noexcept;
+
+  [[nodiscard]] bool is_tls() const noexcept { return ssl_ != nullptr; }
+  /// The settings that SNI chose; null without TLS.
+  [[nodiscard]] const ServerTls* server_tls() const noexcept { return server_tls_.get(); }
+  [[nodiscard]] const char* tls_version() const noexcept;
+  /// Subject of the verified client certificate (RFC 2253 form); empty if there is none.
+  [[nodiscard]] std::string peer_subject() const;
+  /// Why the last TLS operation failed, for the log; no secret in it.
+  [[nodiscard]] const std::string& tls_error() const noexcept { return tls_error_; }
+
+ private:
+  friend struct SocketBio;
+
+  enum class Progress { done, blocked, failed };
+
+  // One attempt each; none suspends. `failure` is set with Progress::failed.
+  Progress try_read(std::span<char> buffer, std::size_t& got, Errc& failure) noexcept;
+  Progress try_write(std::span<std::string_view> slices, Errc& failure) noexcept;
+  Progress try_write_plain(std::span<std::string_view> slices, Errc& failure) noexcept;
+  Progress try_handshake(Errc& failure) noexcept;
+  Progress flush(std::string_view bytes, Errc& failure) noexcept;
+  Progress flush_unsent(Errc& failure) noexcept;
+  Progress send_scratch(Errc& failure) noexcept;
+  void note_tls_error() noexcept;
+
+  Descriptor descriptor_;
+  runtime::Deadline deadline_;
+  Errc failed_ = Errc::ok;
+  SSL* ssl_ = nullptr;
+  bool handshake_done_ = false;
+  bool saw_end_ = false;
+  std::shared_ptr<const ServerTls> server_tls_;
+  SniSelector* selector_ = nullptr;
+  std::string unsent_;  // TLS records that the kernel did not take yet
+  std::string tls_error_;
+
+  friend class ServerTlsBase;
+};
+
+class Stream::ReadOperation final : public IoWaiter {
+ public:
+  ReadOperation(Stream& stream, std::span<char> buffer) noexcept : stream_(stream), buffer_(buffer) {}
+  bool attempt() noexcept override;
+  bool await_ready() noexcept;
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept;
+  std::expected<std::size_t, Errc> await_resume() const noexcept;
+
+ private:
+  Stream& stream_;
+  std::span<char> buffer_;
+  std::size_t got_ = 0;
+};
+
+class Stream::ReadableOperation final : public IoWaiter {
+ public:
+  explicit ReadableOperation(Stream& stream) noexcept : stream_(stream) {}
+  bool attempt() noexcept override { return true; }
+  bool await_ready() noexcept;
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept;
+  Errc await_resume() const noexcept { return failure; }
+
+ private:
+  Stream& stream_;
+};
+
+class Stream::WriteOperation final : public IoWaiter {
+ public:
+  WriteOperation(Stream& stream, std::span<const std::string_view> slices) noexcept;
+  bool attempt() noexcept override;
+  bool await_ready() noexcept;
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept;
+  Errc await_resume() const noexcept { return failure; }
+
+ private:
+  Stream& stream_;
+  std::array<std::string_view, 8> slices_;
+  std::size_t count_ = 0;
+};
+
+class Stream::ConnectOperation final : public IoWaiter {
+ public:
+  ConnectOperation(Stream& stream, const SocketAddress& peer) noexcept : stream_(stream), peer_(peer) {}
+  bool attempt() noexcept override;
+  bool await_ready() noexcept;
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept;
+  Errc await_resume() const noexcept { return failure; }
+
+ private:
+  Stream& stream_;
+  SocketAddress peer_;
+};
+
+class Stream::HandshakeOperation final : public IoWaiter {
+ public:
+  explicit HandshakeOperation(Stream& stream) noexcept : stream_(stream) {}
+  bool attempt() noexcept override;
+  bool await_ready() noexcept;
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept;
+  Errc await_resume() const noexcept { return failure; }
+
+ private:
+  Stream& stream_;
+};
+
+}  // namespace gatehouse::net

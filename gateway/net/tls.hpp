@@ -1,0 +1,105 @@
+// TLS settings: server contexts chosen by SNI, client contexts for upstreams and Redis. Made when a snapshot is
+// built, immutable afterwards, shared by all workers.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <chrono>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/tenant_config.hpp"
+
+namespace gatehouse::net {
+
+/// What one host's TLS is made of. Equal settings are one ServerTls, so that "the same settings" is a pointer compare.
+struct ServerTlsSettings {
+  std::string certificate_pem;  // leaf first
+  std::string key_pem;
+  config::TlsVersion min_version = config::TlsVersion::tls12;
+  config::ClientAuth client_auth = config::ClientAuth::off;
+  std::string client_ca_pem;
+  bool operator==(const ServerTlsSettings&) const = default;
+};
+
+/// A certificate with its key and rules, ready to serve.
+class ServerTls {
+ public:
+  /// The error names what is wrong (key does not fit, no certificate in the file, expired chain is not an error).
+  static std::expected<std::shared_ptr<const ServerTls>, std::string> create(const ServerTlsSettings& settings);
+  ~ServerTls();
+  ServerTls(const ServerTls&) = delete;
+  ServerTls& operator=(const ServerTls&) = delete;
+
+  [[nodiscard]] SSL_CTX* context() const noexcept { return context_; }
+  [[nodiscard]] config::TlsVersion min_version() const noexcept { return min_version_; }
+  [[nodiscard]] config::ClientAuth client_auth() const noexcept { return client_auth_; }
+  [[nodiscard]] std::chrono::system_clock::time_point not_after() const noexcept { return not_after_; }
+  [[nodiscard]] const std::string& issuer() const noexcept { return issuer_; }
+  [[nodiscard]] bool is_self_signed() const noexcept { return self_signed_; }
+
+ private:
+  ServerTls() = default;
+  SSL_CTX* context_ = nullptr;
+  config::TlsVersion min_version_ = config::TlsVersion::tls12;
+  config::ClientAuth client_auth_ = config::ClientAuth::off;
+  std::chrono::system_clock::time_point not_after_;
+  std::string issuer_;
+  bool self_signed_ = false;
+};
+
+/// Chooses the settings for a name that a client sent. One a worker; called during handshakes.
+class SniSelector {
+ public:
+  /// `server_name` is empty when the client sent none. Never null: unknown names get the self-signed default.
+  [[nodiscard]] virtual std::shared_ptr<const ServerTls> select(std::string_view server_name) noexcept = 0;
+
+ protected:
+  ~SniSelector() = default;
+};
+
+/// The context that every handshake begins with; the ClientHello callback replaces it by the selected one.
+class ServerTlsBase {
+ public:
+  ServerTlsBase();
+  ~ServerTlsBase();
+  ServerTlsBase(const ServerTlsBase&) = delete;
+  ServerTlsBase& operator=(const ServerTlsBase&) = delete;
+  [[nodiscard]] SSL_CTX* context() const noexcept { return context_; }
+
+ private:
+  static int on_client_hello(SSL* ssl, int* alert, void* arg);
+  SSL_CTX* context_;
+};
+
+/// TLS towards an upstream or Redis: verified against `ca_file` or the system's CAs.
+class ClientTls {
+ public:
+  struct Settings {
+    std::string ca_file;           // absolute; empty: system CAs
+    std::string certificate_file;  // client certificate, with key_file; empty: none
+    std::string key_file;
+    bool operator==(const Settings&) const = default;
+  };
+  static std::expected<std::shared_ptr<const ClientTls>, std::string> create(const Settings& settings);
+  ~ClientTls();
+  ClientTls(const ClientTls&) = delete;
+  ClientTls& operator=(const ClientTls&) = delete;
+  [[nodiscard]] SSL_CTX* context() const noexcept { return context_; }
+
+ private:
+  ClientTls() = default;
+  SSL_CTX* context_ = nullptr;
+};
+
+/// A self-signed P-256 certificate for `names` (DNS names; the first is the common name), valid for 397 days.
+/// Throws std::runtime_error when OpenSSL cannot (no entropy, out of memory).
+[[nodiscard]] ServerTlsSettings make_self_signed(const std::vector<std::string>& names);
+
+/// The text of OpenSSL's error queue, oldest first, and clears it. Never contains key material.
+[[nodiscard]] std::string take_openssl_errors();
+
+}  // namespace gatehouse::net
