@@ -11,7 +11,7 @@ namespace gatehouse::http {
 
 struct HeadLimits {
   std::size_t target_bytes = 16 * 1024;
-  std::size_t header_bytes = 60 * 1024;   // the whole head with its last empty line
+  std::size_t header_bytes = 60 * 1024;  // the whole head with its last empty line
   std::size_t header_count = 100;
   bool underscores_allowed = false;
 };
@@ -27,22 +27,26 @@ enum class ParseStatus {
 
 struct ParseResult {
   ParseStatus status = ParseStatus::need_more;
-  std::size_t head_bytes = 0;      // complete: bytes of the head, its empty line included
-  const char* why = nullptr;       // malformed: a sentence for the log, static
+  std::size_t head_bytes = 0;  // complete: bytes of the head, its empty line included
+  const char* why = nullptr;   // neither complete nor need_more: a sentence for the log, static
 };
 
 /// Parses a request head at the start of `bytes`. `scanned` is the number of bytes that earlier calls have seen (0 at
-/// first); it is updated, so that a head that arrives byte by byte costs linear time.
+/// first); it is updated, and 0 again after anything but need_more. A head that arrives byte by byte costs linear time:
+/// it is parsed whole when its end has come or a line ends with LF alone, and each time its size has passed a power of
+/// two, so that what cannot become a head is refused early. `bytes` must begin at the same byte in each call for a
+/// head; it may have moved in memory. Views point into `bytes` of the call that returned complete.
 ///
-/// Refused as malformed (RFC 9112 and 9110 sections in the source): bare LF or bare CR as line end; any byte below 0x20 or 0x7F
-/// in the target, `#`, bytes over 0x7F in the target; whitespace before the colon or at the start of a line (obs-fold);
-/// names that are not tokens; names with `_` unless allowed; NUL, CR, LF or other controls but HTAB in values;
-/// anything but exactly one space in the request line; versions other than HTTP/1.0 and HTTP/1.1. One empty line (CRLF) before the request line is
-/// skipped (RFC 9112 section 2.2). Views point into `bytes`.
+/// Refused as malformed (RFC 9112 and 9110 sections in the source): bare LF or bare CR as line end; any byte below 0x21
+/// or above 0x7E in the target, and `#`; whitespace before the colon or at the start of a line (obs-fold); names that
+/// are not tokens; names with `_` unless allowed; NUL, CR, LF or other controls but HTAB in values; anything but
+/// exactly one space in the request line; what does not end in HTTP/1.0 or HTTP/1.1. One empty line (CRLF) before the
+/// request line is skipped (RFC 9112 section 2.2).
 [[nodiscard]] ParseResult parse_request_head(std::string_view bytes, const HeadLimits& limits, std::size_t& scanned,
                                              RequestHead& head);
 
-/// The same for an upstream's response head; a status of three digits from 100 to 599, reason optional.
+/// The same for an upstream's response head; a status of three digits from 100 to 599, reason (and the space before it)
+/// optional. Whitespace before a colon is refused rather than removed, obs-fold refused rather than replaced.
 [[nodiscard]] ParseResult parse_response_head(std::string_view bytes, const HeadLimits& limits, std::size_t& scanned,
                                               ResponseHead& head);
 

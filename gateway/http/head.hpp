@@ -13,9 +13,10 @@ namespace gatehouse::http {
 
 enum class Method : std::uint8_t { other, get, head, post, put, delete_, connect, options, trace, patch };
 
-[[nodiscard]] Method method_of(std::string_view token) noexcept;   // case-sensitive (RFC 9110 section 9.1)
-[[nodiscard]] bool is_idempotent(Method method) noexcept;          // RFC 9110 section 9.2.2
+[[nodiscard]] Method method_of(std::string_view token) noexcept;  // case-sensitive (RFC 9110 section 9.1)
+[[nodiscard]] bool is_idempotent(Method method) noexcept;         // RFC 9110 section 9.2.2
 
+// clang-format off
 /// Fields that the gateway itself looks at; found once, at parsing.
 enum class FieldId : std::uint8_t {
   other,
@@ -27,49 +28,80 @@ enum class FieldId : std::uint8_t {
   // client
   cookie, authorization, user_agent, accept, origin, max_forwards,
   // forwarding
-  x_forwarded_for, x_forwarded_proto, x_forwarded_host, x_forwarded_port, x_forwarded_client_cert, x_real_ip, forwarded, x_request_id,
-  traceparent, tracestate, via, cdn_loop,
+  x_forwarded_for, x_forwarded_proto, x_forwarded_host, x_forwarded_port, x_forwarded_client_cert, x_real_ip, forwarded,
+  x_request_id, traceparent, tracestate, via, cdn_loop,
   sec_websocket_key, sec_websocket_version, http2_settings,
   count_
 };
+// clang-format on
 
-[[nodiscard]] FieldId field_id(std::string_view name) noexcept;    // case-insensitive
+[[nodiscard]] FieldId field_id(std::string_view name) noexcept;  // case-insensitive
 
 struct Field {
   FieldId id = FieldId::other;
-  std::string_view name;     // as received
-  std::string_view value;    // without surrounding blanks
+  std::string_view name;   // as received
+  std::string_view value;  // without surrounding blanks
 };
 
-/// A list of fields with inline room for 32; grows on the heap.
+/// A list of fields with inline room for 32; grows on the heap, and keeps what it has grown to when cleared.
 class Fields {
  public:
-  void clear() noexcept { size_ = 0; present_ = 0; }
-  void push(Field field);
+  Fields() noexcept = default;
+  Fields(Fields&& other) noexcept { take(other); }
+  Fields& operator=(Fields&& other) noexcept {
+    if (this != &other) take(other);
+    return *this;
+  }
+  ~Fields() = default;
+
+  void clear() noexcept { size_ = 0, present_ = 0, repeated_ = 0; }
+
+  void push(Field field) {
+    if (size_ == capacity_) grow();
+    (heap_ ? heap_.get() : inline_.data())[size_] = field;
+    const std::uint64_t bit = bit_of(field.id);
+    if ((present_ & bit) == 0) first_[static_cast<unsigned>(field.id)] = static_cast<std::uint32_t>(size_);
+    repeated_ |= present_ & bit;
+    present_ |= bit;
+    ++size_;
+  }
+
   [[nodiscard]] std::span<const Field> all() const noexcept { return {data(), size_}; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// A cheap test by a bit set: false means surely absent.
-  [[nodiscard]] bool has(FieldId id) const noexcept { return (present_ >> static_cast<unsigned>(id)) & 1U; }
-  /// The first field with this id; nullptr if there is none. Not for FieldId::other.
-  [[nodiscard]] const Field* find(FieldId id) const noexcept;
+  /// A cheap test by a bit set.
+  [[nodiscard]] bool has(FieldId id) const noexcept { return (present_ & bit_of(id)) != 0; }
+  /// True if there are two or more with this id; as cheap.
+  [[nodiscard]] bool repeated(FieldId id) const noexcept { return (repeated_ & bit_of(id)) != 0; }
+  /// The first field with this id, without a search; nullptr if there is none. Not for FieldId::other.
+  [[nodiscard]] const Field* find(FieldId id) const noexcept {
+    return has(id) ? data() + first_[static_cast<unsigned>(id)] : nullptr;
+  }
   [[nodiscard]] const Field* find(std::string_view lower_case_name) const noexcept;
   [[nodiscard]] std::size_t count(FieldId id) const noexcept;
 
  private:
+  static constexpr std::size_t inline_capacity = 32;
+  static constexpr std::uint64_t bit_of(FieldId id) noexcept { return std::uint64_t{1} << static_cast<unsigned>(id); }
   [[nodiscard]] const Field* data() const noexcept { return heap_ ? heap_.get() : inline_.data(); }
-  std::array<Field, 32> inline_;
+  void grow();
+  void take(Fields& other) noexcept;
+
+  std::array<Field, inline_capacity> inline_;
   std::unique_ptr<Field[]> heap_;
   std::size_t size_ = 0;
-  std::size_t capacity_ = 32;
+  std::size_t capacity_ = inline_capacity;
   std::uint64_t present_ = 0;
+  std::uint64_t repeated_ = 0;
+  // The index of the first with each id, where present_ says so.
+  std::array<std::uint32_t, static_cast<unsigned>(FieldId::count_)> first_;
 };
 static_assert(static_cast<unsigned>(FieldId::count_) <= 64);
 
 struct RequestHead {
   Method method = Method::other;
   std::string_view method_name;
-  std::string_view target;       // as received
-  int minor_version = 1;         // HTTP/1.x
+  std::string_view target;  // as received
+  int minor_version = 1;    // HTTP/1.x
   Fields fields;
 };
 

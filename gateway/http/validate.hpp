@@ -17,50 +17,79 @@ enum class BodyKind : std::uint8_t { none, length, chunked, until_close };
 
 struct BodyFraming {
   BodyKind kind = BodyKind::none;
-  std::uint64_t length = 0;   // BodyKind::length
+  std::uint64_t length = 0;  // BodyKind::length
+  bool operator==(const BodyFraming&) const = default;
 };
 
-/// Why a message is refused; the comment is what it means.
+/// Why a message is refused; the comment is what it means. All are 400 for a request but expectation_unknown.
 enum class Refusal : std::uint8_t {
-  length_and_chunked,       // Content-Length with Transfer-Encoding (RFC 9112 section 6.3)
-  length_malformed,         // not 1*DIGIT, a list, twice, or over 2^63 - 1
-  coding_unknown,           // Transfer-Encoding other than exactly one "chunked"
-  coding_in_http10,         // Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)
-  host_missing,             // HTTP/1.1 without Host, or Host twice (RFC 9112 section 3.2)
-  host_malformed,           // not uri-host [":" port] (RFC 9110 section 7.2)
-  host_differs,             // absolute-form names another authority than Host
-  target_malformed,         // neither origin-form, absolute-form, nor "*" with OPTIONS; authority-form (CONNECT)
-  duplicate_field,          // Content-Type, Content-Encoding, Content-Length, Host twice
-  expectation_unknown,      // Expect other than 100-continue: 417
-  connection_names_framing, // Connection names Host, Content-Length, Transfer-Encoding or the like
-  path_above_root,          // ".." leads above the root
-  path_encoding,            // "%" without two hex digits, or %00
-  upgrade_with_body,        // Upgrade to a protocol that we relay together with a request body
+  length_and_chunked,        // Content-Length with Transfer-Encoding (RFC 9112 section 6.3)
+  length_malformed,          // not 1*DIGIT, a list, or over 2^63 - 1; in a response also any but 0 where no body may be
+  coding_unknown,            // Transfer-Encoding other than exactly one "chunked"; any in a 1xx or 204 response
+  coding_in_http10,          // Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)
+  host_missing,              // HTTP/1.1 without Host (RFC 9112 section 3.2)
+  host_malformed,            // not uri-host [":" port] (RFC 9110 section 7.2)
+  host_differs,              // absolute-form names another authority than Host
+  target_malformed,          // neither origin-form, absolute-form, nor "*" with OPTIONS; authority-form (CONNECT)
+  duplicate_field,           // Host, Content-Length, Content-Type or Content-Encoding twice, equal or not
+  expectation_unknown,       // Expect other than one 100-continue: 417
+  connection_malformed,      // Connection or Upgrade is not a list of tokens (RFC 9110 sections 7.6.1 and 7.8)
+  connection_names_framing,  // Connection names Host, Content-Length, Transfer-Encoding or another field for the
+                             // upstream
+  path_above_root,           // ".." leads above the root
+  path_encoding,             // "%" without two hex digits, or %00
+  upgrade_with_body,         // Upgrade to a protocol that we relay together with a request body
 };
 [[nodiscard]] const char* reason_text(Refusal refusal) noexcept;
 
-/// Framing of a request (RFC 9112 section 6.3). Never allocates.
+/// Framing of a request (RFC 9112 section 6.3), and whatever else is about this connection: Connection, Upgrade, Expect
+/// (ignored in HTTP/1.0, RFC 9110 section 10.1.1). "Content-Length: 0" is BodyKind::length with 0. Never allocates.
 [[nodiscard]] std::expected<BodyFraming, Refusal> request_framing(const RequestHead& head) noexcept;
 
-/// Framing of an upstream's response to a request with `method`. 1xx, 204, 304 and answers to HEAD have none.
+/// Framing of an upstream's response to a request with `method`. 1xx, 204, 304 and answers to HEAD have no body; their
+/// framing fields are checked all the same. 101 and what follows it is the caller's.
 [[nodiscard]] std::expected<BodyFraming, Refusal> response_framing(const ResponseHead& head, Method method) noexcept;
 
 /// Host and target taken apart.
 struct RequestTarget {
-  std::string host;            // lower case, no port, no trailing dot; IPv6 in brackets as written; empty only for HTTP/1.0 without Host
-  std::uint16_t port = 0;      // as written; 0: none
+  /// Lower case, no port, no trailing dot; IPv6 in brackets as written. Empty only for HTTP/1.0 without Host.
+  std::string host;
+  std::uint16_t port = 0;        // as written; 0: none
   std::string_view as_received;  // path and query as received, absolute-form reduced to it; "*" for OPTIONS *
-  std::string path;            // normalised: percent-encoded unreserved characters decoded, "." and ".." removed, "//" merged; else as received
-  std::string_view query;      // without "?"; empty if none
+  std::string path;              // normalised, see normalise_path; "*" for OPTIONS *
+  std::string_view query;        // without "?", as received; empty if none
   bool has_query = false;
 };
 
 /// Checks Host, the form of the target and the duplicates, and normalises the path. Routing and the upstream use
-/// `path`; the WAF gets `as_received`. "%2F" stays encoded; "%2e" counts as a dot; upper-case hex in what stays encoded.
+/// `path`; the WAF gets `as_received`. Views point to where the head's views point (or are static).
+///
+/// An absolute-form (http, https) must name Host's host and port, where no port is the scheme's default; one without a
+/// path stands for "/", with OPTIONS for "*" (RFC 9112 section 3.2.4), and with a query but no path it is refused.
 [[nodiscard]] std::expected<RequestTarget, Refusal> request_target(const RequestHead& head);
+
+/// The same into `target`, whose strings keep their memory from request to request. Unspecified content if refused.
+[[nodiscard]] std::expected<void, Refusal> request_target(const RequestHead& head, RequestTarget& target);
+
+/// Normalises an absolute path in one pass: percent-encoded unreserved characters are decoded (RFC 3986
+/// section 6.2.2.2), what stays encoded gets upper-case hex, "//" becomes "/", and then "." and ".." segments go, "%2e"
+/// being a dot. "%2F" and "%5C" stay encoded and part no segments, a raw "\" stays as it is: what an upstream makes of
+/// those is for the WAF to judge. Idempotent. `out` is replaced; its content is unspecified if the path is refused.
+[[nodiscard]] std::expected<void, Refusal> normalise_path(std::string_view path, std::string& out);
+
+/// uri-host [":" port] taken apart as Host is: `host` in lower case without trailing dot. False if it is malformed.
+/// Names are of letters, digits, "-", "_" and ".", labels of 1 to 63, 253 in all; no percent-encoding, no userinfo.
+[[nodiscard]] bool parse_host(std::string_view text, std::string& host, std::uint16_t& port);
 
 /// True if the Connection header asks to close after this message (or HTTP/1.0 without keep-alive).
 [[nodiscard]] bool wants_close(const Fields& fields, int minor_version) noexcept;
+
+/// True if the client waits for 100 (Continue) before it sends the body.
+[[nodiscard]] bool expects_continue(const RequestHead& head) noexcept;
+
+/// True for an opening handshake of a WebSocket (RFC 6455 section 4.1) as far as the upgrade goes: GET, HTTP/1.1,
+/// "Connection: upgrade", "Upgrade: websocket" and nothing else on offer.
+[[nodiscard]] bool is_websocket_upgrade(const RequestHead& head) noexcept;
 
 /// True if `list` (a comma-separated header value) contains `lower_case_token`, case-insensitively.
 [[nodiscard]] bool list_contains(std::string_view list, std::string_view lower_case_token) noexcept;
@@ -69,8 +98,9 @@ struct RequestTarget {
 /// Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade, HTTP2-Settings.
 [[nodiscard]] bool is_hop_by_hop(const Field& field, const Fields& fields) noexcept;
 
-/// The WAF normalises on its own: "%3f" in a target as "%253f" (CVE-2024-1019 in libmodsecurity before 3.0.12).
-/// Returns `target` itself if there is nothing to do, else `storage`.
+/// libmodsecurity before 3.0.12 decodes a path before it looks for "?", so what follows "%3f" is hidden from the rules
+/// (CVE-2024-1019): "%3f" in the path becomes "%253f", "%3F" "%253F". The query is left alone: there "%3f" is read
+/// well. Returns `target` itself if there is nothing to do, else `storage`.
 [[nodiscard]] std::string_view target_for_waf(std::string_view target, std::string& storage);
 
 }  // namespace gatehouse::http
