@@ -5,6 +5,7 @@ only where it is at home. Called by `./dev lint`; tested by tests/lint/test_chec
     config <- { waf, ratelimit, acme } <- runtime <- net <- http <- upstream <- filter <- proxy <- server <- main
 
 A folder may include itself and what stands to its left. waf, ratelimit and acme know neither each other nor gateway/.
+A library's home may have headers of its own that include the library, as long as nobody outside includes these.
 Usage: check_layers.py [ROOT]; exit 0 fine, 1 with one line for each violation.
 """
 import re
@@ -25,16 +26,16 @@ RANKS = {
     "gateway": 9,  # main.cpp alone
 }
 
-# A third-party header, and the files that may include it.
+# A library, its headers, the files that may include them (directly or through a header), and how to call these.
 HOMES = [
-    ("yaml-cpp", r"yaml-cpp/", r"config/[^/]+\.cpp"),
-    ("libidn2", r"idn2\.h$", r"config/[^/]+\.cpp"),
-    ("libmodsecurity", r"modsecurity/", r"waf/[^/]+\.cpp"),
-    ("PCRE2", r"pcre2(posix)?\.h$", r"waf/[^/]+\.cpp"),
-    ("Vectorscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/[^/]+\.cpp"),
-    ("hiredis", r"hiredis/|(hiredis|async|read|sds)\.h$", r"ratelimit/resp\.[a-z]+"),
-    ("nghttp2", r"nghttp2/", r"gateway/http/h2_[^/]+"),
-    ("prometheus-cpp", r"prometheus/", r"gateway/runtime/metrics\.[a-z]+"),
+    ("yaml-cpp", r"yaml-cpp/", r"config/[^/]+", "config/"),
+    ("libidn2", r"idn2\.h$", r"config/[^/]+", "config/"),
+    ("libmodsecurity", r"modsecurity/", r"waf/[^/]+", "waf/"),
+    ("PCRE2", r"pcre2(posix)?\.h$", r"waf/[^/]+", "waf/"),
+    ("Vectorscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/[^/]+", "waf/"),
+    ("hiredis", r"hiredis/|(hiredis|async|read|sds)\.h$", r"ratelimit/resp\.[a-z]+", "ratelimit/resp.*"),
+    ("nghttp2", r"nghttp2/", r"gateway/http/h2_[^/]+", "gateway/http/h2_*"),
+    ("prometheus-cpp", r"prometheus/", r"gateway/runtime/metrics\.[a-z]+", "gateway/runtime/metrics.*"),
 ]
 
 # The folders of the product, and those that may use it but that it must not use.
@@ -66,9 +67,9 @@ def module_of(path):
 
 def check_include(path, included, quoted):
     """The reason why `path` must not include `included`, or None."""
-    for library, header, home in HOMES:
+    for library, header, home, where in HOMES:
         if re.match(header, included) and not re.fullmatch(home, path):
-            return f"{library} is at home in {home.replace('[^/]+', '*').replace('[a-z]+', '*').replace(chr(92), '')} only"
+            return f"{library} is at home in {where} only"
     top = included.split("/")[0]
     if top in OUTSIDE:
         return f"the product does not depend on {top}/"
@@ -89,24 +90,48 @@ def check_include(path, included, quoted):
     return None
 
 
-def violations(root):
-    """One "file:line: include: reason" for each violation below `root`."""
-    found = []
+def includes_of(root):
+    """path -> [(included, quoted, line)] of every source file of the product."""
+    found = {}
     for folder in PRODUCT:
         for file in sorted((root / folder).rglob("*")):
-            if file.suffix not in SOURCE_SUFFIXES or not file.is_file():
+            if file.suffix in SOURCE_SUFFIXES and file.is_file():
+                text = without_comments(file.read_text(encoding="utf-8"))
+                found[file.relative_to(root).as_posix()] = [
+                    (match.group(1) or match.group(2), match.group(1) is not None, text.count("\n", 0, match.start()) + 1)
+                    for match in INCLUDE.finditer(text)]
+    return found
+
+
+def libraries_behind(header, includes):
+    """The entries of HOMES whose headers come with a project header, however deep."""
+    seen, todo, behind = {header}, [header], []
+    while todo:
+        for included, _, _ in includes.get(todo.pop(), []):
+            behind += [entry for entry in HOMES if re.match(entry[1], included) and entry not in behind]
+            if included not in seen:
+                seen.add(included)
+                todo.append(included)
+    return behind
+
+
+def violations(root):
+    """One "file:line: include of HEADER: reason" for each violation below `root`."""
+    found = []
+    includes = includes_of(root)
+    for path, included_by_path in includes.items():
+        if module_of(path) not in RANKS:
+            found.append(f"{path}:1: {module_of(path)}/ has no place in the order")
+            continue
+        for included, quoted, line in included_by_path:
+            reason = check_include(path, included, quoted)
+            if reason:
+                found.append(f"{path}:{line}: include of {included}: {reason}")
                 continue
-            path = file.relative_to(root).as_posix()
-            if module_of(path) not in RANKS:
-                found.append(f"{path}:1: {module_of(path)}/ has no place in the order")
-                continue
-            text = without_comments(file.read_text(encoding="utf-8"))
-            for match in INCLUDE.finditer(text):
-                included = match.group(1) or match.group(2)
-                reason = check_include(path, included, match.group(1) is not None)
-                if reason:
-                    line = text.count("\n", 0, match.start()) + 1
-                    found.append(f'{path}:{line}: include of {included}: {reason}')
+            # Reported where the library leaves its home, not again by everyone further on.
+            for library, _, home, where in libraries_behind(included, includes):
+                if re.fullmatch(home, included) and not re.fullmatch(home, path):
+                    found.append(f"{path}:{line}: include of {included}: brings {library}, which is at home in {where} only")
     return found
 
 

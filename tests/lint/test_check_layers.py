@@ -13,13 +13,17 @@ spec.loader.exec_module(check_layers)
 
 
 class CheckLayers(unittest.TestCase):
-    def found(self, path, *lines):
-        """The violations in a tree that has one file with these lines."""
+    def found_in(self, files):
+        """The violations in a tree of these files."""
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / path
-            file.parent.mkdir(parents=True)
-            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            for path, text in files.items():
+                file = Path(folder) / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
             return check_layers.violations(Path(folder))
+
+    def found(self, path, *lines):
+        return self.found_in({path: "\n".join(lines) + "\n"})
 
     def accepts(self, path, *lines):
         self.assertEqual(self.found(path, *lines), [])
@@ -54,9 +58,9 @@ class CheckLayers(unittest.TestCase):
 
     def test_keeps_each_library_at_home(self):
         for header, home, elsewhere in [
-            ("yaml-cpp/yaml.h", "config/load.cpp", "config/load.hpp"),
+            ("yaml-cpp/yaml.h", "config/load.cpp", "gateway/server/load.cpp"),
             ("idn2.h", "config/host_name.cpp", "gateway/http/host.cpp"),
-            ("modsecurity/modsecurity.h", "waf/engine.cpp", "waf/engine.hpp"),
+            ("modsecurity/modsecurity.h", "waf/engine.cpp", "gateway/filter/waf.cpp"),
             ("pcre2.h", "waf/engine.cpp", "config/load.cpp"),
             ("hs.h", "waf/screen.cpp", "gateway/filter/waf.cpp"),
             ("hs/hs.h", "waf/screen.cpp", "gateway/filter/waf.cpp"),
@@ -68,6 +72,27 @@ class CheckLayers(unittest.TestCase):
                 self.accepts(home, f"#include <{header}>")
                 self.refuses(elsewhere, f"#include <{header}>", "is at home in")
                 self.refuses(elsewhere, f'#include "{header}"', "is at home in")
+
+    def test_lets_a_library_have_private_headers_at_home(self):
+        self.assertEqual(self.found_in({
+            "waf/rules.hpp": "#include <modsecurity/rules_set.h>\n",
+            "waf/engine.cpp": '#include "waf/rules.hpp"\n#include "waf/waf.hpp"\n',
+            "waf/waf.hpp": "#include <string>\n",
+            "gateway/filter/waf.cpp": '#include "waf/waf.hpp"\n',
+        }), [])
+
+    def test_refuses_a_library_that_leaves_its_home_through_a_header(self):
+        found = self.found_in({
+            "waf/rules.hpp": "#include <modsecurity/rules_set.h>\n",
+            "waf/waf.hpp": '#include "waf/rules.hpp"\n',
+            "gateway/filter/waf.hpp": '#include "waf/waf.hpp"\n',
+            "gateway/filter/waf.cpp": '#include "gateway/filter/waf.hpp"\n',
+        })
+        self.assertEqual(found, ["gateway/filter/waf.hpp:1: include of waf/waf.hpp: brings libmodsecurity, "
+                                 "which is at home in waf/ only"])
+
+    def test_survives_headers_that_include_each_other(self):
+        self.accepts("config/a.hpp", '#include "config/a.hpp"')
 
     def test_refuses_tests_and_benchmarks_in_the_product(self):
         self.refuses("config/a.cpp", '#include "tests/unit/helper.hpp"', "does not depend on tests/")
