@@ -1,5 +1,5 @@
 // The limits' Redis side as bytes: one Lua script, one EVALSHA a request however many limits it has, Redis's own
-// clock. No sockets: gateway/upstream/redis_client.cpp sends what this writes and feeds back what it reads.
+// clock. No sockets: gateway/upstream/redis_session.cpp sends what this writes and feeds back what it reads.
 #pragma once
 
 #include <optional>
@@ -13,8 +13,11 @@
 
 namespace gatehouse::ratelimit {
 
-/// The script's text. KEYS: buckets. ARGV: capacity, tokens, period in microseconds for each key. Uses TIME inside the
-/// script (effects replication), sets each key's TTL to at least the time to fill, charges all or none.
+/// The script's text: bucket.cpp's arithmetic in Lua, all values exact integers below 2^53 (see refill_step()).
+/// KEYS: buckets, a key at most once. ARGV: RefillStep's three numbers for each key. Uses TIME inside the script (effects
+/// replication, the default since Redis 5). A bucket is one string "micro_tokens:microseconds"; its TTL is the time to
+/// fill and a second, so that an expired bucket is one that is full. All limits are charged or none, and a refused
+/// request writes nothing: a flood of refusals costs Redis no replication.
 /// Returns for each key: allowed (0|1), remaining, retry_after in microseconds, reset_after in microseconds.
 [[nodiscard]] std::string_view take_script() noexcept;
 [[nodiscard]] const std::string& take_script_sha1();
@@ -22,7 +25,8 @@ namespace gatehouse::ratelimit {
 /// Appends the EVALSHA (or, `full`, the EVAL after NOSCRIPT) for one request's buckets to `out`.
 void append_take_command(std::string& out, std::span<const BucketRequest> requests, bool full);
 
-/// Reads the script's reply. Empty when it does not have the shape of one, or when it is an error.
+/// Reads the script's reply. False when it does not have the shape of one for as many buckets, or when it is an error;
+/// `decisions` are then not to be used.
 [[nodiscard]] bool read_take_reply(const RespValue& reply, std::span<Decision> decisions);
 
 }  // namespace gatehouse::ratelimit

@@ -1,0 +1,189 @@
+// ratelimit/memory_store.hpp: decisions, bounds, what is forgotten, and many threads at once.
+#include "ratelimit/memory_store.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <map>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "ratelimit/memory_shard.hpp"
+
+namespace gatehouse::ratelimit {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr BucketParameters kThree{.capacity = 3, .tokens = 1, .period = 1s};
+
+Decision take_one(MemoryStore& store, const std::string& key, const BucketParameters& parameters, Microseconds now) {
+  const std::array<BucketRequest, 1> request{{{key, parameters}}};
+  std::array<Decision, 1> decision;
+  store.take_all(request, now, decision);
+  return decision[0];
+}
+
+TEST(MemoryStore, DecidesAsTakeDoes) {
+  MemoryStore store;
+  std::map<std::string, BucketState> states;
+  std::mt19937_64 random{3};
+  Microseconds now{1'000'000};
+  for (int i = 0; i < 20'000; ++i) {
+    now += Microseconds{static_cast<std::int64_t>(random() % 200'000)};
+    const std::string key = fmt::format("k{}", random() % 20);
+    const BucketParameters parameters{.capacity = key.size() * 3, .tokens = 7, .period = 1min};
+    const auto [state, fresh] = states.try_emplace(key, full_bucket(parameters, now));
+    ASSERT_EQ(take_one(store, key, parameters, now), take(parameters, state->second, now));
+  }
+}
+
+TEST(MemoryStore, ChargesAllLimitsOrNone) {
+  MemoryStore store;
+  const std::array<BucketRequest, 2> both{{{"wide", {10, 1, 1s}}, {"narrow", {1, 1, 1h}}}};
+  std::array<Decision, 2> decisions;
+  store.take_all(both, 1s, decisions);
+  EXPECT_TRUE(decisions[0].allowed && decisions[1].allowed);
+  for (int i = 0; i < 5; ++i) {
+    store.take_all(both, 1s, decisions);
+    EXPECT_TRUE(decisions[0].allowed);
+    EXPECT_EQ(decisions[0].remaining, 9u);
+    EXPECT_FALSE(decisions[1].allowed);
+    EXPECT_EQ(decisions[1].retry_after, 1h);
+  }
+}
+
+TEST(MemoryStore, CreatesNoBucketForARefusedRequest) {
+  MemoryStore store;
+  (void)take_one(store, "narrow", {1, 1, 1h}, 1s);
+  const std::array<BucketRequest, 2> both{{{"other", kThree}, {"narrow", {1, 1, 1h}}}};
+  std::array<Decision, 2> decisions;
+  store.take_all(both, 1s, decisions);
+  EXPECT_EQ(store.size(), 1u);
+}
+
+TEST(MemoryStore, ChargesAKeyThatIsGivenTwiceOnce) {
+  MemoryStore store;
+  const std::array<BucketRequest, 2> twice{{{"k", kThree}, {"k", kThree}}};
+  std::array<Decision, 2> decisions;
+  for (std::uint64_t left : {2u, 1u, 0u}) {
+    store.take_all(twice, 1s, decisions);
+    EXPECT_TRUE(decisions[1].allowed);
+    EXPECT_EQ(decisions[0].remaining, left);
+    EXPECT_EQ(decisions[1], decisions[0]);
+  }
+  store.take_all(twice, 1s, decisions);
+  EXPECT_FALSE(decisions[0].allowed);
+}
+
+TEST(MemoryStore, TakesNoLimitsAndMany) {
+  MemoryStore store;
+  store.take_all({}, 1s, {});
+  EXPECT_EQ(store.size(), 0u);
+  std::vector<BucketRequest> requests;
+  for (int i = 0; i < 100; ++i) requests.push_back({fmt::format("k{}", i), kThree});
+  std::vector<Decision> decisions(requests.size());
+  store.take_all(requests, 1s, decisions);
+  for (const Decision& decision : decisions) EXPECT_EQ(decision.remaining, 2u);
+  EXPECT_EQ(store.size(), 100u);
+}
+
+TEST(MemoryStore, IsBoundedWhateverArrives) {
+  for (const std::size_t most : {std::size_t{1}, std::size_t{10}, std::size_t{5'000}}) {
+    MemoryStore store{most};
+    for (int i = 0; i < 20'000; ++i) (void)take_one(store, fmt::format("k{}", i), kThree, 1s);
+    EXPECT_LE(store.size(), most);
+    EXPECT_GE(store.size(), most * 9 / 10);
+  }
+}
+
+TEST(MemoryStore, AFloodOfNewKeysDoesNotRefillALimitedClient) {
+  MemoryStore store{100};
+  while (take_one(store, "victim", kThree, 1s).allowed) continue;
+  for (int i = 0; i < 10'000; ++i) (void)take_one(store, fmt::format("flood{}", i), kThree, 1s);
+  EXPECT_FALSE(take_one(store, "victim", kThree, 1s).allowed);
+  int forgotten = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    if (take_one(store, fmt::format("flood{}", i), kThree, 1s).remaining == 2) ++forgotten;
+  }
+  EXPECT_GE(forgotten, 9'800);
+}
+
+TEST(MemoryStore, ForgetsFullBucketsAsNewOnesCome) {
+  MemoryStore store{100'000};
+  for (int i = 0; i < 10'000; ++i) (void)take_one(store, fmt::format("old{}", i), kThree, 1s);
+  EXPECT_EQ(store.size(), 10'000u);
+  for (int i = 0; i < 10'000; ++i) (void)take_one(store, fmt::format("new{}", i), kThree, 10s);
+  EXPECT_LT(store.size(), 11'000u);
+}
+
+TEST(MemoryStore, AdmitsExactlyTheBurstAcrossThreads) {
+  MemoryStore store{10'000};
+  constexpr int kThreads = 4;
+  constexpr BucketParameters kHundred{.capacity = 100, .tokens = 1, .period = 1h};
+  std::array<std::atomic<int>, 8> admitted{};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937_64 random{static_cast<std::uint64_t>(t)};
+      for (int i = 0; i < 1'000; ++i) {
+        // Pairs in both orders, and keys of one's own that make the shards grow.
+        const std::size_t a = random() % admitted.size();
+        const std::size_t b = random() % admitted.size();
+        const std::array<BucketRequest, 3> requests{{{fmt::format("k{}", a), kHundred},
+                                                     {fmt::format("k{}", b), kHundred},
+                                                     {fmt::format("own{}-{}", t, i), kHundred}}};
+        std::array<Decision, 3> decisions;
+        store.take_all(requests, 1s, decisions);
+        if (decisions[0].allowed && decisions[1].allowed && decisions[2].allowed) {
+          ++admitted[a];
+          if (a != b) ++admitted[b];
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t i = 0; i < admitted.size(); ++i) {
+    EXPECT_LE(admitted[i], 100);
+    EXPECT_EQ(take_one(store, fmt::format("k{}", i), kHundred, 1s).allowed, admitted[i] < 100);
+  }
+}
+
+// The shard against a model: a map, of which the entry that is full first goes when there is no room.
+TEST(MemoryShard, KeepsWhatAModelKeeps) {
+  constexpr std::size_t kMost = 50;
+  MemoryShard shard{kMost};
+  std::map<std::uint64_t, Microseconds> model;  // key -> full_at
+  std::mt19937_64 random{5};
+  Microseconds now{0};
+  std::int64_t unique = 0;
+  for (int i = 0; i < 50'000; ++i) {
+    now += 3us;
+    const std::uint64_t number = random() % 120;
+    const Fingerprint key{number, ~number};
+    const Microseconds full_at = now + Microseconds{static_cast<std::int64_t>(random() % 300) * 1'000'000 + ++unique % 1'000'000};
+    BucketState* const found = shard.find(key);
+    ASSERT_EQ(found != nullptr, model.contains(number));
+    if (found != nullptr) {
+      ASSERT_EQ(found->micro_tokens, number);
+      shard.set_full_at(found, full_at);
+      model[number] = full_at;
+      continue;
+    }
+    const auto first = [&] {
+      return std::ranges::min_element(model, {}, [](const auto& entry) { return entry.second; });
+    };
+    for (int cleared = 0; cleared < 2 && !model.empty() && first()->second <= now; ++cleared) model.erase(first());
+    if (model.size() >= kMost) model.erase(first());
+    model[number] = full_at;
+    shard.insert(key, {.micro_tokens = number}, full_at, now);
+    ASSERT_EQ(shard.size(), model.size());
+  }
+}
+
+}  // namespace
+}  // namespace gatehouse::ratelimit
