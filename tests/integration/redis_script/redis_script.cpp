@@ -1,0 +1,272 @@
+// The limits' Lua script on a real Redis: number for number what bucket.cpp computes, under a clock of the test's (the
+// script with its one call of TIME replaced) and under Redis's own.
+#include "ratelimit/redis_script.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "ratelimit/bucket.hpp"
+#include "redis_process.hpp"
+
+namespace gatehouse::ratelimit {
+
+void PrintTo(const Decision& decision, std::ostream* out) {
+  *out << fmt::format("{{allowed {} remaining {} retry {} reset {}}}", decision.allowed, decision.remaining,
+                      decision.retry_after.count(), decision.reset_after.count());
+}
+
+namespace {
+
+using tests::RedisConnection;
+using tests::RedisProcess;
+using namespace std::chrono_literals;
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+  const std::size_t at = text.find(from);
+  if (at == std::string::npos || text.find(from, at + 1) != std::string::npos) ADD_FAILURE() << "not once: " << from;
+  else text.replace(at, from.size(), to);
+  return text;
+}
+
+class RedisScript : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { server_ = new RedisProcess; }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+  void SetUp() override { (void)redis.call({"FLUSHALL"}); }
+
+  /// The script under the test's clock. Its keys live longer, so that a slow machine does not expire what must last.
+  std::string load_with_given_time() {
+    std::string script = replaced(std::string{take_script()}, "redis.call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}");
+    script = replaced(std::move(script), "floor(reset / 1000) + 1000", "floor(reset / 1000) + 3600000");
+    return redis.call({"SCRIPT", "LOAD", script}).text;
+  }
+
+  RespValue take_at(const std::string& sha, const std::vector<BucketRequest>& requests, Microseconds now) {
+    std::string command;
+    append_command_head(command, 3 + 4 * requests.size() + 2);
+    append_bulk(command, "EVALSHA");
+    append_bulk(command, sha);
+    append_bulk(command, std::uint64_t{requests.size()});
+    for (const BucketRequest& request : requests) append_bulk(command, request.key);
+    for (const BucketRequest& request : requests) {
+      const RefillStep step = refill_step(request.parameters);
+      append_bulk(command, step.capacity_micro);
+      append_bulk(command, step.micro_tokens);
+      append_bulk(command, step.microseconds);
+    }
+    append_bulk(command, static_cast<std::uint64_t>(now.count() / 1'000'000));
+    append_bulk(command, static_cast<std::uint64_t>(now.count() % 1'000'000));
+    return redis.call(command);
+  }
+
+  static RedisProcess* server_;
+  RedisConnection redis{*server_};
+};
+
+RedisProcess* RedisScript::server_ = nullptr;
+
+std::uint64_t pick(std::mt19937_64& random, std::uint64_t least, std::uint64_t most) {
+  return std::uniform_int_distribution<std::uint64_t>{least, most}(random);
+}
+
+BucketParameters random_parameters(std::mt19937_64& random) {
+  constexpr std::uint64_t kMagnitudes[] = {2, 20, 1'000, 1'000'000, kMaxTokens};
+  const Microseconds periods[] = {1s, 1s, 1min, 1h, 24h, kMaxPeriod, Microseconds{static_cast<std::int64_t>(pick(random, 1, 90'000'000))}};
+  return {.capacity = pick(random, 1, kMagnitudes[pick(random, 0, 4)]),
+          .tokens = pick(random, 1, kMagnitudes[pick(random, 0, 4)]),
+          .period = periods[pick(random, 0, 6)]};
+}
+
+TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
+  const std::string sha = load_with_given_time();
+  std::mt19937_64 random{41};
+  for (int sequence = 0; sequence < 2'000; ++sequence) {
+    struct Bucket {
+      BucketRequest request;
+      BucketState state;
+      bool used = false;
+    };
+    std::vector<Bucket> buckets;
+    const std::uint64_t count = pick(random, 1, 3);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      buckets.push_back({{fmt::format("k{}-{}", sequence, i), random_parameters(random)}, {}});
+    }
+    Microseconds now{static_cast<std::int64_t>(1'764'000'000'000'000 + pick(random, 0, 1'000'000'000))};
+    for (int step = 0; step < 25; ++step) {
+      // Time passes at the pace of one of the buckets, rests for long, stands still or steps back.
+      const BucketParameters& paced = buckets[pick(random, 0, count - 1)].request.parameters;
+      const auto pace = static_cast<std::uint64_t>(paced.period.count()) / paced.tokens + 2;
+      switch (pick(random, 0, 9)) {
+        case 0: now += Microseconds{static_cast<std::int64_t>(pick(random, 0, 30 * pace))}; break;
+        case 1: now -= Microseconds{static_cast<std::int64_t>(pick(random, 0, 3 * pace))}; break;
+        case 2: now -= std::min<Microseconds>(now / 2, Microseconds{static_cast<std::int64_t>(pick(random, 0, 3'600'000'000'000))}); break;
+        case 3: case 4: case 5: break;
+        default: now += Microseconds{static_cast<std::int64_t>(pick(random, 0, pace))};
+      }
+      if (now < 0us) now = 0us;
+      if (now > Microseconds{3'000'000'000'000'000}) now = Microseconds{3'000'000'000'000'000};
+
+      // Some buckets of the sequence, in order; now and then one has been near its end, or has another rate.
+      std::vector<Bucket*> asked;
+      for (Bucket& bucket : buckets) {
+        if (pick(random, 0, 3) != 0) asked.push_back(&bucket);
+      }
+      if (asked.empty()) asked.push_back(&buckets.front());
+      for (Bucket* const bucket : asked) {
+        if (pick(random, 0, 5) == 0) {
+          bucket->state = {.micro_tokens = pick(random, 0, pick(random, 0, 1) == 0 ? 2'000'000 : 1'000'000 * bucket->request.parameters.capacity),
+                           .updated = now - Microseconds{static_cast<std::int64_t>(pick(random, 0, 1'000'000))}};
+          bucket->state.updated = std::max(bucket->state.updated, 0us);
+          bucket->used = true;
+          (void)redis.call({"SET", bucket->request.key, fmt::format("{}:{}", bucket->state.micro_tokens, bucket->state.updated.count())});
+        }
+        if (pick(random, 0, 30) == 0) bucket->request.parameters = random_parameters(random);
+      }
+
+      std::vector<BucketRequest> requests;
+      std::vector<Decision> expected;
+      bool all = true;
+      for (Bucket* const bucket : asked) {
+        if (!bucket->used) bucket->state = full_bucket(bucket->request.parameters, now);
+        requests.push_back(bucket->request);
+        expected.push_back(peek(bucket->request.parameters, bucket->state, now));
+        all = all && expected.back().allowed;
+      }
+      for (std::size_t i = 0; i < asked.size(); ++i) {
+        Bucket& bucket = *asked[i];
+        if (all) {
+          expected[i] = take(bucket.request.parameters, bucket.state, now);
+          bucket.used = true;
+        } else if (bucket.used) {  // a refusal stores nothing, but for a wait that had to be cut
+          BucketState refilled = bucket.state;
+          if (refill(refill_step(bucket.request.parameters), refilled, now)) bucket.state = refilled;
+        }
+      }
+
+      std::vector<Decision> decisions(requests.size());
+      const RespValue reply = take_at(sha, requests, now);
+      ASSERT_TRUE(read_take_reply(reply, decisions)) << reply.text << " in sequence " << sequence;
+      for (std::size_t i = 0; i < decisions.size(); ++i) {
+        const BucketParameters& p = requests[i].parameters;
+        ASSERT_EQ(decisions[i], expected[i]) << "sequence " << sequence << " step " << step << ": " << p.capacity << ", " << p.tokens
+                                             << " each " << p.period.count();
+      }
+      if (all) {
+        for (const Bucket* const bucket : asked) {
+          ASSERT_EQ(redis.call({"GET", bucket->request.key}).text,
+                    fmt::format("{}:{}", bucket->state.micro_tokens, bucket->state.updated.count()));
+        }
+      }
+    }
+  }
+}
+
+class RealClock : public RedisScript {
+ protected:
+  std::vector<Decision> take_now(const std::vector<BucketRequest>& requests) {
+    std::string command;
+    append_take_command(command, requests, false);
+    RespValue reply = redis.call(command);
+    if (reply.type == RespValue::Type::error && reply.text.starts_with("NOSCRIPT")) {
+      command.clear();
+      append_take_command(command, requests, true);
+      reply = redis.call(command);
+    }
+    std::vector<Decision> decisions(requests.size());
+    EXPECT_TRUE(read_take_reply(reply, decisions)) << reply.text;
+    return decisions;
+  }
+};
+
+TEST_F(RealClock, FollowsRedissTime) {
+  // With a step of one microsecond a charge stores the very time that it used.
+  constexpr BucketParameters kParameters{.capacity = 30, .tokens = 2'000, .period = 1s};
+  BucketState state;
+  bool used = false;
+  int refused = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    const Decision decision = take_now({{"bucket", kParameters}}).front();
+    Microseconds now{0};
+    if (decision.allowed) {
+      const std::string stored = redis.call({"GET", "bucket"}).text;
+      now = Microseconds{std::stoll(stored.substr(stored.find(':') + 1))};
+    } else {
+      ++refused;
+      now = state.updated + Microseconds{static_cast<std::int64_t>((1'000'000 - state.micro_tokens + 1'999) / 2'000)} - decision.retry_after;
+    }
+    if (!used) state = full_bucket(kParameters, now);
+    used = true;
+    BucketState after = state;
+    ASSERT_EQ(take(kParameters, after, now), decision);
+    if (decision.allowed) state = after;
+  }
+  EXPECT_GT(refused, 0);
+}
+
+TEST_F(RealClock, KeepsABucketAtLeastUntilItIsFull) {
+  for (const BucketParameters& p : {BucketParameters{20, 10, 1s}, BucketParameters{1'000, 1, 1h}, BucketParameters{kMaxTokens, 1, kMaxPeriod}}) {
+    const std::string key = fmt::format("ttl{}", p.capacity);
+    for (int i = 0; i < 5; ++i) {
+      const Decision decision = take_now({{key, p}}).front();
+      const std::int64_t ttl = redis.call({"PTTL", key}).integer;
+      EXPECT_GE(ttl, decision.reset_after / 1ms);
+      EXPECT_LE(ttl, decision.reset_after / 1ms + 1'001);
+    }
+  }
+}
+
+TEST_F(RealClock, WritesNothingForARefusedRequest) {
+  const std::vector<BucketRequest> both{{"{t}wide", {10, 1, 1h}}, {"{t}narrow", {1, 1, 1h}}};
+  EXPECT_TRUE(take_now(both)[1].allowed);
+  const std::string wide = redis.call({"GET", "{t}wide"}).text;
+  const std::vector<Decision> refused = take_now({both[0], both[1], {"{t}other", {1, 1, 1s}}});
+  EXPECT_TRUE(refused[0].allowed);
+  EXPECT_FALSE(refused[1].allowed);
+  EXPECT_TRUE(refused[2].allowed);
+  EXPECT_EQ(redis.call({"GET", "{t}wide"}).text, wide);
+  EXPECT_EQ(redis.call({"DBSIZE"}).integer, 2);
+}
+
+TEST_F(RealClock, TakesForeignTextForAnUnusedBucket) {
+  for (const std::string_view text : {"", "x", "1:", ":1", "-1:5", "1:2:3", "1e9:1", " 1:1"}) {
+    (void)redis.call({"SET", "k", text});
+    EXPECT_EQ(take_now({{"k", {5, 1, 1h}}}).front().remaining, 4u) << text;
+  }
+  (void)redis.call({"SET", "k", "99999999999999999999999999:99999999999999999999999999"});
+  EXPECT_EQ(take_now({{"k", {5, 1, 1h}}}).front().remaining, 4u);
+}
+
+TEST_F(RealClock, ReportsAKeyOfAnotherTypeAsAnError) {
+  (void)redis.call({"LPUSH", "k", "x"});
+  std::string command;
+  append_take_command(command, std::vector<BucketRequest>{{"k", {5, 1, 1h}}}, true);
+  std::vector<Decision> decisions(1);
+  EXPECT_FALSE(read_take_reply(redis.call(command), decisions));
+}
+
+TEST_F(RealClock, CountsExactlyOverSeveralConnections) {
+  RedisConnection other{*server_};
+  std::string command;
+  append_take_command(command, std::vector<BucketRequest>{{"shared", {100, 1, 1h}}}, true);
+  int admitted = 0;
+  for (int i = 0; i < 100; ++i) {
+    redis.send(command);
+    other.send(command);
+    for (RedisConnection* const connection : {&redis, &other}) {
+      std::vector<Decision> decisions(1);
+      ASSERT_TRUE(read_take_reply(connection->receive(), decisions));
+      admitted += decisions[0].allowed ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(admitted, 100);
+}
+
+}  // namespace
+}  // namespace gatehouse::ratelimit
