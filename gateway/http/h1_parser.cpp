@@ -233,7 +233,10 @@ Step read_status_line(Window& window, ResponseHead& head, ParseResult& result) n
 /// Whether `bytes` may hold more than the last call could tell; see the header for the rule. `scanned` bytes are known.
 bool worth_parsing(std::string_view bytes, std::size_t scanned, std::size_t header_bytes) noexcept {
   if (bytes.size() >= header_bytes || std::bit_width(bytes.size()) != std::bit_width(scanned)) return !bytes.empty();
-  for (std::size_t at = bytes.find('\n', scanned); at != std::string_view::npos; at = bytes.find('\n', at + 1)) {
+  std::size_t at = bytes.find('\n', scanned);
+  if (at == std::string_view::npos) return false;
+  if (bytes.find('\n') == at) return true;  // the first line, by which most nonsense shows
+  for (; at != std::string_view::npos; at = bytes.find('\n', at + 1)) {
     if (at == 0 || bytes[at - 1] != '\r') return true;  // a line that ends wrongly
     if (at >= 2 && bytes[at - 2] == '\n') return true;  // an empty line
   }

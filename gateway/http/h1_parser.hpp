@@ -33,9 +33,9 @@ struct ParseResult {
 
 /// Parses a request head at the start of `bytes`. `scanned` is the number of bytes that earlier calls have seen (0 at
 /// first); it is updated, and 0 again after anything but need_more. A head that arrives byte by byte costs linear time:
-/// it is parsed whole when its end has come or a line ends with LF alone, and each time its size has passed a power of
-/// two, so that what cannot become a head is refused early. `bytes` must begin at the same byte in each call for a
-/// head; it may have moved in memory. Views point into `bytes` of the call that returned complete.
+/// it is parsed whole when its first line or all of it has come or a line ends with LF alone, and each time its size
+/// has passed a power of two, so that what cannot become a head is refused early. `bytes` must begin at the same byte
+/// in each call for a head; it may have moved in memory. Views point into `bytes` of the call that returned complete.
 ///
 /// Refused as malformed (RFC 9112 and 9110 sections in the source): bare LF or bare CR as line end; any byte below 0x21
 /// or above 0x7E in the target, and `#`; whitespace before the colon or at the start of a line (obs-fold); names that

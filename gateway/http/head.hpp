@@ -46,7 +46,8 @@ struct Field {
 /// A list of fields with inline room for 32; grows on the heap, and keeps what it has grown to when cleared.
 class Fields {
  public:
-  Fields() noexcept = default;
+  Fields() noexcept {
+  }  // NOLINT(modernize-use-equals-default): with "= default", Fields{} would zero what needs no zeros
   Fields(Fields&& other) noexcept { take(other); }
   Fields& operator=(Fields&& other) noexcept {
     if (this != &other) take(other);
