@@ -14,7 +14,6 @@ constexpr std::uint64_t kLargestSfInteger = 999'999'999'999'999;  // RFC 8941 se
 
 void append_member(std::string& value, std::string_view limit, char first, std::uint64_t count, char second,
                    std::uint64_t seconds) {
-  if (!value.empty()) value += ", ";
   append_sf_string(value, limit);
   fmt::format_to(std::back_inserter(value), ";{}={};{}={}", first, std::min(count, kLargestSfInteger), second,
                  std::min(seconds, kLargestSfInteger));

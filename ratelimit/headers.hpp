@@ -9,11 +9,11 @@
 
 namespace gatehouse::ratelimit {
 
-/// Appends one list member to RateLimit-Policy's value: "per_client";q=20;w=2. q is the bucket's capacity, w the
-/// window in which an empty bucket fills: whole seconds, rounded up, at least 1.
+/// Appends one list member of RateLimit-Policy's value: "per_client";q=20;w=2. q is the bucket's capacity, w the
+/// window in which an empty bucket fills: whole seconds, rounded up, at least 1. The caller puts ", " between members.
 void append_policy(std::string& value, std::string_view limit, const BucketParameters& parameters);
 
-/// Appends one list member to RateLimit's value: "per_client";r=0;t=1. r is what remains; t the seconds, rounded up,
+/// Appends one list member of RateLimit's value: "per_client";r=0;t=1. r is what remains; t the seconds, rounded up,
 /// after which it is worth coming back: until one token is there when there was none (as Retry-After), else until the
 /// bucket is full.
 void append_limit(std::string& value, std::string_view limit, const Decision& decision);

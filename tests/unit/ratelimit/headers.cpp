@@ -29,8 +29,8 @@ TEST(RateLimitPolicy, RoundsTheWindowUpToWholeSecondsAndAtLeastOne) {
   EXPECT_EQ(policy("a", {1000, 60, 1min}), "\"a\";q=1000;w=1000");
 }
 
-TEST(RateLimitPolicy, ListsSeveralLimits) {
-  std::string value = policy("a", {1, 1, 1s});
+TEST(RateLimitPolicy, AppendsToWhatIsThere) {
+  std::string value = policy("a", {1, 1, 1s}) + ", ";
   append_policy(value, "b", {2, 1, 1s});
   EXPECT_EQ(value, "\"a\";q=1;w=1, \"b\";q=2;w=2");
 }
