@@ -1,6 +1,7 @@
 // Reads gateway.yaml and the tenants' files into plain structs. Called at start, on reload and by `check`.
 #pragma once
 
+#include <expected>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@ struct LoadedTenant {
   std::string name;                              // the tenant's name if it could be read, else the stem
   std::shared_ptr<const TenantConfig> config;    // absent when a problem is an error
   Problems problems;
+  std::shared_ptr<const std::string> text;       // the file's text, for Problem::show_source(); absent if it could not be read
 };
 
 /// Parses the text of a gateway.yaml; `path` names it in problems and is what relative paths refer to.
@@ -36,9 +38,11 @@ struct LoadedTenant {
 /// names that begin with "." are skipped) and then settles what concerns several: a host or a tenant name that is claimed twice
 /// stays with the first by file name, the second tenant gets the error; a host that cuts into another
 /// tenant's wildcard is an error of the later one.
-[[nodiscard]] std::vector<LoadedTenant> load_tenants(const GatewayConfig& gateway);
+/// Fails when the directory itself cannot be read: a reload that took that for "no tenants" would take all of them away.
+[[nodiscard]] std::expected<std::vector<LoadedTenant>, Problems> load_tenants(const GatewayConfig& gateway);
 
-/// The checks across tenants alone, for callers that have loaded them (tests, reload with last valid versions).
+/// The checks across tenants alone, for callers that have loaded them (tests, reload with last valid versions). `tenants`
+/// must be in order of file name. One that conflicts loses its config and gets the error; it then claims nothing.
 void settle_claims(std::vector<LoadedTenant>& tenants);
 
 /// JSON Schema (2020-12) of gateway.yaml and of a tenant file, for editors.

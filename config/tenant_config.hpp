@@ -81,7 +81,7 @@ enum class PathMatch { prefix, exact, regex };
 struct RouteMatch {
   PathMatch kind = PathMatch::prefix;
   std::string path = "/";              // prefix: whole segments; regex: RE2, anchored at both ends
-  std::vector<std::string> methods;    // empty: all
+  std::vector<std::string> methods;    // sorted; empty: all
   std::vector<HeaderMatch> headers;    // all of them
 };
 
@@ -91,6 +91,7 @@ struct Route {
   std::size_t service = 0;             // index into TenantConfig::services
   std::vector<std::size_t> rate_limits;  // indices into TenantConfig::rate_limits
   std::optional<Milliseconds> timeout; // replaces timeouts.response
+  Place place;
 };
 
 enum class LimitKeyKind { client_ip, tenant, host, header };
@@ -153,6 +154,7 @@ struct TenantLimits {
 struct TenantConfig {
   std::string file;                    // absolute path
   std::string name;                    // "tenant:"; [a-z0-9-], 1 to 63
+  Place place;                         // of the name
   std::vector<Host> hosts;
   std::vector<Service> services;
   std::vector<Route> routes;

@@ -1,0 +1,98 @@
+// See endpoint_rules.hpp.
+#include "config/endpoint_rules.hpp"
+
+#include <fmt/format.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace gatehouse::config {
+namespace {
+
+struct Forbidden {
+  const char* network;
+  const char* why;
+};
+
+constexpr Forbidden kForbidden[] = {
+    {"0.0.0.0/8", "names no machine"},
+    {"::/128", "names no machine"},
+    {"169.254.0.0/16", "is link-local, where clouds keep their metadata services; tenants must not reach it"},
+    {"fe80::/10", "is link-local; tenants must not reach it"},
+    {"64:ff9b::a9fe:0/112", "is the link-local network 169.254.0.0/16 by way of NAT64; tenants must not reach it"},
+    {"224.0.0.0/4", "is multicast"},
+    {"ff00::/8", "is multicast"},
+    {"255.255.255.255/32", "is broadcast"},
+};
+
+/// Deprecated "::a.b.c.d" (RFC 4291 section 2.5.5.1), of which some stacks make an IPv4 connection.
+bool is_v4_compatible(const IpAddress& address) noexcept {
+  const auto& bytes = address.bytes();
+  return std::all_of(bytes.begin(), bytes.begin() + 12, [](std::uint8_t b) { return b == 0; }) && !is_loopback(address) && !is_unspecified(address);
+}
+
+bool is_address_of_this_machine(const IpAddress& address) {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return false;
+  bool found = false;
+  for (const ifaddrs* each = list; each != nullptr && !found; each = each->ifa_next) {
+    if (each->ifa_addr == nullptr) continue;
+    if (each->ifa_addr->sa_family == AF_INET) {
+      sockaddr_in in;
+      std::memcpy(&in, each->ifa_addr, sizeof in);
+      found = IpAddress::v4(ntohl(in.sin_addr.s_addr)) == address;
+    } else if (each->ifa_addr->sa_family == AF_INET6) {
+      sockaddr_in6 in;
+      std::memcpy(&in, each->ifa_addr, sizeof in);
+      std::array<std::uint8_t, 16> bytes;
+      std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
+      found = IpAddress::v6(bytes) == address;
+    }
+  }
+  freeifaddrs(list);
+  return found;
+}
+
+/// `own` is reached by connecting to `endpoint`.
+bool reaches(const SocketAddress& endpoint, const SocketAddress& own) {
+  if (endpoint.port != own.port) return false;
+  if (endpoint.ip == own.ip || is_loopback(endpoint.ip)) return true;
+  return is_unspecified(own.ip) && is_address_of_this_machine(endpoint.ip);
+}
+
+}  // namespace
+
+bool is_unspecified(const IpAddress& address) noexcept { return address == IpAddress() || address == IpAddress::v4(0); }
+
+bool is_loopback(const IpAddress& address) noexcept {
+  if (address.is_v4()) return address.v4_value() >> 24 == 127;
+  std::array<std::uint8_t, 16> one{};
+  one[15] = 1;
+  return address.bytes() == one;
+}
+
+bool sockets_overlap(const SocketAddress& a, const SocketAddress& b) noexcept {
+  if (a.port != b.port || a.port == 0) return false;
+  // "::" takes IPv4 too, "0.0.0.0" does not take IPv6.
+  const auto covers = [](const IpAddress& all, const IpAddress& one) { return all == IpAddress() || (all == IpAddress::v4(0) && one.is_v4()); };
+  return a.ip == b.ip || covers(a.ip, b.ip) || covers(b.ip, a.ip);
+}
+
+std::string why_no_endpoint(const SocketAddress& endpoint, const GatewayConfig& gateway) {
+  if (endpoint.port == 0) return "has port 0, to which nobody can connect";
+  for (const Forbidden& each : kForbidden) {
+    if (Cidr::parse(each.network)->contains(endpoint.ip)) return each.why;
+  }
+  if (!endpoint.ip.is_v4() && is_v4_compatible(endpoint.ip)) return "is an IPv4-compatible address, which is out of use; write the IPv4 address";
+  for (const Listener& listener : gateway.listeners) {
+    if (reaches(endpoint, listener.address)) return fmt::format("is the gateway's own listener {}; requests would go round in a circle", listener.address.to_string());
+  }
+  if (gateway.admin && reaches(endpoint, *gateway.admin)) return "is the gateway's own admin address, which tenants must not reach";
+  if (gateway.metrics && reaches(endpoint, *gateway.metrics)) return "is the gateway's own metrics address, which tenants must not reach";
+  return {};
+}
+
+}  // namespace gatehouse::config

@@ -1,0 +1,118 @@
+// See files.hpp.
+#include "config/files.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "config/text.hpp"
+
+namespace gatehouse::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLongestPath = 1024;
+
+std::string with_slash(std::string folder) {
+  if (!folder.ends_with('/')) folder += '/';
+  return folder;
+}
+
+/// True if `path` is inside of `folder`, both absolute and normalised, `folder` "/"-terminated.
+bool is_below(std::string_view path, std::string_view folder) { return path.size() > folder.size() && path.starts_with(folder); }
+
+/// Every link followed; what does not exist stays as written. Empty if that cannot be found out.
+std::string real_path(const std::string& path) {
+  std::error_code error;
+  const fs::path real = fs::weakly_canonical(path, error);
+  return error ? std::string() : real.string();
+}
+
+}  // namespace
+
+std::string absolute_path(std::string_view path, const std::string& base) {
+  return (fs::path(base) / fs::path(path)).lexically_normal().string();
+}
+
+std::string stem_of(std::string_view path) {
+  std::string name = fs::path(path).filename().string();
+  if (name.ends_with(".yaml")) name.resize(name.size() - 5);
+  return name;
+}
+
+std::string folder_of(const std::string& absolute_path) { return with_slash(fs::path(absolute_path).parent_path().string()); }
+
+FileRules FileRules::of_gateway(const std::string& file) {
+  FileRules rules;
+  rules.base_ = folder_of(file);
+  return rules;
+}
+
+FileRules FileRules::of_tenant(const GatewayConfig& gateway, std::string_view stem) {
+  FileRules rules;
+  rules.tenants_directory_ = gateway.tenants_directory;
+  rules.own_name_ = std::string(stem) + ".d";
+  rules.base_ = gateway.tenants_directory + rules.own_name_ + "/";
+  rules.allowed_ = gateway.policy.files;
+  rules.confined_ = true;
+  return rules;
+}
+
+std::expected<std::string, std::string> FileRules::resolve(std::string_view path) const {
+  if (path.empty()) return std::unexpected("a path must not be empty");
+  if (path.size() > kLongestPath) return std::unexpected(fmt::format("a path has at most {} bytes", kLongestPath));
+  if (path.find('\0') != std::string_view::npos) return std::unexpected("a path must not contain a NUL byte");
+  const std::string absolute = absolute_path(path, base_);
+  if (!confined_) return absolute;
+
+  const auto folders = [&] {
+    std::string out = cite(own_name_ + "/");
+    for (const std::string& folder : allowed_) out += ", " + cite(folder);
+    return out;
+  };
+  const bool relative = path.front() != '/';
+  const bool below_own = is_below(absolute, base_);
+  const auto in_allowed = [&](const std::string& where) {
+    return std::ranges::any_of(allowed_, [&](const std::string& folder) { return is_below(where, folder); });
+  };
+  if (relative ? !below_own : !in_allowed(absolute)) {
+    return std::unexpected(fmt::format("{} is outside of the folders whose files this tenant may name: {}", cite(path), folders()));
+  }
+  const std::string real = real_path(absolute);
+  const auto really_below = [&](const std::string& folder) {
+    const std::string real_folder = real_path(folder);
+    return !real_folder.empty() && is_below(real, with_slash(real_folder));
+  };
+  // The tenant's folder may itself be a link within the tenants' directory (a ConfigMap's), but not one to elsewhere,
+  // nor to another tenant's folder.
+  const std::string real_own = real_path(tenants_directory_ + own_name_);
+  const std::string real_tenants = real_path(tenants_directory_);
+  const bool own_folder_is_own = is_below(real_own, with_slash(real_tenants)) && fs::path(real_own).filename() == own_name_;
+  if (real.empty() || !((own_folder_is_own && is_below(real, with_slash(real_own))) || std::ranges::any_of(allowed_, really_below))) {
+    return std::unexpected(fmt::format("{} leads by a link out of the folders whose files this tenant may name: {}", cite(path), folders()));
+  }
+  return absolute;
+}
+
+std::string FileRules::why_unreadable(const std::string& absolute_path) {
+  struct stat status {};
+  if (::stat(absolute_path.c_str(), &status) != 0) {
+    const int code = errno;
+    return fmt::format("cannot find {}: {}", cite(absolute_path, 200), std::generic_category().message(code));
+  }
+  if (!S_ISREG(status.st_mode)) return fmt::format("{} is not a regular file", cite(absolute_path, 200));
+  if (::access(absolute_path.c_str(), R_OK) != 0) {
+    const int code = errno;
+    return fmt::format("cannot read {}: {}", cite(absolute_path, 200), std::generic_category().message(code));
+  }
+  return {};
+}
+
+}  // namespace gatehouse::config

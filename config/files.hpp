@@ -1,0 +1,44 @@
+// Which files a configuration may name. The platform's gateway.yaml names any; a tenant only those in its own folder
+// and in the folders that the platform opens to tenants (policy.files). Called by the kinds File and LogFile.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/gateway_config.hpp"
+
+namespace gatehouse::config {
+
+class FileRules {
+ public:
+  /// For gateway.yaml at `file`: relative paths are relative to its folder.
+  [[nodiscard]] static FileRules of_gateway(const std::string& file);
+  /// For the tenant whose file is called STEM.yaml: relative paths resolve below tenants/STEM.d/.
+  [[nodiscard]] static FileRules of_tenant(const GatewayConfig& gateway, std::string_view stem);
+
+  /// The absolute path that `path` means, or why it is refused. For a tenant the path must stay within an allowed
+  /// folder both as it is written and after following every link: a link in a folder that a tenant can write must not
+  /// lead out of it. A ConfigMap's ..data links stay inside.
+  [[nodiscard]] std::expected<std::string, std::string> resolve(std::string_view path) const;
+
+  /// Empty if `absolute_path` is a regular file that this process can read, else what is wrong.
+  [[nodiscard]] static std::string why_unreadable(const std::string& absolute_path);
+
+ private:
+  std::string base_;                  // absolute, "/"-terminated
+  std::string own_name_;              // tenant: "STEM.d"
+  std::string tenants_directory_;     // tenant: the folder that must hold own_name_
+  std::vector<std::string> allowed_;  // tenant: policy.files, "/"-terminated
+  bool confined_ = false;
+};
+
+/// `path` made absolute below `base` and freed of ".", ".." and "//"; does not look at the disk.
+[[nodiscard]] std::string absolute_path(std::string_view path, const std::string& base);
+/// "tenants/shop.yaml" -> "shop".
+[[nodiscard]] std::string stem_of(std::string_view path);
+/// The folder of an absolute path, "/"-terminated.
+[[nodiscard]] std::string folder_of(const std::string& absolute_path);
+
+}  // namespace gatehouse::config

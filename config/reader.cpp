@@ -1,0 +1,118 @@
+// See reader.hpp.
+#include "config/reader.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/spelling.hpp"
+#include "config/text.hpp"
+
+namespace gatehouse::config {
+
+std::string not_in_this_version(std::string_view what, std::string_view instead) {
+  return fmt::format("'{}' is not available: it does not exist in this version of gatehouse; {}", what, instead);
+}
+
+std::string_view describe(Node::Kind kind) noexcept {
+  switch (kind) {
+    case Node::Kind::null: return "nothing";
+    case Node::Kind::scalar: return "text";
+    case Node::Kind::sequence: return "a list";
+    case Node::Kind::mapping: return "a mapping";
+    case Node::Kind::refused: break;
+  }
+  return "what was refused";
+}
+
+void Mapping::refuse(std::string_view key, std::string message) {
+  if (describing()) return;
+  refused_.push_back(key);
+  if (const Member* member = node_->find(key)) {
+    refused_given_ = true;
+    error_at(member->key_at, std::move(message));
+  }
+}
+
+Mark Mapping::at(std::string_view key) const noexcept {
+  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
+  return member == nullptr ? at() : member->value.at;
+}
+
+Mark Mapping::text_at(std::string_view key) const noexcept {
+  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
+  return member == nullptr || member->value.kind != Node::Kind::scalar ? at(key) : member->value.text_at;
+}
+
+Mark Mapping::item_at(std::string_view key, std::size_t index) const noexcept {
+  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
+  return member == nullptr || index >= member->value.items.size() ? at(key) : member->value.items[index].at;
+}
+
+std::vector<std::string_view> Mapping::names(std::string_view key) const {
+  std::vector<std::string_view> names;
+  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
+  if (member == nullptr) return names;
+  for (const Member& each : member->value.members) names.push_back(each.key);
+  return names;
+}
+
+Mark Mapping::name_at(std::string_view key, std::string_view name) const noexcept {
+  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
+  const Member* named = member == nullptr ? nullptr : member->value.find(name);
+  return named == nullptr ? at(key) : named->key_at;
+}
+
+void Mapping::error_at(Mark mark, std::string message) {
+  if (describing()) return;
+  failed_ = true;
+  source_->error(mark, std::move(message));
+}
+
+void Mapping::warning_at(Mark mark, std::string message) {
+  if (!describing()) source_->warning(mark, std::move(message));
+}
+
+bool Mapping::finish() {
+  if (describing()) return true;
+  for (const Member& member : node_->members) {
+    const auto is_key = [&](std::string_view key) { return key == member.key; };
+    if (std::ranges::any_of(known_, is_key) || std::ranges::any_of(refused_, is_key)) continue;
+    error_at(member.key_at, fmt::format("{} is not a key here{}", cite(member.key), suggestion(member.key, known_)));
+  }
+  return !failed_;
+}
+
+const Node* Mapping::take(std::string_view key, bool accepts_null) {
+  known_.push_back(key);
+  const Member* member = node_->find(key);
+  if (member == nullptr) return nullptr;
+  if (member->value.kind == Node::Kind::refused) {
+    failed_ = true;
+    return nullptr;
+  }
+  if (member->value.kind == Node::Kind::null && !accepts_null) {
+    error_at(member->value.at, fmt::format("'{}' has no value", key));
+    return nullptr;
+  }
+  return &member->value;
+}
+
+std::string Mapping::missing(std::string_view key) { return fmt::format("'{}' is missing here", key); }
+
+void Mapping::add_schema(std::string_view key, JsonObject schema, const std::string& standard, std::string_view description, bool required) {
+  schema.add_string("description", description);
+  if (!standard.empty()) schema.add("default", standard);
+  if (required) required_.push_back(json_string(key));
+  properties_.add(key, schema.to_string());
+}
+
+JsonObject Mapping::schema() const {
+  JsonObject schema = schema_of_type("object");
+  schema.add("properties", properties_.to_string());
+  if (!required_.empty()) schema.add("required", json_array(required_));
+  schema.add("additionalProperties", "false");
+  return schema;
+}
+
+}  // namespace gatehouse::config
