@@ -1,0 +1,279 @@
+// The Redis connection's state machine; see redis_session.hpp.
+#include "gateway/upstream/redis_session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace gatehouse::upstream {
+
+namespace {
+
+using ratelimit::RespValue;
+
+/// The first word of an error ("WRONGPASS"). The rest may repeat what was sent, a password among it, and stays unread.
+std::string error_code(const RespValue& error) {
+  constexpr std::size_t kLongest = 24;
+  const std::string_view text = error.text;
+  if (text == "ERR max number of clients reached") return "maxclients is reached";
+  const std::string_view word = text.substr(0, std::min(text.find(' '), text.size()));
+  const bool is_code = !word.empty() && word.size() <= kLongest &&
+                       std::ranges::all_of(word, [](char c) { return c >= 'A' && c <= 'Z'; });
+  return is_code ? std::string{word} : "an error";
+}
+
+bool is_error(const RespValue& reply, std::string_view code) {
+  return reply.type == RespValue::Type::error && reply.text.starts_with(code) &&
+         (reply.text.size() == code.size() || reply.text[code.size()] == ' ');
+}
+
+/// This server will not serve any call for a while: a replica after a failover, one that loads its data, one that has
+/// lost our login. A new connection may reach another.
+bool is_about_the_server(const RespValue& reply) {
+  constexpr std::string_view kCodes[] = {"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "CLUSTERDOWN",
+                                         "MOVED", "BUSY"};
+  return std::ranges::any_of(kCodes, [&](std::string_view code) { return is_error(reply, code); });
+}
+
+}  // namespace
+
+RedisSession::RedisSession(TimePoint now) : attempt_ends_(now + attempt_time) {}
+
+bool RedisSession::submit(RedisTake& take, TimePoint now) {
+  take.outcome = TakeOutcome::pending;
+  if (open_ || outstanding_ >= max_outstanding || slots_.size() >= max_outstanding) {
+    take.outcome = TakeOutcome::not_tried;
+    return false;
+  }
+  take.deadline_ = now + decision_time;
+  take.sent_ = 0;
+  take.newer_ = nullptr;
+  take.older_ = newest_;
+  (newest_ != nullptr ? newest_->newer_ : oldest_) = &take;
+  newest_ = &take;
+  ++outstanding_;
+  if (phase_ == Phase::login || phase_ == Phase::up) send(take);
+  return true;
+}
+
+void RedisSession::abandon(RedisTake& take) noexcept {
+  if (take.outcome != TakeOutcome::pending) return;
+  take.done = nullptr;
+  finish(take, TakeOutcome::not_tried);
+  for (Slot& slot : slots_) {
+    if (slot.take == &take) slot.take = nullptr;
+  }
+}
+
+void RedisSession::send(RedisTake& take) {
+  // One script on the way is enough: who comes behind it finds it there.
+  const bool carries_script = take.sent_ != 0 && scripts_on_the_way_ == 0;
+  ratelimit::append_take_command(output_, take.requests, carries_script);
+  slots_.push_back({.kind = Slot::Kind::take, .carries_script = carries_script, .take = &take});
+  scripts_on_the_way_ += carries_script ? 1 : 0;
+  ++take.sent_;
+}
+
+void RedisSession::finish(RedisTake& take, TakeOutcome outcome) noexcept {
+  (take.older_ != nullptr ? take.older_->newer_ : oldest_) = take.newer_;
+  (take.newer_ != nullptr ? take.newer_->older_ : newest_) = take.older_;
+  take.older_ = take.newer_ = nullptr;
+  --outstanding_;
+  take.outcome = outcome;
+  if (take.done != nullptr) take.done(take, take.context);
+}
+
+void RedisSession::fail_all(TakeOutcome outcome) noexcept {
+  for (Slot& slot : slots_) slot.take = nullptr;
+  while (oldest_ != nullptr) finish(*oldest_, outcome);
+}
+
+void RedisSession::plan_attempt(TimePoint now) noexcept {
+  next_attempt_ = now + pause_;
+  pause_ = std::min(pause_ * 2, longest_pause);
+}
+
+void RedisSession::open_breaker(TimePoint now) noexcept {
+  if (!open_ && phase_ == Phase::up && now - up_since_ >= long_life) pause_ = first_pause;
+  open_ = true;
+}
+
+/// Forgets what belongs to one connection.
+void RedisSession::drop_connection() noexcept {
+  for (const Slot& slot : slots_) {
+    if (slot.take != nullptr) finish(*slot.take, TakeOutcome::lost);
+  }
+  slots_.clear();
+  scripts_on_the_way_ = 0;
+  output_.clear();
+}
+
+void RedisSession::begin_attempt(TimePoint now) noexcept {
+  phase_ = Phase::connecting;
+  attempt_taken_ = false;
+  attempt_ends_ = now + attempt_time;
+}
+
+/// The session ends the connection or the attempt of itself.
+void RedisSession::give_up(std::string why, TimePoint now) {
+  last_failure_ = std::move(why);
+  open_breaker(now);
+  plan_attempt(now);
+  wants_close_ = attempt_taken_;
+  drop_connection();
+  fail_all(TakeOutcome::lost);
+  phase_ = Phase::down;
+}
+
+void RedisSession::connected(const RedisLogin& login, TimePoint) {
+  if (phase_ != Phase::connecting) return;  // given up meanwhile
+  phase_ = Phase::login;
+  reader_ = ratelimit::RespReader{};
+  output_.clear();
+  if (login.authenticate) {
+    std::array<std::string_view, 3> words{"AUTH", login.username, login.password};
+    if (login.username.empty()) {
+      words[1] = login.password;
+      ratelimit::append_command(output_, std::span{words}.first(2));
+    } else {
+      ratelimit::append_command(output_, words);
+    }
+    slots_.push_back({.kind = Slot::Kind::auth});
+  }
+  if (login.database != 0) {
+    const std::string number = std::to_string(login.database);
+    ratelimit::append_command(output_, std::array<std::string_view, 2>{"SELECT", number});
+    slots_.push_back({.kind = Slot::Kind::select});
+  }
+  ratelimit::append_command(output_, std::array<std::string_view, 1>{"PING"});
+  slots_.push_back({.kind = Slot::Kind::ping});
+  for (RedisTake* take = oldest_; take != nullptr; take = take->newer_) send(*take);
+}
+
+void RedisSession::received(std::string_view bytes, TimePoint now) {
+  if (phase_ != Phase::login && phase_ != Phase::up) return;
+  reader_.feed(bytes);
+  while (phase_ == Phase::login || phase_ == Phase::up) {
+    auto reply = reader_.next();
+    if (!reply) {
+      give_up("protocol error: " + reply.error(), now);
+      return;
+    }
+    if (!*reply) return;
+    on_reply(**reply, now);
+  }
+}
+
+void RedisSession::on_reply(const RespValue& reply, TimePoint now) {
+  if (slots_.empty()) {
+    // "max number of clients reached" comes before any command was sent.
+    give_up(reply.type == RespValue::Type::error ? "refused: " + error_code(reply) : "an answer that nobody asked for", now);
+    return;
+  }
+  const Slot slot = slots_.front();
+  slots_.pop_front();
+  if (slot.kind == Slot::Kind::take) {
+    on_take_reply(slot, reply, now);
+  } else {
+    on_login_reply(slot.kind, reply, now);
+  }
+}
+
+void RedisSession::on_login_reply(Slot::Kind kind, const RespValue& reply, TimePoint now) {
+  const bool is_status = reply.type == RespValue::Type::status;
+  switch (kind) {
+    case Slot::Kind::auth:
+      if (!is_status) give_up("login refused: " + error_code(reply), now);
+      return;
+    case Slot::Kind::select:
+      if (!is_status) give_up("database refused: " + error_code(reply), now);
+      return;
+    case Slot::Kind::ping:
+      // A user who may not PING is logged in all the same.
+      if (!is_status && !is_error(reply, "NOPERM")) {
+        give_up("not ready: " + error_code(reply), now);
+        return;
+      }
+      phase_ = Phase::up;
+      up_since_ = now;
+      open_ = false;
+      return;
+    case Slot::Kind::take: return;
+  }
+}
+
+void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimePoint now) {
+  if (slot.carries_script) --scripts_on_the_way_;
+  if (is_about_the_server(reply)) {
+    if (slot.take != nullptr) finish(*slot.take, TakeOutcome::refused);
+    give_up("refused: " + error_code(reply), now);
+    return;
+  }
+  const bool is_answer = reply.type == RespValue::Type::array;
+  if (slot.take != nullptr) {
+    if (is_error(reply, "NOSCRIPT") && slot.take->sent_ < max_sends) {
+      send(*slot.take);
+      return;
+    }
+    const bool decided = is_answer && ratelimit::read_take_reply(reply, slot.take->decisions);
+    finish(*slot.take, decided ? TakeOutcome::decided : TakeOutcome::refused);
+  }
+  if (phase_ != Phase::up) return;
+  if (is_answer) pause_ = first_pause;
+  if (open_ && slots_.empty()) open_ = false;  // all late answers are here: it was a hiccup
+}
+
+void RedisSession::disconnected(std::string_view why, TimePoint now) {
+  if (wants_close_ || phase_ == Phase::down) return;  // it was the session that gave it up
+  const bool served_well = phase_ == Phase::up && !open_ && now - up_since_ >= attempt_time;
+  last_failure_ = why;
+  drop_connection();
+  if (served_well) {
+    begin_attempt(now);
+    return;
+  }
+  open_breaker(now);
+  plan_attempt(now);
+  fail_all(TakeOutcome::lost);
+  attempt_taken_ = false;
+  phase_ = Phase::down;
+}
+
+void RedisSession::on_time(TimePoint now) {
+  if (oldest_ != nullptr && oldest_->deadline_ <= now) {
+    const bool was_open = open_;
+    open_breaker(now);
+    if (!was_open && phase_ == Phase::up) plan_attempt(now);
+    fail_all(TakeOutcome::timed_out);
+  }
+  switch (phase_) {
+    case Phase::connecting:
+    case Phase::login:
+      if (attempt_ends_ <= now) give_up(phase_ == Phase::connecting ? "no connection in time" : "no answer in time", now);
+      break;
+    case Phase::up:
+      if (open_ && next_attempt_ <= now) {
+        last_failure_ = "no answer in time";
+        drop_connection();
+        wants_close_ = true;
+        begin_attempt(now);
+      }
+      break;
+    case Phase::down:
+      if (next_attempt_ <= now && !wants_close_) begin_attempt(now);
+      break;
+  }
+}
+
+RedisSession::TimePoint RedisSession::next_time() const noexcept {
+  TimePoint next = oldest_ != nullptr ? oldest_->deadline_ : TimePoint::max();
+  switch (phase_) {
+    case Phase::connecting:
+    case Phase::login: return std::min(next, attempt_ends_);
+    case Phase::up: return open_ ? std::min(next, next_attempt_) : next;
+    case Phase::down: return std::min(next, next_attempt_);
+  }
+  return next;
+}
+
+}  // namespace gatehouse::upstream

@@ -1,0 +1,155 @@
+// The worker's one Redis connection as a state machine: a pipeline of rate-limit calls, login, deadlines and a circuit
+// breaker. Bytes in, bytes out, `now` as an argument; the socket is redis_client.cpp's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "gateway/runtime/loop.hpp"
+#include "ratelimit/redis_script.hpp"
+
+namespace gatehouse::upstream {
+
+/// What became of a call.
+enum class TakeOutcome : std::uint8_t {
+  pending,
+  decided,      // the decisions are filled in
+  refused,      // Redis answered with an error; the connection is fine
+  timed_out,    // no answer within the deadline; the breaker opens
+  lost,         // the connection ended with the call under way, or cannot be made
+  not_tried,    // the breaker is open, or too many calls are under way
+};
+
+/// One request's call for all its limits. Owned by whoever waits, who keeps it and what it points to in place until
+/// `done` was called or it was abandoned.
+struct RedisTake {
+  std::span<const ratelimit::BucketRequest> requests;
+  std::span<ratelimit::Decision> decisions;                  // as many
+  void (*done)(RedisTake& self, void* context) = nullptr;    // must not call the session
+  void* context = nullptr;
+  TakeOutcome outcome = TakeOutcome::pending;
+
+ private:
+  friend class RedisSession;
+  runtime::TimePoint deadline_;
+  unsigned sent_ = 0;  // how often, for NOSCRIPT
+  RedisTake* older_ = nullptr;
+  RedisTake* newer_ = nullptr;
+};
+
+/// How to log in; see config::Redis. Read anew for each connection.
+struct RedisLogin {
+  bool authenticate = false;
+  std::string username;  // empty: Redis's default user
+  std::string password;
+  int database = 0;
+};
+
+/// A call has `decision_time` from submit(). The first that is late fails all that wait and opens the breaker: from then
+/// on submit() refuses at once. If the late answers come after all, before the next attempt is due, the breaker closes
+/// again (Redis had a hiccup); else the connection is dropped and made anew, in pauses that grow from `first_pause` to
+/// `longest_pause`. A new connection closes the breaker by a login and a PING. The pause only starts small again after
+/// an answered call or a long quiet life, so that a Redis which greets but cannot serve (read-only, loading) costs one call
+/// in a pause.
+/// A connection that served well and ends (restart, idle time-out of the server) is made anew at once, with the breaker
+/// closed: calls wait for it within their deadlines.
+class RedisSession {
+ public:
+  using TimePoint = runtime::TimePoint;
+  using Duration = runtime::Duration;
+
+  static constexpr Duration decision_time = std::chrono::milliseconds(25);
+  static constexpr Duration attempt_time = std::chrono::seconds(1);  // resolve, connect, TLS and login together
+  static constexpr Duration first_pause = std::chrono::milliseconds(100);
+  static constexpr Duration longest_pause = std::chrono::seconds(2);
+  static constexpr Duration long_life = std::chrono::seconds(10);    // of a connection: then its end starts the pauses anew
+  static constexpr std::size_t max_outstanding = 10'000;             // calls without an answer; more would not be in time
+  static constexpr unsigned max_sends = 3;                           // of one call, when Redis keeps forgetting the script
+
+  enum class Phase : std::uint8_t { down, connecting, login, up };
+
+  explicit RedisSession(TimePoint now);
+
+  // --- calls
+
+  /// Takes a call; false: refused at once, `done` is not called and `outcome` says why.
+  bool submit(RedisTake& take, TimePoint now);
+  /// Forgets a call whose waiter goes away. Its answer, if there is one to come, is read and dropped.
+  void abandon(RedisTake& take) noexcept;
+
+  // --- the connection, as the socket part reports it
+
+  /// A connection is to be made now. Each answer of true is one attempt, to be followed by connected() or disconnected().
+  [[nodiscard]] bool wants_connection() const noexcept { return phase_ == Phase::connecting && !attempt_taken_; }
+  void attempt_begins() noexcept { attempt_taken_ = true; }
+  void connected(const RedisLogin& login, TimePoint now);
+  void received(std::string_view bytes, TimePoint now);
+  /// The connection or the attempt ended by itself. `why` is for the log.
+  void disconnected(std::string_view why, TimePoint now);
+  /// The session has given the connection up: close it, tell nothing more of it, then ask wants_connection() again.
+  [[nodiscard]] bool wants_close() const noexcept { return wants_close_; }
+  void closed() noexcept { wants_close_ = false; }
+
+  /// Bytes to be sent; the caller takes them out.
+  [[nodiscard]] std::string& output() noexcept { return output_; }
+
+  // --- time
+
+  void on_time(TimePoint now);
+  /// When to call on_time() next at the latest.
+  [[nodiscard]] TimePoint next_time() const noexcept;
+
+  // --- to be seen
+
+  [[nodiscard]] Phase phase() const noexcept { return phase_; }
+  /// Calls are answered: logged in and the breaker closed.
+  [[nodiscard]] bool is_serving() const noexcept { return phase_ == Phase::up && !open_; }
+  [[nodiscard]] bool breaker_is_open() const noexcept { return open_; }
+  [[nodiscard]] std::size_t outstanding() const noexcept { return outstanding_; }
+  /// Why the last connection or attempt failed; never Redis's own words beyond an error's first, which cannot hold a secret.
+  [[nodiscard]] const std::string& last_failure() const noexcept { return last_failure_; }
+
+ private:
+  struct Slot {
+    enum class Kind : std::uint8_t { auth, select, ping, take };
+    Kind kind;
+    bool carries_script = false;
+    RedisTake* take = nullptr;  // null: nobody waits any more
+  };
+
+  void send(RedisTake& take);
+  void on_reply(const ratelimit::RespValue& reply, TimePoint now);
+  void on_login_reply(Slot::Kind kind, const ratelimit::RespValue& reply, TimePoint now);
+  void on_take_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
+  void finish(RedisTake& take, TakeOutcome outcome) noexcept;
+  void fail_all(TakeOutcome outcome) noexcept;
+  void open_breaker(TimePoint now) noexcept;
+  void drop_connection() noexcept;
+  void give_up(std::string why, TimePoint now);
+  void begin_attempt(TimePoint now) noexcept;
+  void plan_attempt(TimePoint now) noexcept;
+
+  Phase phase_ = Phase::connecting;
+  bool attempt_taken_ = false;
+  bool wants_close_ = false;
+  bool open_ = false;
+  TimePoint attempt_ends_;                 // connecting and login
+  TimePoint next_attempt_;                 // down, or up with the breaker open
+  TimePoint up_since_;
+  Duration pause_ = first_pause;
+
+  std::string output_;
+  ratelimit::RespReader reader_;
+  std::deque<Slot> slots_;                 // commands sent on this connection and not answered, in order
+  unsigned scripts_on_the_way_ = 0;        // of them, EVALs
+  RedisTake* oldest_ = nullptr;            // of all calls that wait, in order of submission
+  RedisTake* newest_ = nullptr;
+  std::size_t outstanding_ = 0;
+  std::string last_failure_;
+};
+
+}  // namespace gatehouse::upstream

@@ -1,0 +1,411 @@
+// gateway/upstream/redis_session.hpp against a scripted Redis and a clock of the test's.
+#include "gateway/upstream/redis_session.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gatehouse::upstream {
+namespace {
+
+using namespace std::chrono_literals;
+using ratelimit::BucketRequest;
+using ratelimit::Decision;
+using Phase = RedisSession::Phase;
+
+constexpr std::string_view kAllowed = "*4\r\n:1\r\n:19\r\n:0\r\n:100000\r\n";
+constexpr std::string_view kNoScript = "-NOSCRIPT No matching script. Please use EVAL.\r\n";
+
+/// One call and what became of it.
+struct Call {
+  explicit Call(std::string key) : requests{{std::move(key), {20, 10, 1s}}} {
+    take.requests = requests;
+    take.decisions = decisions;
+    take.context = this;
+    take.done = [](RedisTake&, void* context) { ++static_cast<Call*>(context)->finished; };
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  std::vector<BucketRequest> requests;
+  std::array<Decision, 1> decisions{};
+  RedisTake take;
+  int finished = 0;
+};
+
+class RedisSessionTest : public ::testing::Test {
+ protected:
+  /// The commands that the session has written since the last look, as words.
+  std::vector<std::vector<std::string>> sent() {
+    std::vector<std::vector<std::string>> commands;
+    ratelimit::RespReader reader;
+    reader.feed(session.output());
+    session.output().clear();
+    for (;;) {
+      const auto value = reader.next();
+      if (!value || !*value) return commands;
+      std::vector<std::string> words;
+      for (const auto& item : (*value)->items) words.push_back(item.text);
+      commands.push_back(std::move(words));
+    }
+  }
+
+  std::vector<std::string> sent_names() {
+    std::vector<std::string> names;
+    for (const auto& words : sent()) names.push_back(words[0] == "EVAL" || words[0] == "EVALSHA" ? words[0] + " " + words[3] : words[0]);
+    return names;
+  }
+
+  void connect(const RedisLogin& login = {}) {
+    ASSERT_TRUE(session.wants_connection());
+    session.attempt_begins();
+    EXPECT_FALSE(session.wants_connection());
+    session.connected(login, now);
+  }
+
+  void become_up() {
+    connect();
+    (void)sent();
+    session.received("+PONG\r\n", now);
+    ASSERT_TRUE(session.is_serving());
+  }
+
+  void pass(RedisSession::Duration time) {
+    now += time;
+    session.on_time(now);
+  }
+
+  RedisSession::TimePoint now{1000s};
+  RedisSession session{now};
+};
+
+TEST_F(RedisSessionTest, LogsInBeforeAnythingElse) {
+  connect({.authenticate = true, .username = "gate", .password = "s e\r\ncret", .database = 3});
+  EXPECT_EQ(sent(), (std::vector<std::vector<std::string>>{{"AUTH", "gate", "s e\r\ncret"}, {"SELECT", "3"}, {"PING"}}));
+  session.received("+OK\r\n+OK\r\n", now);
+  EXPECT_FALSE(session.is_serving());
+  session.received("+PONG\r\n", now);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, AuthenticatesTheDefaultUserByPasswordAlone) {
+  connect({.authenticate = true, .password = "secret"});
+  EXPECT_EQ(sent(), (std::vector<std::vector<std::string>>{{"AUTH", "secret"}, {"PING"}}));
+}
+
+TEST_F(RedisSessionTest, DecidesByTheAnswer) {
+  become_up();
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  EXPECT_EQ(sent_names(), std::vector<std::string>{"EVALSHA k"});
+  session.received(kAllowed, now);
+  EXPECT_EQ(call.finished, 1);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::decided);
+  EXPECT_EQ(call.decisions[0].remaining, 19u);
+  EXPECT_EQ(session.outstanding(), 0u);
+}
+
+TEST_F(RedisSessionTest, PipelinesCallsAndAnswersInOrder) {
+  become_up();
+  Call a{"a"};
+  Call b{"b"};
+  ASSERT_TRUE(session.submit(a.take, now));
+  ASSERT_TRUE(session.submit(b.take, now));
+  EXPECT_EQ(sent_names(), (std::vector<std::string>{"EVALSHA a", "EVALSHA b"}));
+  const std::string answers = std::string{kAllowed} + "*4\r\n:0\r\n:0\r\n:100000\r\n:2000000\r\n";
+  for (const char byte : answers) session.received({&byte, 1}, now);
+  EXPECT_TRUE(a.decisions[0].allowed);
+  EXPECT_FALSE(b.decisions[0].allowed);
+  EXPECT_EQ(b.decisions[0].retry_after, 100ms);
+}
+
+TEST_F(RedisSessionTest, SendsTheScriptOnceWhenRedisDoesNotKnowIt) {
+  become_up();
+  Call a{"a"};
+  Call b{"b"};
+  ASSERT_TRUE(session.submit(a.take, now));
+  ASSERT_TRUE(session.submit(b.take, now));
+  (void)sent();
+  session.received(kNoScript, now);
+  session.received(kNoScript, now);
+  EXPECT_EQ(sent_names(), (std::vector<std::string>{"EVAL a", "EVALSHA b"}));
+  EXPECT_EQ(a.finished + b.finished, 0);
+  session.received(kAllowed, now);
+  session.received(kAllowed, now);
+  EXPECT_EQ(a.take.outcome, TakeOutcome::decided);
+  EXPECT_EQ(b.take.outcome, TakeOutcome::decided);
+}
+
+TEST_F(RedisSessionTest, GivesUpWhenRedisKeepsForgettingTheScript) {
+  become_up();
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  for (int i = 0; i < 3; ++i) session.received(kNoScript, now);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::refused);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, CallsWaitForTheFirstConnection) {
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  connect();
+  EXPECT_EQ(sent_names(), (std::vector<std::string>{"PING", "EVALSHA k"}));
+  session.received("+PONG\r\n", now);
+  session.received(kAllowed, now);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::decided);
+}
+
+TEST_F(RedisSessionTest, ALateAnswerFailsAllAndOpensTheBreaker) {
+  become_up();
+  Call a{"a"};
+  Call b{"b"};
+  ASSERT_TRUE(session.submit(a.take, now));
+  pass(10ms);
+  ASSERT_TRUE(session.submit(b.take, now));
+  EXPECT_EQ(session.next_time(), now + 15ms);
+  pass(14ms);
+  EXPECT_EQ(a.finished, 0);
+  pass(1ms);
+  EXPECT_EQ(a.take.outcome, TakeOutcome::timed_out);
+  EXPECT_EQ(b.take.outcome, TakeOutcome::timed_out);
+  Call c{"c"};
+  EXPECT_FALSE(session.submit(c.take, now));
+  EXPECT_EQ(c.take.outcome, TakeOutcome::not_tried);
+  EXPECT_EQ(c.finished, 0);
+}
+
+TEST_F(RedisSessionTest, AHiccupEndsWithItsLateAnswers) {
+  become_up();
+  Call a{"a"};
+  Call b{"b"};
+  ASSERT_TRUE(session.submit(a.take, now));
+  ASSERT_TRUE(session.submit(b.take, now));
+  pass(25ms);
+  session.received(kAllowed, now);
+  EXPECT_TRUE(session.breaker_is_open());
+  session.received(kAllowed, now);
+  EXPECT_TRUE(session.is_serving());
+  EXPECT_EQ(a.finished, 1);
+  Call c{"c"};
+  EXPECT_TRUE(session.submit(c.take, now));
+  session.received(kAllowed, now);
+  EXPECT_EQ(c.take.outcome, TakeOutcome::decided);
+}
+
+TEST_F(RedisSessionTest, ASilentConnectionIsMadeAnewAfterAPause) {
+  become_up();
+  Call call{"a"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  pass(25ms);
+  EXPECT_EQ(session.next_time(), now + 100ms);
+  pass(100ms);
+  EXPECT_TRUE(session.wants_close());
+  session.closed();
+  connect();
+  EXPECT_EQ(sent_names(), std::vector<std::string>{"PING"});
+  EXPECT_TRUE(session.breaker_is_open());
+  session.received("+PONG\r\n", now);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, PausesGrowToTwoSecondsAndStartAnewAfterAnAnswer) {
+  for (const auto pause : {100ms, 200ms, 400ms, 800ms, 1600ms, 2000ms, 2000ms}) {
+    ASSERT_TRUE(session.wants_connection());
+    session.attempt_begins();
+    session.disconnected("refused", now);
+    EXPECT_TRUE(session.breaker_is_open());
+    EXPECT_EQ(session.next_time(), now + pause);
+    pass(pause - 1ms);
+    EXPECT_FALSE(session.wants_connection());
+    pass(1ms);
+  }
+  become_up();
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  session.received(kAllowed, now);
+  session.disconnected("gone", now);
+  EXPECT_EQ(session.next_time(), now + 100ms);
+}
+
+TEST_F(RedisSessionTest, AServerThatGreetsButCannotServeCostsOneCallAPause) {
+  for (const auto pause : {100ms, 200ms, 400ms}) {
+    become_up();
+    Call call{"k"};
+    ASSERT_TRUE(session.submit(call.take, now));
+    session.received("-READONLY You can't write against a read only replica.\r\n", now);
+    EXPECT_EQ(call.take.outcome, TakeOutcome::refused);
+    EXPECT_EQ(session.last_failure(), "refused: READONLY");
+    EXPECT_TRUE(session.wants_close());
+    session.closed();
+    Call next{"k"};
+    EXPECT_FALSE(session.submit(next.take, now));
+    EXPECT_EQ(session.next_time(), now + pause);
+    pass(pause);
+  }
+}
+
+TEST_F(RedisSessionTest, AnErrorAboutOneCallLeavesTheOthersAlone) {
+  become_up();
+  Call a{"a"};
+  Call b{"b"};
+  ASSERT_TRUE(session.submit(a.take, now));
+  ASSERT_TRUE(session.submit(b.take, now));
+  session.received("-OOM command not allowed when used memory > 'maxmemory'.\r\n", now);
+  session.received(kAllowed, now);
+  EXPECT_EQ(a.take.outcome, TakeOutcome::refused);
+  EXPECT_EQ(b.take.outcome, TakeOutcome::decided);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, AnAnswerOfAnotherShapeIsARefusal) {
+  become_up();
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  session.received("*1\r\n:1\r\n", now);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::refused);
+}
+
+TEST_F(RedisSessionTest, AConnectionThatServedAndEndsIsMadeAnewAtOnce) {
+  become_up();
+  pass(60s);
+  Call in_flight{"a"};
+  ASSERT_TRUE(session.submit(in_flight.take, now));
+  session.disconnected("closed by Redis", now);
+  EXPECT_EQ(in_flight.take.outcome, TakeOutcome::lost);
+  Call waits{"b"};
+  ASSERT_TRUE(session.submit(waits.take, now));
+  connect();
+  EXPECT_EQ(sent_names(), (std::vector<std::string>{"PING", "EVALSHA b"}));
+  session.received("+PONG\r\n", now);
+  session.received(kAllowed, now);
+  EXPECT_EQ(waits.take.outcome, TakeOutcome::decided);
+}
+
+TEST_F(RedisSessionTest, CallsThatWaitForAConnectionFailInTimeWhenThereIsNone) {
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  session.attempt_begins();
+  pass(25ms);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::timed_out);
+  EXPECT_TRUE(session.breaker_is_open());
+  session.connected({}, now);  // the attempt goes on, and closes the breaker when it succeeds
+  EXPECT_EQ(sent_names(), std::vector<std::string>{"PING"});
+  session.received("+PONG\r\n", now);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, AnAttemptEndsInTime) {
+  session.attempt_begins();
+  pass(999ms);
+  EXPECT_FALSE(session.wants_close());
+  pass(1ms);
+  EXPECT_TRUE(session.wants_close());
+  EXPECT_EQ(session.phase(), Phase::down);
+  EXPECT_EQ(session.last_failure(), "no connection in time");
+  session.connected({}, now);  // too late
+  EXPECT_EQ(session.phase(), Phase::down);
+}
+
+TEST_F(RedisSessionTest, ALoginEndsInTime) {
+  connect({.authenticate = true, .password = "x"});
+  session.received("+OK\r\n", now);
+  pass(1s);
+  EXPECT_TRUE(session.wants_close());
+  EXPECT_TRUE(session.breaker_is_open());
+}
+
+TEST_F(RedisSessionTest, ARefusedLoginIsNamedWithoutRedissWords) {
+  connect({.authenticate = true, .username = "u", .password = "hunter2"});
+  session.received("-ERR unknown command 'AUTH', with args beginning with: 'u' 'hunter2'\r\n", now);
+  EXPECT_TRUE(session.wants_close());
+  EXPECT_EQ(session.last_failure(), "login refused: ERR");
+
+  session.closed();
+  pass(100ms);
+  connect({.authenticate = true, .username = "u", .password = "hunter2"});
+  session.received("-hunter2\r\n", now);
+  EXPECT_EQ(session.last_failure(), "login refused: an error");
+}
+
+TEST_F(RedisSessionTest, RefusesToServeWhileRedisLoads) {
+  connect();
+  session.received("-LOADING Redis is loading the dataset in memory\r\n", now);
+  EXPECT_TRUE(session.wants_close());
+  EXPECT_EQ(session.last_failure(), "not ready: LOADING");
+}
+
+TEST_F(RedisSessionTest, AUserWhoMayNotPingIsLoggedIn) {
+  connect();
+  session.received("-NOPERM this user has no permissions to run the 'ping' command\r\n", now);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, EndsOnBytesThatAreNotRedis) {
+  connect();
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  session.received("HTTP/1.1 400 Bad Request\r\n\r\n", now);
+  EXPECT_TRUE(session.wants_close());
+  EXPECT_EQ(call.take.outcome, TakeOutcome::lost);
+}
+
+TEST_F(RedisSessionTest, EndsOnAnAnswerThatNobodyAskedFor) {
+  become_up();
+  session.received("+OK\r\n", now);
+  EXPECT_TRUE(session.wants_close());
+  EXPECT_TRUE(session.breaker_is_open());
+}
+
+TEST_F(RedisSessionTest, NothingOfAnOldConnectionReachesANewOne) {
+  become_up();
+  Call old{"old"};
+  ASSERT_TRUE(session.submit(old.take, now));
+  session.received("*4\r\n:1\r\n:1", now);  // half an answer, and the command still in the output
+  pass(25ms);
+  pass(100ms);
+  ASSERT_TRUE(session.wants_close());
+  session.received("9\r\n:0\r\n:1\r\n", now);  // read before the close: no longer listened to
+  session.closed();
+  connect();
+  EXPECT_EQ(sent_names(), std::vector<std::string>{"PING"});
+  session.received("+PONG\r\n", now);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, AnAbandonedCallsAnswerIsDropped) {
+  become_up();
+  auto gone = std::make_unique<Call>("gone");
+  Call stays{"stays"};
+  ASSERT_TRUE(session.submit(gone->take, now));
+  ASSERT_TRUE(session.submit(stays.take, now));
+  session.abandon(gone->take);
+  EXPECT_EQ(gone->finished, 0);
+  gone.reset();
+  session.received("*4\r\n:0\r\n:0\r\n:1\r\n:1\r\n", now);
+  EXPECT_EQ(stays.finished, 0);
+  session.received(kAllowed, now);
+  EXPECT_TRUE(stays.decisions[0].allowed);
+  EXPECT_EQ(session.outstanding(), 0u);
+}
+
+TEST_F(RedisSessionTest, BoundsTheCallsUnderWay) {
+  become_up();
+  std::vector<std::unique_ptr<Call>> calls;
+  for (std::size_t i = 0; i < RedisSession::max_outstanding; ++i) {
+    calls.push_back(std::make_unique<Call>("k"));
+    ASSERT_TRUE(session.submit(calls.back()->take, now));
+  }
+  Call more{"k"};
+  EXPECT_FALSE(session.submit(more.take, now));
+  EXPECT_EQ(more.take.outcome, TakeOutcome::not_tried);
+  pass(25ms);
+  for (const auto& call : calls) ASSERT_EQ(call->take.outcome, TakeOutcome::timed_out);
+  EXPECT_EQ(session.outstanding(), 0u);
+}
+
+}  // namespace
+}  // namespace gatehouse::upstream
