@@ -60,6 +60,7 @@ struct RequestStart {
   std::string_view target;           // as received, absolute-form already reduced to its path; %3f is escaped inside (CVE-2024-1019)
   std::string_view http_version;     // "1.1"
   std::string_view host;
+  std::string_view path;             // normalised, as routing used it: what exclusions' paths are compared with; empty: those do not apply
 };
 
 /// One request and its response on one thread. Order: request headers, body, response headers, body, finish.
@@ -69,6 +70,9 @@ class Transaction {
   virtual void add_request_header(std::string_view name, std::string_view value) = 0;
   [[nodiscard]] virtual Step request_headers() = 0;                       // phase 1
   virtual void append_request_body(std::string_view bytes) = 0;
+  /// The body goes by uninspected (over_limit: pass_uninspected). Before request_body(), which then sees none and
+  /// does not take it for malformed.
+  virtual void pass_request_body() = 0;
   [[nodiscard]] virtual Step request_body() = 0;                          // phase 2; also for requests without a body
   virtual void add_response_header(std::string_view name, std::string_view value) = 0;
   [[nodiscard]] virtual Step response_headers(int status, std::string_view http_version) = 0;  // phase 3

@@ -1,0 +1,66 @@
+#include "waf/base_rules.hpp"
+
+#include <algorithm>
+
+namespace gatehouse::waf {
+namespace {
+
+using Properties = modsecurity::RulesSetProperties;
+
+// The ids are those under which operators know these checks. Severity and tags are those of a protocol violation.
+constexpr std::string_view text = R"(
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9._-]+\+)?xml\b" \
+    "id:200000,phase:1,pass,nolog,t:none,t:lowercase,ctl:requestBodyProcessor=XML"
+
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/json\b" \
+    "id:200001,phase:1,pass,nolog,t:none,t:lowercase,ctl:requestBodyProcessor=JSON"
+
+SecRule REQBODY_ERROR "!@eq 0" \
+    "id:200002,phase:2,deny,status:400,log,t:none,msg:'The request body cannot be parsed',severity:2,tag:'gatehouse/body'"
+
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" \
+    "id:200003,phase:2,deny,status:400,log,t:none,msg:'The multipart body is not well formed',severity:2,tag:'gatehouse/body'"
+
+SecRule MULTIPART_UNMATCHED_BOUNDARY "@eq 1" \
+    "id:200004,phase:2,deny,status:400,log,t:none,msg:'The multipart body has a line like a boundary that is none',severity:2,tag:'gatehouse/body'"
+
+SecRule INBOUND_DATA_ERROR "@eq 1" \
+    "id:200005,phase:2,deny,status:413,log,t:none,msg:'The request body is longer than what is inspected',severity:2,tag:'gatehouse/body'"
+
+SecRule REQUEST_HEADERS:Content-Type "@rx ^[a-z0-9._-]+/[a-z0-9._-]+\+json\b" \
+    "id:200006,phase:1,pass,nolog,t:none,t:lowercase,ctl:requestBodyProcessor=JSON"
+
+SecRule &ARGS "@ge 1000" \
+    "id:200007,phase:2,deny,status:400,log,t:none,msg:'The request has too many arguments',severity:2,tag:'gatehouse/body'"
+)";
+static_assert(max_arguments + 1 == 1000, "rule 200007 names the number");
+
+void set(modsecurity::ConfigDouble& to, std::size_t value) {
+  to.m_set = true;
+  to.m_value = static_cast<double>(value);
+}
+
+}  // namespace
+
+std::string_view base_rules() noexcept { return text; }
+
+void apply_properties(const SetProperties& properties, modsecurity::RulesSet& rules) {
+  rules.m_secRuleEngine = properties.block ? Properties::EnabledRuleEngine : Properties::DetectionOnlyRuleEngine;
+  rules.m_secRequestBodyAccess = Properties::TrueConfigBoolean;
+  rules.m_secResponseBodyAccess = properties.response_body ? Properties::TrueConfigBoolean : Properties::FalseConfigBoolean;
+  rules.m_secXMLExternalEntity = Properties::FalseConfigBoolean;
+  rules.m_tmpSaveUploadedFiles = Properties::FalseConfigBoolean;
+  rules.m_uploadKeepFiles = Properties::FalseConfigBoolean;
+  // One more than what rule 200007 lets pass: the argument that the library drops is never the reason for a pass.
+  set(rules.m_argumentsLimit, max_arguments + 1);
+  set(rules.m_requestBodyJsonDepthLimit, max_json_depth);
+  // The gateway limits bodies; above its limit the library refuses, and never inspects a part as if it were all.
+  const std::size_t body = std::max<std::size_t>(properties.request_body_bytes, 1);
+  set(rules.m_requestBodyLimit, body);
+  set(rules.m_requestBodyNoFilesLimit, body);
+  rules.m_requestBodyLimitAction = Properties::RejectBodyLimitAction;
+  set(rules.m_responseBodyLimit, std::size_t{1} << 30);
+  rules.m_responseBodyLimitAction = Properties::RejectBodyLimitAction;
+}
+
+}  // namespace gatehouse::waf

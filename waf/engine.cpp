@@ -1,0 +1,99 @@
+// The Engine of waf/waf.hpp: holds the platform's rules and hands out policies and transactions.
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "waf/interpose.hpp"
+#include "waf/library.hpp"
+#include "waf/mask.hpp"
+#include "waf/platform_rules.hpp"
+#include "waf/policy.hpp"
+#include "waf/policy_plan.hpp"
+#include "waf/reaper.hpp"
+#include "waf/transaction.hpp"
+#include "waf/waf.hpp"
+
+namespace gatehouse::waf {
+namespace {
+
+using config::Problem;
+using config::Problems;
+
+bool any_error(const Problems& problems) {
+  for (const Problem& problem : problems) {
+    if (problem.severity == config::Severity::error) return true;
+  }
+  return false;
+}
+
+Problems one_error(std::string message, config::Place place = {}) {
+  Problem problem;
+  problem.place = std::move(place);
+  problem.message = std::move(message);
+  return {std::move(problem)};
+}
+
+class RuleEngine final : public Engine {
+ public:
+  RuleEngine(std::shared_ptr<const PlatformRules> platform, std::chrono::nanoseconds time_budget, const std::vector<std::string>& masked_names)
+      : platform_(std::move(platform)), time_budget_(time_budget), masker_(masked_names) {}
+
+  std::expected<std::shared_ptr<const Policy>, Problems> policy(const config::TenantConfig& tenant, config::TenantRules allowed,
+                                                                Problems& warnings) override {
+    if (tenant.waf.mode == config::WafMode::off) return nullptr;
+    Problems problems;
+    const PolicyPlan plan = plan_policy(tenant, allowed, *platform_, problems);
+    if (any_error(problems)) return std::unexpected(std::move(problems));
+    warnings.insert(warnings.end(), problems.begin(), problems.end());
+
+    const std::string key = plan.key();
+    const std::lock_guard lock(mutex_);
+    if (const auto found = policies_.find(key); found != policies_.end()) {
+      if (auto policy = found->second.lock()) return policy;
+    }
+    auto made = RulePolicy::make(plan, platform_);
+    if (!made) return std::unexpected(one_error(fmt::format("the WAF's rules cannot be loaded: {}", printable_error(made.error())), {.file = tenant.file}));
+    std::shared_ptr<const Policy> policy = reaper_.share(std::move(*made));
+    std::erase_if(policies_, [](const auto& entry) { return entry.second.expired(); });
+    policies_.insert_or_assign(key, policy);
+    return policy;
+  }
+
+  std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start) override {
+    // Every policy of this interface comes from policy() above.
+    return begin_transaction(static_cast<const RulePolicy&>(policy), start, time_budget_, masker_);
+  }
+
+  std::string masked_query(std::string_view query) const override { return masker_.query(query); }
+
+ private:
+  static std::string printable_error(std::string text) {
+    for (char& c : text) {
+      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+    }
+    return text;
+  }
+
+  std::shared_ptr<const PlatformRules> platform_;
+  std::chrono::nanoseconds time_budget_;
+  Masker masker_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::weak_ptr<const Policy>> policies_;  // by PolicyPlan::key
+  Reaper reaper_;
+};
+
+}  // namespace
+
+std::expected<std::unique_ptr<Engine>, Problems> Engine::create(const config::PlatformWaf& platform, const std::vector<std::string>& masked_names) {
+  if (!interposition_active()) {
+    return std::unexpected(one_error("the WAF cannot bound its time: the program's own pcre2_match_8, pcre2_jit_match_8, libinjection_sqli and "
+                                     "libinjection_xss do not stand before the libraries' (the executable must export them)"));
+  }
+  auto rules = PlatformRules::load(platform.rules);
+  if (!rules) return std::unexpected(std::move(rules.error()));
+  return std::make_unique<RuleEngine>(std::move(*rules), platform.time_budget, masked_names);
+}
+
+}  // namespace gatehouse::waf

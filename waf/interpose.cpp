@@ -1,0 +1,226 @@
+// Definitions of pcre2_match_8, pcre2_jit_match_8, libinjection_sqli and libinjection_xss that stand before the
+// libraries' own; see interpose.hpp. They must be in the executable's dynamic symbol table.
+#include "waf/interpose.hpp"
+
+#include <dlfcn.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "waf/library.hpp"
+#include "waf/modsecurity.hpp"
+
+namespace gatehouse::waf {
+namespace {
+
+// One match may take this many steps. A step costs some nanoseconds in JIT code, so that a single call stays in the
+// order of a hundred milliseconds at worst; PCRE2's own default of 10,000,000 allows seconds.
+constexpr std::uint32_t match_limit = 1'000'000;
+constexpr std::size_t jit_stack_start_bytes = 64 * 1024;
+constexpr std::size_t jit_stack_max_bytes = 1024 * 1024;  // deeper patterns fall back to the interpreter
+constexpr std::uint32_t heap_limit_kibibytes = 16 * 1024;  // the interpreter's backtracking frames
+
+// A clock is read when this much work (about nanoseconds) has gone by.
+constexpr std::size_t work_between_readings = 20'000;
+// CLOCK_THREAD_CPUTIME_ID is a system call (500 ns on a virtual machine), CLOCK_MONOTONIC is not (20 ns). A thread
+// cannot use more CPU than time goes by, so that a scope shorter than this is charged its wall time, and only longer
+// ones ask for CPU.
+constexpr std::chrono::nanoseconds short_scope = std::chrono::milliseconds(1);
+// What is charged at most for the part of a scope before the CPU clock was first read: in it the thread may have
+// waited for a processor, or have spent it all in one match.
+constexpr std::chrono::nanoseconds unmeasured_max = std::chrono::milliseconds(20);
+constexpr std::size_t work_per_call = 60;
+constexpr std::size_t work_per_byte = 1;  // a scan of one byte; what backtracks is caught by the next reading
+
+std::chrono::nanoseconds read_clock(clockid_t clock) noexcept {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+}  // namespace
+
+/// What the thread's current scope has used since it began.
+struct BudgetMeter {
+  Budget* budget = nullptr;  // null: nothing is charged
+  std::chrono::nanoseconds wall_start{0};
+  std::chrono::nanoseconds cpu_start{-1};  // negative: not read yet
+  std::chrono::nanoseconds before_cpu{0};  // charged for the time before cpu_start
+  std::size_t work = 0;                    // since a clock was last read
+  std::size_t calls = 0;
+
+  void fail(BudgetState why) noexcept {
+    if (budget->state_ == BudgetState::fine) budget->state_ = why;
+  }
+  bool charge(std::size_t amount) noexcept {
+    if (budget->state_ != BudgetState::fine) return true;
+    work += amount;
+    if (work < work_between_readings) return false;
+    work = 0;
+    if (used() < budget->left_) return false;
+    fail(BudgetState::time);
+    return true;
+  }
+  std::chrono::nanoseconds used() noexcept {
+    if (cpu_start.count() >= 0) return before_cpu + read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
+    const std::chrono::nanoseconds wall = read_clock(CLOCK_MONOTONIC) - wall_start;
+    if (wall < short_scope) return wall;
+    before_cpu = std::min(wall, unmeasured_max);
+    cpu_start = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    return before_cpu;
+  }
+};
+
+namespace {
+
+thread_local constinit BudgetMeter meter;
+
+struct MatchContextDeleter {
+  void operator()(pcre2_match_context* context) const noexcept { pcre2_match_context_free(context); }
+};
+struct JitStackDeleter {
+  void operator()(pcre2_jit_stack* stack) const noexcept { pcre2_jit_stack_free(stack); }
+};
+
+// One a thread: a JIT stack must not be used by two matches at once.
+struct MatchContext {
+  std::unique_ptr<pcre2_jit_stack, JitStackDeleter> stack;
+  std::unique_ptr<pcre2_match_context, MatchContextDeleter> context;
+
+  MatchContext()
+      : stack(pcre2_jit_stack_create(jit_stack_start_bytes, jit_stack_max_bytes, nullptr)),
+        context(pcre2_match_context_create(nullptr)) {
+    if (!context) return;  // out of memory: the library's defaults then apply
+    pcre2_set_match_limit(context.get(), match_limit);
+    pcre2_set_heap_limit(context.get(), heap_limit_kibibytes);
+    if (stack) pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+};
+
+pcre2_match_context* limited_context() {
+  static thread_local MatchContext ours;
+  return ours.context.get();
+}
+
+// Looks the next definition up; without it the process could not match anything, so that it may as well end.
+template <typename Function>
+Function* next_definition(const char* name) {
+  void* symbol = dlsym(RTLD_NEXT, name);
+  if (symbol == nullptr) std::abort();
+  return reinterpret_cast<Function*>(symbol);
+}
+
+using Match = int(const pcre2_code*, PCRE2_SPTR, PCRE2_SIZE, PCRE2_SIZE, std::uint32_t, pcre2_match_data*,
+                  pcre2_match_context*);
+using Sqli = int(const char*, std::size_t, char*);
+using Xss = int(const char*, std::size_t);
+
+int charged_match(Match* real, bool falls_back, const pcre2_code* code, PCRE2_SPTR subject, PCRE2_SIZE length,
+                  PCRE2_SIZE offset, std::uint32_t options, pcre2_match_data* data, pcre2_match_context* context) {
+  if (meter.budget == nullptr) return real(code, subject, length, offset, options, data, context);
+  ++meter.calls;
+  const std::size_t work = work_per_call + work_per_byte * (length > offset ? length - offset : 0);
+  if (meter.charge(work)) return PCRE2_ERROR_MATCHLIMIT;
+  const int result = real(code, subject, length, offset, options, data, context ? context : limited_context());
+  if (result >= PCRE2_ERROR_PARTIAL) return result;  // a match, no match, a partial one
+  // pcre2_jit_match out of stack: the library then calls pcre2_match without JIT.
+  if (falls_back && result == PCRE2_ERROR_JIT_STACKLIMIT) return result;
+  meter.fail(BudgetState::match_limit);
+  return result;
+}
+
+}  // namespace
+
+BudgetScope::BudgetScope(Budget& budget) noexcept : budget_(budget) {
+  meter.budget = &budget_;
+  meter.wall_start = read_clock(CLOCK_MONOTONIC);
+  meter.cpu_start = std::chrono::nanoseconds(-1);
+  meter.work = 0;
+}
+
+BudgetScope::~BudgetScope() {
+  budget_.left_ -= meter.used();
+  if (budget_.left_ <= std::chrono::nanoseconds::zero()) meter.fail(BudgetState::time);
+  meter.budget = nullptr;
+}
+
+bool budget_spent(std::size_t work) noexcept { return meter.budget != nullptr && meter.charge(work); }
+
+std::size_t interposed_calls() noexcept { return meter.calls; }
+
+bool interposition_active() {
+  // A regular expression, and both libinjection functions, through libmodsecurity itself.
+  modsecurity::RulesSet rules;
+  {
+    const std::lock_guard lock(parse_mutex());
+    if (rules.load("SecRuleEngine On\n"
+                   "SecRule REQUEST_METHOD \"@rx ^SELF\" \"id:1,phase:1,pass,nolog\"\n"
+                   "SecRule REQUEST_METHOD \"@detectSQLi\" \"id:2,phase:1,pass,nolog\"\n"
+                   "SecRule REQUEST_METHOD \"@detectXSS\" \"id:3,phase:1,pass,nolog\"\n") < 0) {
+      return false;
+    }
+  }
+  modsecurity::Transaction transaction(&thread_library(), &rules, const_cast<char*>("self-test"), nullptr);
+  Budget budget(std::chrono::seconds(10));
+  const std::size_t before = meter.calls;
+  {
+    const BudgetScope scope(budget);
+    transaction.processConnection("127.0.0.1", 1, "127.0.0.1", 1);
+    transaction.processURI("/", "SELFTEST", "1.1");
+    transaction.processRequestHeaders();
+  }
+  return meter.calls == before + 3 && !budget.spent();
+}
+
+}  // namespace gatehouse::waf
+
+#define GATEHOUSE_EXPORT __attribute__((visibility("default"), used))
+
+extern "C" {
+
+GATEHOUSE_EXPORT int pcre2_match_8(const pcre2_code_8* code, PCRE2_SPTR8 subject, PCRE2_SIZE length, PCRE2_SIZE offset,
+                                   std::uint32_t options, pcre2_match_data_8* data, pcre2_match_context_8* context) {
+  static auto* const real = gatehouse::waf::next_definition<gatehouse::waf::Match>("pcre2_match_8");
+  return gatehouse::waf::charged_match(real, false, code, subject, length, offset, options, data, context);
+}
+
+GATEHOUSE_EXPORT int pcre2_jit_match_8(const pcre2_code_8* code, PCRE2_SPTR8 subject, PCRE2_SIZE length,
+                                       PCRE2_SIZE offset, std::uint32_t options, pcre2_match_data_8* data,
+                                       pcre2_match_context_8* context) {
+  static auto* const real = gatehouse::waf::next_definition<gatehouse::waf::Match>("pcre2_jit_match_8");
+  return gatehouse::waf::charged_match(real, true, code, subject, length, offset, options, data, context);
+}
+
+// Both are linear in the input; what matters is that they stop with the rest once the budget is spent.
+GATEHOUSE_EXPORT int libinjection_sqli(const char* input, std::size_t length, char fingerprint[8]);
+GATEHOUSE_EXPORT int libinjection_sqli(const char* input, std::size_t length, char fingerprint[8]) {
+  static auto* const real = gatehouse::waf::next_definition<gatehouse::waf::Sqli>("libinjection_sqli");
+  auto& meter = gatehouse::waf::meter;
+  if (meter.budget != nullptr) {
+    ++meter.calls;
+    if (meter.charge(1000 + 20 * length)) {
+      fingerprint[0] = '\0';
+      return 0;
+    }
+  }
+  return real(input, length, fingerprint);
+}
+
+GATEHOUSE_EXPORT int libinjection_xss(const char* input, std::size_t length);
+GATEHOUSE_EXPORT int libinjection_xss(const char* input, std::size_t length) {
+  static auto* const real = gatehouse::waf::next_definition<gatehouse::waf::Xss>("libinjection_xss");
+  auto& meter = gatehouse::waf::meter;
+  if (meter.budget != nullptr) {
+    ++meter.calls;
+    if (meter.charge(500 + 10 * length)) return 0;
+  }
+  return real(input, length);
+}
+
+}  // extern "C"

@@ -1,0 +1,59 @@
+// A transaction's CPU budget and match limits inside libmodsecurity's regular expressions.
+//
+// libmodsecurity calls PCRE2 and libinjection through the dynamic linker, so that definitions in our executable
+// come first (interpose.cpp). They add what the library lacks: a match limit, a JIT stack of our own, a bound on the
+// CPU of one transaction, and a flag for every error, since the library takes an error for "no match", which alone
+// would let an attack pass. Used by waf/engine.cpp (self-test) and waf/transaction.cpp.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace gatehouse::waf {
+
+/// Why a transaction may not be trusted any more.
+enum class BudgetState {
+  fine,
+  match_limit,  // one match needed more than its share, or PCRE2 reported another error
+  time,         // the transaction used up waf.time_budget
+};
+
+/// The budget of one transaction; it is charged only while a BudgetScope of it lives on the thread.
+class Budget {
+ public:
+  explicit Budget(std::chrono::nanoseconds cpu) noexcept : left_(cpu) {}
+  [[nodiscard]] BudgetState state() const noexcept { return state_; }
+  [[nodiscard]] bool spent() const noexcept { return state_ != BudgetState::fine; }
+
+ private:
+  friend class BudgetScope;
+  friend struct BudgetMeter;
+  std::chrono::nanoseconds left_;
+  BudgetState state_ = BudgetState::fine;
+};
+
+/// While it lives, what PCRE2 and libinjection do on this thread for libmodsecurity is charged to the budget.
+/// Scopes do not nest.
+class BudgetScope {
+ public:
+  explicit BudgetScope(Budget& budget) noexcept;
+  ~BudgetScope();
+  BudgetScope(const BudgetScope&) = delete;
+  BudgetScope& operator=(const BudgetScope&) = delete;
+
+ private:
+  Budget& budget_;  // outlives the scope: both are the transaction's
+};
+
+/// Says whether the calling thread's current scope is spent; looks at the clock when `work` says that it is time to.
+/// `work` is a rough number of nanoseconds that passed since the last call.
+[[nodiscard]] bool budget_spent(std::size_t work) noexcept;
+
+/// True when libmodsecurity's own calls arrive at our definitions. Called once at start; without it a transaction's
+/// time could not be bounded and errors would be taken for "no match".
+[[nodiscard]] bool interposition_active();
+
+/// Counts the calls that arrived on this thread while a scope lived; for tests and the self-test.
+[[nodiscard]] std::size_t interposed_calls() noexcept;
+
+}  // namespace gatehouse::waf

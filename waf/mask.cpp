@@ -1,0 +1,257 @@
+#include "waf/mask.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "waf/mask_looks.hpp"
+#include "waf/printable.hpp"
+
+namespace gatehouse::waf {
+namespace {
+
+constexpr std::string_view hidden = "***";
+// Of a long value only this much is searched for secrets; nothing behind it is ever shown.
+constexpr std::size_t searched_bytes = 64 * 1024;
+constexpr std::size_t before_focus_bytes = 20;
+constexpr std::size_t longest_name_bytes = 256;  // longer ones are nobody's field; bounds the work for hostile ones
+
+char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_name_char(char c) noexcept {
+  return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || c == '-' || c == '.' || c == '[' ||
+         c == ']' || c == '%' || static_cast<unsigned char>(c) >= 0x80;
+}
+
+std::string folded(std::string_view name) {
+  std::string out;
+  for (const char c : name) out += c == '-' ? '_' : lower(c);
+  if (out.starts_with("x_")) out.erase(0, 2);
+  return out;
+}
+
+int hex_value(char c) noexcept {
+  if (is_digit(c)) return c - '0';
+  c = lower(c);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
+      out += static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+std::size_t skip_spaces(std::string_view text, std::size_t at) noexcept {
+  while (at < text.size() && is_space(text[at])) ++at;
+  return at;
+}
+
+// The end of a quoted string whose content begins at `at`; a truncated one ends with the text.
+std::size_t quoted_end(std::string_view text, std::size_t at, char quote) noexcept {
+  for (; at < text.size() && text[at] != quote; ++at) {
+    if (text[at] == '\\') ++at;
+  }
+  return std::min(at, text.size());
+}
+
+// The end of an unquoted value after "name=": "&" or a line's end, or ";" if another "name=" follows (cookies). A
+// blank does not end it: transformations may have decoded one inside a password.
+std::size_t plain_end(std::string_view text, std::size_t at) noexcept {
+  for (; at < text.size(); ++at) {
+    if (text[at] == '&' || text[at] == '\n' || text[at] == '\r') return at;
+    if (text[at] != ';') continue;
+    std::size_t name = skip_spaces(text, at + 1);
+    const std::size_t start = name;
+    while (name < text.size() && is_name_char(text[name])) ++name;
+    if (name > start && name < text.size() && text[name] == '=') return at;
+  }
+  return at;
+}
+
+std::size_t line_end(std::string_view text, std::size_t at) noexcept {
+  return std::min(text.find_first_of("\r\n", at), text.size());
+}
+
+// What belongs to a secret name that ends at `after`, in any of the forms in which bodies, headers and markup write
+// it. `quoted`: the name stood in quotes.
+std::optional<Masker::Range> value_after(std::string_view text, std::size_t begin, std::size_t after, bool quoted) {
+  const bool element = begin > 0 && text[begin - 1] == '<' && after < text.size() && (text[after] == '>' || is_space(text[after]));
+  if (element) {  // <password attributes>value</password>
+    const std::size_t open = std::min(text.find('>', after), text.size());
+    const std::size_t value = std::min(open + 1, text.size());
+    return Masker::Range{value, std::min(text.find('<', value), text.size())};
+  }
+  std::size_t at = skip_spaces(text, after);
+  if (quoted && begin >= 6 && text.substr(begin - 6, 5) == "name=" ) {
+    // multipart: name="password" CRLF CRLF value CRLF --boundary
+    const std::size_t part_end = std::min(text.find("\n--", after), text.size());
+    return Masker::Range{after, part_end};
+  }
+  if (at >= text.size()) return std::nullopt;
+  if (text[at] == '=') {
+    at = at + 1 < text.size() ? skip_spaces(text, at + 1) : at + 1;
+    if (at < text.size() && (text[at] == '"' || text[at] == '\'')) {
+      return Masker::Range{at + 1, quoted_end(text, at + 1, text[at])};
+    }
+    return Masker::Range{at, plain_end(text, at)};
+  }
+  if (text[at] != ':') return std::nullopt;
+  at = skip_spaces(text, at + 1);
+  if (!quoted) return Masker::Range{at, line_end(text, at)};  // a header line
+  if (at >= text.size()) return std::nullopt;
+  if (text[at] == '"' || text[at] == '\'') return Masker::Range{at + 1, quoted_end(text, at + 1, text[at])};
+  if (text[at] == '{' || text[at] == '[') return Masker::Range{at, text.size()};  // what is inside is secret as well
+  return Masker::Range{at, std::min(text.find_first_of(",}] \r\n\t", at), text.size())};
+}
+
+// Sorted, without overlaps and without what is empty.
+void settle(std::vector<Masker::Range>& ranges) {
+  std::erase_if(ranges, [](const Masker::Range& range) { return range.begin >= range.end; });
+  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  std::vector<Masker::Range> merged;
+  for (const Masker::Range& range : ranges) {
+    if (!merged.empty() && range.begin <= merged.back().end) {
+      merged.back().end = std::max(merged.back().end, range.end);
+    } else {
+      merged.push_back(range);
+    }
+  }
+  ranges = std::move(merged);
+}
+
+}  // namespace
+
+Masker::Masker(const std::vector<std::string>& names) {
+  for (const std::string& name : names) names_.insert(folded(name));
+  cookies_ = names_.contains("cookie");
+}
+
+bool Masker::is_secret_name(std::string_view name) const {
+  // The last segment that is more than a number or an index: a.b, a[b], ARGS:a.
+  while (!name.empty()) {
+    const std::size_t end = name.find_last_not_of(".[]:");
+    if (end == std::string_view::npos) return false;
+    name = name.substr(0, end + 1);
+    const std::size_t begin = name.find_last_of(".[]:") + 1;  // npos + 1 is 0
+    const std::string_view segment = name.substr(begin);
+    const bool index = segment.starts_with("array_") || std::all_of(segment.begin(), segment.end(), is_digit);
+    if (index && begin > 0) {
+      name = name.substr(0, begin - 1);
+      continue;
+    }
+    if (segment.size() > longest_name_bytes) return false;
+    const std::string word = folded(segment);
+    if (names_.contains(word)) return true;
+    // "new_password", "password_confirmation"
+    for (std::size_t at = word.find('_'); at != std::string::npos; at = word.find('_', at + 1)) {
+      if (names_.contains(word.substr(0, at)) || names_.contains(word.substr(at + 1))) return true;
+    }
+    return false;
+  }
+  return false;
+}
+
+bool Masker::is_secret_target(std::string_view target) const {
+  if (const std::size_t colon = target.find(':'); colon != std::string_view::npos) {
+    const std::string_view collection = target.substr(0, colon);
+    if (collection.ends_with("_NAMES")) return false;  // the name of a secret is none
+    if (cookies_ && collection == "REQUEST_COOKIES") return true;
+    // A chained rule names the first one's target within its own: "MATCHED_VARS:REQUEST_COOKIES:id".
+    if (cookies_ && target.find(":REQUEST_COOKIES:") != std::string_view::npos) return true;
+    return is_secret_name(target.substr(colon + 1));
+  }
+  return false;
+}
+
+void Masker::named(std::string_view text, std::vector<Range>& found) const {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    if (!is_name_char(text[at])) {
+      ++at;
+      continue;
+    }
+    const std::size_t begin = at;
+    while (at < text.size() && is_name_char(text[at])) ++at;
+    const std::string_view raw = text.substr(begin, at - begin);
+    if (!is_secret_name(raw) && (raw.find('%') == std::string_view::npos || !is_secret_name(percent_decoded(raw)))) {
+      continue;
+    }
+    std::size_t after = at;
+    const char quote = begin > 0 ? text[begin - 1] : '\0';
+    const bool quoted = (quote == '"' || quote == '\'') && after < text.size() && text[after] == quote;
+    if (quoted) ++after;
+    if (const auto range = value_after(text, begin, after, quoted)) {
+      found.push_back(*range);
+      at = std::max(at, range->end);
+    }
+  }
+}
+
+std::vector<Masker::Range> Masker::secrets(std::string_view text) const {
+  std::vector<Range> found;
+  named(text, found);
+  find_by_looks(text, [&](std::size_t begin, std::size_t end) { found.push_back({begin, end}); });
+  settle(found);
+  return found;
+}
+
+std::string Masker::shown(std::string_view target, std::string_view value, std::string_view focus) const {
+  if (value.empty()) return {};
+  if (is_secret_target(target)) return std::string(hidden);
+  value = value.substr(0, searched_bytes);
+  std::size_t start = 0;
+  if (value.size() > event_text_bytes && !focus.empty()) {
+    const std::size_t at = value.find(focus);
+    if (at != std::string_view::npos && at > before_focus_bytes) start = at - before_focus_bytes;
+  }
+  return rendered(value, start, event_text_bytes);
+}
+
+std::string Masker::text(std::string_view text, std::size_t max_bytes) const {
+  return rendered(text.substr(0, searched_bytes), 0, max_bytes);
+}
+
+std::string Masker::rendered(std::string_view value, std::size_t start, std::size_t max_bytes) const {
+  std::string out;
+  std::size_t at = start;
+  for (const Range& range : secrets(value)) {
+    if (range.end <= at) continue;
+    if (range.begin > at && !append_printable(value.substr(at, range.begin - at), max_bytes, out)) return out;
+    if (!append_printable(hidden, max_bytes, out)) return out;
+    at = range.end;
+  }
+  append_printable(value.substr(at), max_bytes, out);
+  return out;
+}
+
+std::string Masker::query(std::string_view query) const {
+  std::string out;
+  while (true) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    const std::size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && is_secret_name(percent_decoded(pair.substr(0, equals)))) {
+      out.append(pair.substr(0, equals + 1)).append(hidden);
+    } else {
+      std::size_t at = 0;
+      for (const Range& range : secrets(pair)) {
+        out.append(pair.substr(at, range.begin - at)).append(hidden);
+        at = range.end;
+      }
+      out.append(pair.substr(at));
+    }
+    if (end == query.size()) return out;
+    out += '&';
+    query.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace gatehouse::waf

@@ -1,0 +1,57 @@
+// Keeps secrets out of events and logs: passwords, tokens, cookies, card numbers, by name and by looks. Used by
+// waf/harvest.cpp for what rules matched and by waf/engine.cpp for query strings.
+//
+// It errs on the side of hiding: a masked harmless value costs an operator a look elsewhere, a leaked password is
+// in every copy of the log.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+namespace gatehouse::waf {
+
+class Masker {
+ public:
+  /// `names`: audit_log.mask.
+  explicit Masker(const std::vector<std::string>& names);
+
+  /// True if an argument, header, cookie or field of this name holds a secret. Case, "-" and "_", and a leading "x-"
+  /// make no difference. The last segment counts: "json.user.password", "user[password]", "ARGS:password"; so do
+  /// names with a secret word at an end: "new_password", "token_id".
+  [[nodiscard]] bool is_secret_name(std::string_view name) const;
+
+  /// True if everything that was found in this target ("ARGS:password", "REQUEST_HEADERS:Cookie") is secret.
+  [[nodiscard]] bool is_secret_target(std::string_view target) const;
+
+  /// What an event shows of `value`, found in `target`: at most 100 bytes, printable, "***" for each secret.
+  /// `focus`: a part of `value` that should be seen (what the pattern matched), if it is long; empty: its beginning.
+  [[nodiscard]] std::string shown(std::string_view target, std::string_view value, std::string_view focus = {}) const;
+
+  /// Any text, printable, cut to `max_bytes`, "***" for each secret.
+  [[nodiscard]] std::string text(std::string_view text, std::size_t max_bytes) const;
+
+  /// True if every cookie is secret, since the Cookie header is.
+  [[nodiscard]] bool hides_cookies() const noexcept { return cookies_; }
+
+  /// A query string with the values of secrets as "***"; percent-encoding is kept. Not cut.
+  [[nodiscard]] std::string query(std::string_view query) const;
+
+  struct Range {
+    std::size_t begin;
+    std::size_t end;
+  };
+  /// The parts of a text of any form (form, JSON, header lines, cookies, XML, multipart) that are secret, in order,
+  /// not overlapping.
+  [[nodiscard]] std::vector<Range> secrets(std::string_view text) const;
+
+ private:
+  [[nodiscard]] std::string rendered(std::string_view value, std::size_t start, std::size_t max_bytes) const;
+  void named(std::string_view text, std::vector<Range>& found) const;
+  std::unordered_set<std::string> names_;  // lower case, '_' for '-', no leading "x_"
+  bool cookies_ = false;                   // the whole Cookie header is a secret, and so each cookie
+};
+
+}  // namespace gatehouse::waf

@@ -1,0 +1,160 @@
+#include "waf/mask_looks.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace gatehouse::waf {
+namespace {
+
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+char upper(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c; }
+bool is_letter(char c) noexcept { return upper(c) >= 'A' && upper(c) <= 'Z'; }
+bool is_alnum(char c) noexcept { return is_digit(c) || is_letter(c); }
+bool is_token_char(char c) noexcept {
+  return is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '~' || c == '+' || c == '/' || c == '=' || c == '%';
+}
+bool is_base64url(char c) noexcept { return is_alnum(c) || c == '-' || c == '_'; }
+
+bool matches_word(std::string_view text, std::size_t at, std::string_view lower_word) noexcept {
+  if (text.size() - at < lower_word.size()) return false;
+  for (std::size_t i = 0; i < lower_word.size(); ++i) {
+    const char c = text[at + i];
+    if (c != lower_word[i] && !(is_letter(c) && upper(c) == upper(lower_word[i]))) return false;
+  }
+  return true;
+}
+
+using Report = std::function<void(std::size_t, std::size_t)>;
+
+// "Bearer abc", "Basic dXNlcjpwYXNz" (RFC 6750, RFC 7617): a scheme, a blank, a token of some length.
+void credentials(std::string_view text, const Report& report) {
+  for (const std::string_view scheme : {"bearer", "basic"}) {
+    for (std::size_t at = 0; at + scheme.size() + 1 < text.size(); ++at) {
+      if (!matches_word(text, at, scheme) || (at > 0 && is_alnum(text[at - 1]))) continue;
+      std::size_t begin = at + scheme.size();
+      const std::size_t blank = begin;
+      if (matches_word(text, begin, "%20")) begin += 3;
+      while (begin < text.size() && (text[begin] == ' ' || text[begin] == '+')) ++begin;
+      if (begin == blank) continue;
+      std::size_t end = begin;
+      while (end < text.size() && is_token_char(text[end])) ++end;
+      if (end - begin >= 8) report(begin, end);
+      at = end > at ? end - 1 : at;
+    }
+  }
+}
+
+// A JSON web token: three base64url parts, the first of which begins with {"
+void web_tokens(std::string_view text, const Report& report) {
+  std::size_t end = 0;
+  for (std::size_t at = text.find("eyJ"); at != std::string_view::npos; at = text.find("eyJ", std::max(end, at + 3))) {
+    if (at > 0 && is_base64url(text[at - 1])) continue;
+    end = at;
+    while (end < text.size() && is_base64url(text[end])) ++end;
+    const bool dot = end < text.size() && text[end] == '.';
+    if (end - at < 10 || (!dot && end != text.size())) continue;
+    while (end < text.size() && (is_base64url(text[end]) || text[end] == '.')) ++end;
+    report(at, end);
+  }
+}
+
+// scheme://user:password@host
+void url_credentials(std::string_view text, const Report& report) {
+  for (std::size_t at = text.find("://"); at != std::string_view::npos; at = text.find("://", at + 3)) {
+    const std::size_t begin = at + 3;
+    const std::size_t end = std::min(text.find_first_of("/?# \t\r\n\"'", begin), text.size());
+    const std::size_t sign = text.substr(begin, end - begin).rfind('@');
+    if (sign == std::string_view::npos) continue;
+    const std::size_t colon = text.substr(begin, sign).find(':');
+    if (colon != std::string_view::npos) report(begin + colon + 1, begin + sign);
+  }
+}
+
+// Card numbers, also in groups: "4111 1111 1111 1111", "4111-1111-...", "4111+1111+..." in a query.
+void cards(std::string_view text, const Report& report) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    if (!is_digit(text[at]) || (at > 0 && is_alnum(text[at - 1]))) {
+      ++at;
+      continue;
+    }
+    std::string digits;
+    std::size_t end = at;
+    std::size_t last = at;
+    while (end < text.size() && digits.size() < 40) {
+      if (is_digit(text[end])) {
+        digits += text[end];
+        last = ++end;
+      } else if ((text[end] == ' ' || text[end] == '-' || text[end] == '+') && end + 1 < text.size() && is_digit(text[end + 1])) {
+        ++end;
+      } else if (matches_word(text, end, "%20") && end + 3 < text.size() && is_digit(text[end + 3])) {
+        end += 3;
+      } else {
+        break;
+      }
+    }
+    if (is_card_number(digits)) report(at, last);
+    at = std::max(last, at + 1);
+  }
+}
+
+void accounts(std::string_view text, const Report& report) {
+  for (std::size_t at = 0; at + 15 <= text.size(); ++at) {
+    if (at > 0 && is_alnum(text[at - 1])) continue;
+    if (!is_letter(text[at]) || !is_letter(text[at + 1]) || !is_digit(text[at + 2]) || !is_digit(text[at + 3])) continue;
+    // Printed in groups of four; the longest prefix that checks counts, since words may follow.
+    std::string account;
+    std::size_t end = at;
+    std::size_t found = 0;
+    while (end < text.size() && account.size() < 34) {
+      if (is_alnum(text[end])) {
+        account += upper(text[end++]);
+        if (account.size() >= 15 && (end == text.size() || !is_alnum(text[end])) && is_iban(account)) found = end;
+      } else if ((text[end] == ' ' || text[end] == '+') && end + 1 < text.size() && is_alnum(text[end + 1])) {
+        ++end;
+      } else {
+        break;
+      }
+    }
+    if (found > 0) {
+      report(at, found);
+      at = found;
+    }
+  }
+}
+
+}  // namespace
+
+bool is_card_number(std::string_view digits) noexcept {
+  if (digits.size() < 13 || digits.size() > 19 || !std::all_of(digits.begin(), digits.end(), is_digit)) return false;
+  if (std::all_of(digits.begin(), digits.end(), [&](char c) { return c == digits[0]; })) return false;
+  int sum = 0;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    int value = digits[digits.size() - 1 - i] - '0';
+    if (i % 2 == 1) value = value > 4 ? value * 2 - 9 : value * 2;
+    sum += value;
+  }
+  return sum % 10 == 0;
+}
+
+bool is_iban(std::string_view text) noexcept {
+  if (text.size() < 15 || text.size() > 34) return false;
+  if (!is_letter(text[0]) || !is_letter(text[1]) || !is_digit(text[2]) || !is_digit(text[3])) return false;
+  int rest = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = upper(text[(i + 4) % text.size()]);  // country and check digits move to the end
+    if (!is_alnum(c)) return false;
+    rest = is_digit(c) ? (rest * 10 + (c - '0')) % 97 : (rest * 100 + (c - 'A' + 10)) % 97;
+  }
+  return rest == 1;
+}
+
+void find_by_looks(std::string_view text, const std::function<void(std::size_t, std::size_t)>& report) {
+  credentials(text, report);
+  web_tokens(text, report);
+  url_credentials(text, report);
+  cards(text, report);
+  accounts(text, report);
+}
+
+}  // namespace gatehouse::waf

@@ -1,0 +1,223 @@
+#include "waf/platform_rules.hpp"
+
+#include <glob.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "waf/base_rules.hpp"
+#include "waf/library.hpp"
+
+namespace gatehouse::waf {
+namespace {
+
+using config::Problem;
+using config::Problems;
+
+constexpr std::string_view base_name = "gatehouse-base-rules";
+
+Problem problem(std::string file, int line, int column, std::string message) {
+  Problem out;
+  out.place = {.file = std::move(file), .line = line, .column = column};
+  out.message = std::move(message);
+  return out;
+}
+
+// The files of one glob, sorted by name as nginx's include sorts them.
+std::vector<std::string> expand(const std::string& pattern, Problems& problems) {
+  ::glob_t found{};
+  const int result = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &found);  // sorts
+  std::vector<std::string> files(found.gl_pathv, found.gl_pathv + (result == 0 ? found.gl_pathc : 0));
+  ::globfree(&found);
+  if (result == GLOB_NOMATCH) {
+    problems.push_back(problem(pattern, 0, 0, "waf.rules: no file matches; install modsecurity-crs or name the files that there are"));
+  } else if (result != 0) {
+    problems.push_back(problem(pattern, 0, 0, "waf.rules: the folder cannot be read"));
+  }
+  return files;
+}
+
+std::optional<std::string> read_file(const std::string& name, Problems& problems) {
+  std::ifstream file(name, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.bad() || !file.is_open()) {
+    problems.push_back(problem(name, 0, 0, fmt::format("waf.rules: the file cannot be read: {}", std::strerror(errno))));
+    return std::nullopt;
+  }
+  return text;
+}
+
+std::string_view base_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+// libmodsecurity takes a pattern that does not compile without a word, and the rule then never matches.
+void check_pattern(const std::string& file, const seclang::Operator& op, Problems& problems) {
+  if (!seclang::equals_ignoring_case(op.name, "rx") && !seclang::equals_ignoring_case(op.name, "rxGlobal")) return;
+  if (op.argument.find("%{") != std::string::npos) return;  // known only at run time
+  int code = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* const compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(op.argument.data()), op.argument.size(),
+                                             PCRE2_DOTALL | PCRE2_MULTILINE, &code, &offset, nullptr);
+  if (compiled != nullptr) return pcre2_code_free(compiled);
+  PCRE2_UCHAR message[120];
+  pcre2_get_error_message(code, message, sizeof(message));
+  problems.push_back(problem(file, op.argument_at.line, op.argument_at.column,
+                             fmt::format("the regular expression does not compile: {}", reinterpret_cast<const char*>(message))));
+}
+
+std::uint32_t id_of(const std::vector<seclang::Action>& actions) {
+  const auto found = std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.name == "id"; });
+  std::uint32_t id = 0;
+  if (found != actions.end()) std::from_chars(found->value.data(), found->value.data() + found->value.size(), id);
+  return id;
+}
+
+bool has_chain(const std::vector<seclang::Action>& actions) {
+  return std::any_of(actions.begin(), actions.end(), [](const auto& action) { return action.name == "chain"; });
+}
+
+}  // namespace
+
+bool is_never_run(std::uint32_t id) noexcept {
+  return id == 901321 || id == 949100 || (id >= 910000 && id <= 910999) || (id >= 912000 && id <= 912999);
+}
+
+Problem parser_problem(const std::string& error, const std::string& fallback_file) {
+  const auto between = [&](std::string_view before, std::string_view after) -> std::string {
+    const std::size_t begin = error.find(before);
+    if (begin == std::string::npos) return {};
+    const std::size_t from = begin + before.size();
+    const std::size_t end = error.find(after, from);
+    return end == std::string::npos ? std::string{} : error.substr(from, end - from);
+  };
+  const std::string file = between("File: ", ". Line: ");
+  const std::string line = between("Line: ", ". Column: ");
+  const std::string column = between("Column: ", ". ");
+  int line_number = 0;
+  int column_number = 0;
+  std::from_chars(line.data(), line.data() + line.size(), line_number);
+  std::from_chars(column.data(), column.data() + column.size(), column_number);
+  std::string message = error;
+  if (const std::size_t end = error.find("Column: "); end != std::string::npos) {
+    if (const std::size_t dot = error.find(". ", end); dot != std::string::npos) message = error.substr(dot + 2);
+  }
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  }
+  while (message.ends_with(' ')) message.pop_back();
+  return problem(file.empty() ? fallback_file : file, line_number, std::max(column_number, 0), "libmodsecurity: " + message);
+}
+
+std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::load(const std::vector<std::string>& globs) {
+  Problems problems;
+  std::vector<std::string> files;
+  for (const std::string& pattern : globs) {
+    for (std::string& file : expand(pattern, problems)) {
+      if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(std::move(file));
+    }
+  }
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+
+  std::shared_ptr<PlatformRules> rules(new PlatformRules);
+  const std::lock_guard lock(parse_mutex());
+  if (!rules->load_text(base_rules(), std::string(base_name), problems)) return std::unexpected(std::move(problems));
+  std::array<std::size_t, phase_count> setup_end{};
+  bool setup = true;
+  const auto end_setup = [&] {
+    setup = false;
+    for (std::size_t i = 0; i < phase_count; ++i) setup_end[i] = rules->set_->m_rulesSetPhases[static_cast<int>(i)]->size();
+  };
+  for (const std::string& file : files) {
+    if (setup && base_part(file).starts_with("REQUEST-901")) end_setup();
+    const auto text = read_file(file, problems);
+    if (text && !rules->load_text(*text, file, problems)) break;  // half a file may be in the set: what follows is noise
+  }
+  if (setup) end_setup();
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  rules->arrange(setup_end);
+  return rules;
+}
+
+bool PlatformRules::load_text(std::string_view text, const std::string& name, Problems& problems) {
+  const std::size_t before = problems.size();
+  learn(name, text, problems);
+  if (problems.size() > before) return false;
+  if (set_->load(std::string(text).c_str(), name) >= 0) return true;
+  problems.push_back(parser_problem(set_->getParserError(), name));
+  return false;
+}
+
+// What the rules look at; and what libmodsecurity does not tell: patterns that do not compile, ids that are used
+// twice (it sees those among SecRules of one phase alone, and names no place).
+void PlatformRules::learn(const std::string& name, std::string_view text, Problems& problems) {
+  const seclang::Text parsed = seclang::parse(text);  // its errors are left to libmodsecurity, which decides
+  bool chained = false;
+  for (const seclang::Directive& directive : parsed.directives) {
+    const bool rule = seclang::equals_ignoring_case(directive.name, "SecRule");
+    if (!rule && !seclang::equals_ignoring_case(directive.name, "SecAction")) continue;
+    if (rule) check_pattern(name, directive.op, problems);
+    if (!std::exchange(chained, has_chain(directive.actions))) {
+      const std::uint32_t id = id_of(directive.actions);
+      if (id == 0) continue;  // libmodsecurity refuses it
+      RuleFacts facts{.variables = directive.variables, .needs = rule ? slots_.needs(directive.variables) : always_present};
+      if (!facts_.emplace(id, std::move(facts)).second) {
+        problems.push_back(problem(name, directive.at.line, directive.at.column, fmt::format("rule id {} is used twice", id)));
+      }
+    }
+  }
+}
+
+// Leaves out what is removed for all, once, instead of at each evaluation.
+void PlatformRules::arrange(const std::array<std::size_t, phase_count>& setup_end) {
+  auto& exceptions = set_->m_exceptions;
+  const auto removed = [&](modsecurity::RuleWithActions& rule) {
+    const auto tagged = [&](const std::string& tag) { return rule.containsTag(tag, nullptr); };
+    const auto says = [&](const std::string& message) { return rule.containsMsg(message, nullptr); };
+    return is_never_run(static_cast<std::uint32_t>(rule.m_ruleId)) || exceptions.contains(static_cast<int>(rule.m_ruleId)) ||
+           std::any_of(exceptions.m_remove_rule_by_tag.begin(), exceptions.m_remove_rule_by_tag.end(), tagged) ||
+           std::any_of(exceptions.m_remove_rule_by_msg.begin(), exceptions.m_remove_rule_by_msg.end(), says);
+  };
+  std::set<std::uint32_t> ids;
+  for (std::size_t number = 0; number < phase_count; ++number) {
+    Phase& phase = phases_[number];
+    auto& rules = set_->m_rulesSetPhases[static_cast<int>(number)]->m_rules;
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      if (i == setup_end[number]) phase.setup_end = phase.rules.size();
+      auto* const actions = dynamic_cast<modsecurity::RuleWithActions*>(rules[i].get());
+      if (actions != nullptr) {
+        const auto id = static_cast<std::uint32_t>(actions->m_ruleId);
+        ids.insert(id);
+        if (removed(*actions)) continue;
+        // A rule that looks at more than its text says, by SecRuleUpdateTargetBy..., is always run.
+        if (exceptions.m_variable_update_target_by_id.contains(static_cast<double>(id)) ||
+            !exceptions.m_variable_update_target_by_tag.empty() || !exceptions.m_variable_update_target_by_msg.empty()) {
+          facts_[id].needs = always_present;
+        }
+      }
+      phase.rules.push_back(rules[i]);
+    }
+    if (setup_end[number] >= rules.size()) phase.setup_end = phase.rules.size();
+  }
+  // An id that our parser alone has seen names no rule of libmodsecurity's; one that it has not seen is always run.
+  std::erase_if(facts_, [&](const auto& entry) { return !ids.contains(entry.first); });
+  for (const std::uint32_t id : ids) facts_.try_emplace(id);
+}
+
+const RuleFacts* PlatformRules::facts(std::uint32_t id) const noexcept {
+  const auto found = facts_.find(id);
+  return found == facts_.end() ? nullptr : &found->second;
+}
+
+}  // namespace gatehouse::waf

@@ -1,0 +1,49 @@
+// A policy: the rules of one or more tenants in the order in which they run, as libmodsecurity's set. Made by
+// waf/engine.cpp, run by waf/transaction.cpp.
+#pragma once
+
+#include <array>
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "waf/exclusions.hpp"
+#include "waf/modsecurity.hpp"
+#include "waf/phase_runner.hpp"
+#include "waf/platform_rules.hpp"
+#include "waf/policy_plan.hpp"
+#include "waf/waf.hpp"
+
+namespace gatehouse::waf {
+
+class RulePolicy final : public Policy {
+ public:
+  /// Fails with libmodsecurity's message if it does not take what our parser took, which would be a defect of ours.
+  static std::expected<std::unique_ptr<RulePolicy>, std::string> make(const PolicyPlan& plan, std::shared_ptr<const PlatformRules> platform);
+
+  [[nodiscard]] config::WafMode mode() const noexcept override { return mode_; }
+  [[nodiscard]] std::size_t rule_count() const noexcept override { return rule_count_; }
+
+  /// libmodsecurity's interface is not const, but evaluation only reads the set; threads may share it.
+  [[nodiscard]] modsecurity::RulesSet& set() const noexcept { return *set_; }
+  [[nodiscard]] const Exclusions& exclusions() const noexcept { return exclusions_; }
+  [[nodiscard]] std::size_t body_limit() const noexcept { return body_limit_; }
+  /// False if no rule of this phase would ever run.
+  [[nodiscard]] bool has_rules(modsecurity::Phases phase) const noexcept { return runners_[phase] != nullptr; }
+
+ private:
+  RulePolicy(const PolicyPlan& plan, std::shared_ptr<const PlatformRules> platform);
+  std::expected<void, std::string> assemble(const PolicyPlan& plan);
+
+  std::shared_ptr<const PlatformRules> platform_;  // the rules that the runners point to
+  config::WafMode mode_;
+  std::size_t body_limit_;
+  std::size_t rule_count_ = 0;
+  std::vector<std::shared_ptr<modsecurity::Rule>> own_;  // the tenant's, to which the runners point as well
+  Exclusions exclusions_;
+  std::array<std::shared_ptr<PhaseRunner>, phase_count> runners_;
+  std::unique_ptr<modsecurity::RulesSet> set_ = std::make_unique<modsecurity::RulesSet>();
+};
+
+}  // namespace gatehouse::waf

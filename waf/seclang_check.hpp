@@ -1,0 +1,48 @@
+// Decides what of a tenant's SecLang is accepted (CONTRACT: Tenant SecLang) and writes it anew, so that libmodsecurity
+// is fed what we understood and never what the tenant wrote. Called by waf/policy.cpp.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "waf/seclang.hpp"
+
+namespace gatehouse::waf::seclang {
+
+inline constexpr std::uint32_t first_tenant_id = 10'000;
+inline constexpr std::uint32_t last_tenant_id = 99'999;
+inline constexpr std::size_t max_text_bytes = 256 * 1024;
+inline constexpr std::size_t max_rules = 500;
+inline constexpr std::size_t max_pattern_bytes = 4096;
+
+/// SecRuleRemoveById, one number or range.
+struct Removal {
+  Position at;
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+};
+
+/// SecRuleUpdateTargetById with a "!": the rule no longer looks there. Additions are in CheckedRules::text.
+struct TargetRemoval {
+  Position at;
+  std::uint32_t rule = 0;
+  Variable target;
+};
+
+struct CheckedRules {
+  std::string text;  // canonical SecLang: what libmodsecurity loads
+  std::vector<std::uint32_t> ids;
+  std::vector<Removal> removals;
+  std::vector<TargetRemoval> target_removals;
+  std::vector<std::uint32_t> additions;  // rules that look at more by SecRuleUpdateTargetById
+  std::vector<Error> errors;             // empty: accepted
+};
+
+/// `trusted`: policy.tenant_rules is trusted, which adds three ctl actions. `used_ids` are the ids of the tenant's
+/// other text and are added to: an id is unique within a tenant.
+[[nodiscard]] CheckedRules check(std::string_view text, bool trusted, std::set<std::uint32_t>& used_ids);
+
+}  // namespace gatehouse::waf::seclang

@@ -1,0 +1,171 @@
+#include "waf/transaction.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "waf/interpose.hpp"
+#include "waf/library.hpp"
+#include "waf/phase_runner.hpp"
+
+namespace gatehouse::waf {
+namespace {
+
+const unsigned char* bytes(std::string_view text) noexcept { return reinterpret_cast<const unsigned char*>(text.data()); }
+
+class RuleTransaction final : public Transaction {
+ public:
+  RuleTransaction(const RulePolicy& policy, const RequestStart& start, std::chrono::nanoseconds time_budget, const Masker& masker)
+      : policy_(policy), id_(start.request_id), budget_(time_budget), t_(thread_library(), policy.set(), id_.data(), masker) {
+    // Also what is done before the first phase is charged: a query of many arguments takes its time.
+    run([&] {
+      t_.processConnection(std::string(start.client_ip).c_str(), start.client_port, std::string(start.server_ip).c_str(),
+                           start.server_port);
+      t_.processURI(std::string(start.target).c_str(), std::string(start.method).c_str(), std::string(start.http_version).c_str());
+      t_.exclusions = policy_.exclusions().activate(start.path);
+    });
+  }
+
+  void add_request_header(std::string_view name, std::string_view value) override {
+    guarded([&] { t_.addRequestHeader(bytes(name), name.size(), bytes(value), value.size()); });
+  }
+
+  Step request_headers() override {
+    return run([&] { t_.processRequestHeaders(); });
+  }
+
+  void append_request_body(std::string_view data) override {
+    if (over_limit_) return;
+    if (data.size() > policy_.body_limit() - body_bytes_) {
+      // The gateway's own limit comes first; if this is ever reached, rule 200005 refuses what it cannot see whole.
+      over_limit_ = true;
+      guarded([&] { t_.m_variableInboundDataError.set("1", 0); });
+      return;
+    }
+    body_bytes_ += data.size();
+    guarded([&] { t_.m_requestBody.write(data.data(), static_cast<std::streamsize>(data.size())); });
+  }
+
+  void pass_request_body() override {
+    // Nothing is parsed, so that nothing can be malformed; phase 2 sees the query, headers and cookies.
+    t_.m_requestBodyType = modsecurity::Transaction::UnknownFormat;
+    t_.m_requestBodyProcessor = modsecurity::Transaction::UnknownFormat;
+    guarded([&] {
+      t_.m_requestBody.str({});
+      t_.m_variableReqbodyProcessor.unset();
+    });
+  }
+
+  Step request_body() override {
+    return run([&] { t_.processRequestBody(); });
+  }
+
+  void add_response_header(std::string_view name, std::string_view value) override {
+    guarded([&] { t_.addResponseHeader(bytes(name), name.size(), bytes(value), value.size()); });
+  }
+
+  Step response_headers(int status, std::string_view http_version) override {
+    return run([&] { t_.processResponseHeaders(status, "HTTP/" + std::string(http_version)); });
+  }
+
+  void append_response_body(std::string_view data) override {
+    guarded([&] { t_.appendResponseBody(bytes(data), data.size()); });
+  }
+
+  Step response_body() override {
+    return run([&] { t_.processResponseBody(); });
+  }
+
+  Outcome finish() override {
+    if (!failed()) {
+      // Phase 5 runs whatever was decided; the library would stop at a decision that nobody took away.
+      const bool denied = std::exchange(denied_, false);
+      t_.m_it.disruptive = 0;
+      run([&] {
+        if (policy_.has_rules(modsecurity::LoggingPhase)) t_.processLogging();
+      });
+      denied_ = denied;
+    }
+    Outcome outcome;
+    outcome.denied = denied_;
+    outcome.engine_error = failed() && !denied_;
+    outcome.status = status_;
+    outcome.inbound_score = inbound_score();
+    outcome.rules = t_.harvest.release();
+    return outcome;
+  }
+
+ private:
+  [[nodiscard]] bool failed() const noexcept { return threw_ || budget_.spent(); }
+
+  template <typename Work>
+  void guarded(Work work) noexcept {
+    try {
+      work();
+    } catch (...) {  // std::bad_alloc, and what the library lets out for variables that it does not know
+      threw_ = true;
+    }
+  }
+
+  template <typename Work>
+  Step run(Work work) {
+    if (denied_) return Step::deny;
+    if (failed()) return Step::error;
+    {
+      const BudgetScope scope(budget_);
+      guarded(work);
+    }
+    if (t_.m_it.disruptive != 0) {
+      // A match is a match, whatever failed after it.
+      denied_ = true;
+      status_ = t_.m_it.status >= 400 && t_.m_it.status <= 599 ? t_.m_it.status : 403;
+      return Step::deny;
+    }
+    return failed() ? Step::error : Step::proceed;
+  }
+
+  // CRS 3: tx.anomaly_score; CRS 4: tx.blocking_inbound_anomaly_score. Both are added up at the end of phase 2; a
+  // request that was decided before has the parts.
+  unsigned inbound_score() {
+    const auto value = [&](const std::string& name) {
+      const auto text = t_.m_collections.m_tx_collection->resolveFirst(name);
+      int number = 0;
+      if (text) std::from_chars(text->data(), text->data() + text->size(), number);
+      return static_cast<unsigned>(std::max(number, 0));
+    };
+    unsigned score = 0;
+    try {
+      for (const char* name : {"blocking_inbound_anomaly_score", "anomaly_score"}) score = std::max(score, value(name));
+      for (const std::string prefix : {"inbound_anomaly_score_pl", "anomaly_score_pl"}) {
+        if (score != 0) break;
+        for (const char level : {'1', '2', '3', '4'}) score += value(prefix + level);
+      }
+    } catch (...) {
+      threw_ = true;
+    }
+    return score;
+  }
+
+  const RulePolicy& policy_;  // outlives the transaction: the exchange holds its snapshot
+  std::string id_;
+  Budget budget_;
+  RunTransaction t_;
+  std::size_t body_bytes_ = 0;
+  bool over_limit_ = false;
+  bool denied_ = false;
+  bool threw_ = false;
+  int status_ = 403;
+};
+
+}  // namespace
+
+std::unique_ptr<Transaction> begin_transaction(const RulePolicy& policy, const RequestStart& start,
+                                               std::chrono::nanoseconds time_budget, const Masker& masker) {
+  return std::make_unique<RuleTransaction>(policy, start, time_budget, masker);
+}
+
+}  // namespace gatehouse::waf
