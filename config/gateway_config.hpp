@@ -34,6 +34,7 @@ struct Redis {
   std::string username;      // ACL user; empty: default
   std::string password_file; // absolute path; empty: no AUTH
   std::string ca_file;       // absolute path; empty: system CAs
+  bool operator==(const Redis&) const = default;
 };
 
 enum class OnError { block, pass };
