@@ -1,0 +1,221 @@
+"""The command line: what it prints and how it ends."""
+import json
+import os
+import re
+
+import pytest
+
+from harness.gateway import Gateway, run_command, tenant
+from harness.ports import free_port
+
+PROBLEM = re.compile(r"^(?P<file>/[^:]+):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): .+")
+
+
+@pytest.fixture
+def prepared():
+    gateways = []
+
+    def make(tenants=None, config=None):
+        gateway = Gateway({"shop": tenant()} if tenants is None else tenants, config, start=False)
+        gateways.append(gateway)
+        return gateway
+    yield make
+    for gateway in gateways:
+        gateway.discard()
+
+
+def check(gateway, *more):
+    return run_command("check", "--config", gateway.configuration, *more)
+
+
+def test_version():
+    result = run_command("--version")
+    assert result.returncode == 0 and re.search(r"\d+\.\d+\.\d+", result.stdout) and result.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("check", "--help"), ("run", "--help"), ("-h",)])
+def test_help(arguments):
+    result = run_command(*arguments)
+    assert result.returncode == 0 and result.stdout
+
+
+def test_help_names_every_command():
+    text = run_command("--help").stdout
+    for command in ("run", "check", "schema", "health"):
+        assert command in text
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("run",), ("check",), ("run", "--nonsense"), ("schema",), ("schema", "nonsense"), ("check", "--config"),
+                                       ("check", "--config", "x", "--output", "nonsense"), ("health", "--admin", "nonsense"), ("run", "--config", "x", "more")])
+def test_wrong_usage_is_2(arguments):
+    result = run_command(*arguments)
+    assert result.returncode == 2, (result.stdout, result.stderr)
+    assert result.stderr or result.stdout
+
+
+def test_check_fine(prepared):
+    result = check(prepared())
+    assert (result.returncode, result.stderr) == (0, "")
+    result = check(prepared(), "-v")
+    assert result.returncode == 0 and "shop.yaml" in result.stdout
+
+
+def test_check_tells_every_problem_at_once(prepared):
+    shop = """\
+tenant: shop
+hosts:
+  - name: shop.test
+    tls: off
+services:
+  web:
+    sites:
+      - {site: here, endpoints: ["127.0.0.1:9001", "nonsense"]}
+    balanse: round_robin
+routes:
+  - {match: {path: /a}, service: wen}
+  - {match: {path: /}, service: web, timeout: 5}
+  - {match: {path: /never}, service: web}
+waf: {mode: blok}
+"""
+    gateway = prepared({"shop": shop, "other": "tenant: other\nhosts: [{name: shop.test, tls: off}]\nservices: {}\nroutes: []\n"}, {"workerz": 2})
+    result = check(gateway)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    found = [(os.path.basename(match["file"]), int(match["line"]), match["severity"], line) for line in lines if (match := PROBLEM.match(line))]
+    places = {(file, line) for file, line, severity, _ in found if severity == "error"}
+    for wanted in (("shop.yaml", 8), ("shop.yaml", 9), ("shop.yaml", 11), ("shop.yaml", 12), ("shop.yaml", 14)):
+        assert wanted in places, (wanted, result.stdout)
+    text = result.stdout
+    assert "balance" in text, "the nearest known key"
+    assert "nonsense" in text and "wen" in text and "blok" in text
+    assert any(file == "gateway.yaml" and "workerz" in line and "workers" in line for file, _, _, line in found), text
+
+
+def test_check_shows_the_line_with_a_caret(prepared):
+    gateway = prepared({"shop": "tenant: shop\nhosts: [{name: shop.test, tls: off}]\nnonsense: true\n"})
+    lines = check(gateway).stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if PROBLEM.match(line) and ":3:1:" in line)
+    assert "nonsense: true" in lines[at + 1]
+    assert lines[at + 2].strip().startswith("^")
+    assert lines[at + 2].index("^") == lines[at + 1].index("nonsense")
+
+
+def test_check_warnings_alone_are_0(prepared):
+    """A limit that is meant to be exact without Redis counts on this node alone."""
+    gateway = prepared({"shop": tenant(rate_limits={"per_client": {"key": "client_ip", "rate": "10/s", "mode": "exact"}},
+                                       routes=[{"match": {"path": "/"}, "service": "web", "rate_limits": ["per_client"]}])})
+    result = check(gateway)
+    assert result.returncode == 0
+    assert any((match := PROBLEM.match(line)) and match["severity"] == "warning" for line in result.stdout.splitlines()), result.stdout
+
+
+def test_check_as_json(prepared):
+    gateway = prepared({"shop": "tenant: shop\nhosts: [{name: shop.test, tls: off}]\nnonsense: true\n"})
+    result = check(gateway, "--output", "json")
+    assert result.returncode == 1
+    text = result.stdout.strip()
+    value = json.loads(text)
+    assert "nonsense" in json.dumps(value) and "shop.yaml" in json.dumps(value)
+    assert json.loads(check(prepared(), "--output", "json").stdout) is not None
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/gateway.yaml", "/", "/dev/null/x"])
+def test_configuration_that_cannot_be_read(path):
+    for command in ("check", "run"):
+        result = run_command(command, "--config", path, timeout=30)
+        assert result.returncode == 1 and path in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("config, word", [
+    ({"acme": {"default": {"email": "a@example.com"}}}, "acme"), ({"storage": {"redis": {"encryption_key_file": "/x"}}}, "redis"),
+    ({"redis": {"url": "redis://127.0.0.1:1", "sentinel": {}}}, "sentinel"),
+])
+def test_features_of_other_versions_are_refused_with_these_words(prepared, config, word):
+    result = check(prepared(config=config))
+    assert result.returncode == 1 and word in result.stdout and "this version" in result.stdout
+
+
+@pytest.mark.parametrize("changes, word", [
+    ({"hosts": [{"name": "shop.test", "tls": {"acme": "default"}}]}, "acme"),
+    ({"services": {"web": {"sites": [{"site": "here", "endpoints": ["127.0.0.1:9"]}], "outlier": {"consecutive_errors": 5}}}}, "outlier"),
+    ({"services": {"web": {"sites": [{"site": "here", "endpoints": ["127.0.0.1:9"]}], "protocol": "h2c"}}}, "h2c"),
+    ({"services": {"web": {"sites": [{"site": "here", "endpoints": ["127.0.0.1:9"]}], "balance": "consistent_hash"}}}, "consistent_hash"),
+    ({"auth": {"basic": {"users_file": "x"}}}, "auth"),
+    ({"rate_limits": {"x": {"key": "jwt:sub", "rate": "1/s"}}}, "jwt"),
+    ({"rate_limits": {"x": {"key": "client_ip", "rate": "1/s", "mode": "leased"}}}, "leased"),
+])
+def test_tenant_features_of_other_versions(prepared, changes, word):
+    result = check(prepared({"shop": tenant(**changes)}))
+    assert result.returncode == 1 and word in result.stdout and "this version" in result.stdout
+
+
+def test_files_of_a_tenant_stay_in_its_folders(prepared, authority):
+    certificate, key = authority.issue("shop.test")
+    for files in ({"certificate_file": "/etc/ssl/private/x.pem", "key_file": "/etc/ssl/private/x.key"}, {"certificate_file": certificate, "key_file": key},
+                  {"certificate_file": "../gateway.yaml", "key_file": "../gateway.yaml"}):
+        result = check(prepared({"shop": tenant(hosts=[{"name": "shop.test", "tls": files}])}))
+        assert result.returncode == 1, result.stdout
+
+
+def test_files_below_the_tenants_folder(prepared, authority):
+    import shutil
+    certificate, key = authority.issue("shop.test")
+    gateway = prepared({"shop": tenant(hosts=[{"name": "shop.test", "tls": {"certificate_file": "cert.pem", "key_file": "key.pem"}}])})
+    folder = os.path.join(gateway.tenants_folder, "shop.d")
+    os.mkdir(folder)
+    shutil.copy(certificate, os.path.join(folder, "cert.pem"))
+    shutil.copy(key, os.path.join(folder, "key.pem"))
+    result = check(gateway)
+    assert result.returncode == 0, result.stdout
+    os.unlink(os.path.join(folder, "key.pem"))
+    os.symlink(key, os.path.join(folder, "key.pem"))
+    assert check(gateway).returncode == 1, "a symbolic link out of it does not help"
+
+
+def test_certificate_and_key_must_fit(prepared, authority):
+    gateway = prepared({"shop": tenant(hosts=[{"name": "shop.test", "tls": {"certificate_file": authority.issue("shop.test")[0],
+                                                                           "key_file": authority.issue("other.test")[1]}}])},
+                       {"policy": {"files": [authority.folder]}})
+    result = check(gateway)
+    assert result.returncode == 1 and "shop.yaml:" in result.stdout
+
+
+@pytest.mark.parametrize("endpoint", ["169.254.169.254:80", "[fe80::1]:80", None])
+def test_endpoints_that_are_never_allowed(prepared, endpoint):
+    gateway = prepared()
+    gateway.write_tenant("shop", tenant(upstream=endpoint or f"127.0.0.1:{gateway.http_port}"))
+    result = check(gateway)
+    assert result.returncode == 1 and "shop.yaml:" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["gateway", "tenant"])
+def test_schema(kind):
+    result = run_command("schema", kind)
+    assert result.returncode == 0
+    schema = json.loads(result.stdout)
+    assert schema["type"] == "object" and "$schema" in schema
+    for key in ("listeners", "timeouts") if kind == "gateway" else ("hosts", "routes", "waf"):
+        assert key in schema["properties"]
+    assert schema["additionalProperties"] is False
+
+
+def test_health(prepared):
+    port = free_port()
+    assert run_command("health", "--admin", f"127.0.0.1:{port}").returncode == 1
+    with Gateway({"shop": tenant()}) as gateway:
+        assert run_command("health", "--admin", f"127.0.0.1:{gateway.admin_port}").returncode == 0
+        assert run_command("health", "--admin", f"127.0.0.1:{gateway.http_port}").returncode == 1
+
+
+def test_run_with_an_invalid_configuration_ends_with_1(prepared):
+    gateway = prepared(config={"workers": -1})
+    result = run_command("run", "--config", gateway.configuration, timeout=30)
+    assert result.returncode == 1 and "workers" in result.stdout + result.stderr
+
+
+def test_empty_gateway_file_is_valid(tmp_path):
+    path = tmp_path / "gateway.yaml"
+    path.write_text("")
+    (tmp_path / "tenants").mkdir()
+    result = run_command("check", "--config", str(path))
+    assert result.returncode == 0, result.stdout

@@ -1,0 +1,216 @@
+"""Reload: by SIGHUP and by changed files; what is invalid keeps what was valid; what cannot change is refused by name."""
+import json
+import os
+import signal
+
+import pytest
+
+from harness.client import request_bytes
+from harness.gateway import Gateway, tenant
+from harness.polling import poll
+from harness.ports import free_port
+from harness.upstream import Upstream
+
+
+@pytest.fixture
+def gateway(upstream):
+    with Gateway({"shop": tenant(upstream=upstream), "other": tenant("other", upstream)}) as running:
+        yield running
+
+
+def reload(gateway):
+    """SIGHUP, and waits until it is done. Returns whether it counted as a success."""
+    before = gateway.metrics()
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_metric(lambda value: value > before.total("gatehouse_config_reloads_total"), "gatehouse_config_reloads_total")
+    return gateway.metric("gatehouse_config_last_reload_successful") == 1
+
+
+def with_header(upstream, value):
+    """A tenant that can be told from its other versions: one path for each."""
+    return tenant(upstream=upstream, routes=[{"match": {"path": f"/{value}"}, "service": "web"}])
+
+
+def test_by_signal(gateway, upstream):
+    gateway.write_tenant("shop", with_header(upstream, "second"))
+    assert reload(gateway)
+    assert gateway.request("/second").status == 200 and gateway.request("/first").status == 404
+
+
+def test_by_changed_file(gateway, upstream):
+    gateway.write_tenant("shop", with_header(upstream, "second"))
+    poll(lambda: gateway.request("/first").status == 404, "the change to be noticed")
+    assert gateway.request("/second").status == 200
+    poll(lambda: gateway.metric("gatehouse_config_reloads_total") >= 1, "the reload to be counted")
+
+
+def test_a_file_written_in_place(gateway, upstream):
+    """As `cat >` does it."""
+    from harness.gateway import to_yaml
+    with open(os.path.join(gateway.tenants_folder, "shop.yaml"), "w", encoding="utf-8") as file:
+        file.write(to_yaml(with_header(upstream, "second")))
+    poll(lambda: gateway.request("/second").status == 200 and gateway.request("/first").status == 404, "the change to be noticed")
+
+
+def test_a_tenant_that_comes_and_goes(gateway, upstream):
+    assert gateway.request(host="new.test").status == 404
+    gateway.write_tenant("new", tenant("new", upstream))
+    poll(lambda: gateway.request(host="new.test").status == 200, "the new tenant")
+    gateway.remove_tenant("new")
+    poll(lambda: gateway.request(host="new.test").status == 404, "the tenant to be gone")
+    assert gateway.metric("gatehouse_tenant_config_valid", tenant="new") == 0 and \
+        {"tenant": "new"} not in gateway.metrics().labels("gatehouse_tenant_config_valid")
+
+
+def test_a_config_map(upstream):
+    """Kubernetes mounts a ConfigMap as symbolic links through ..data, which is replaced as a whole."""
+    from harness.gateway import to_yaml
+    gateway = Gateway({}, start=False)
+    folder = gateway.tenants_folder
+
+    def publish(version, content):
+        os.mkdir(os.path.join(folder, f"..{version}"))
+        with open(os.path.join(folder, f"..{version}", "shop.yaml"), "w", encoding="utf-8") as file:
+            file.write(to_yaml(content))
+        os.symlink(f"..{version}", os.path.join(folder, "..data_tmp"))
+        os.replace(os.path.join(folder, "..data_tmp"), os.path.join(folder, "..data"))
+
+    publish("first", with_header(upstream, "first"))
+    os.symlink("..data/shop.yaml", os.path.join(folder, "shop.yaml"))
+    with gateway:
+        assert gateway.request("/first").status == 200
+        publish("second", with_header(upstream, "second"))
+        poll(lambda: gateway.request("/second").status == 200, "the change to be noticed")
+
+
+@pytest.mark.parametrize("text", ["tenant: shop\nnonsense: true\n", "not: [valid", "", "tenant: shop\n"])
+def test_an_invalid_tenant_keeps_its_last_valid_version(gateway, upstream, text):
+    gateway.write_tenant("shop", text)
+    gateway.write_tenant("other", tenant("other", upstream, routes=[{"match": {"path": "/second"}, "service": "web"}]))
+    reload(gateway)
+    assert gateway.request("/first").status == 200, "the last valid version serves on"
+    assert gateway.request("/second", host="other.test").status == 200 and gateway.request("/first", host="other.test").status == 404, "and the others are updated"
+    assert gateway.metric("gatehouse_tenant_config_valid", tenant="shop") == 0
+    assert gateway.metric("gatehouse_tenant_config_valid", tenant="other") == 1
+    assert "shop.yaml" in gateway.log
+    gateway.write_tenant("shop", with_header(upstream, "third"))
+    reload(gateway)
+    assert gateway.metric("gatehouse_tenant_config_valid", tenant="shop") == 1
+    assert gateway.request("/third").status == 200
+    assert gateway.metric("gatehouse_config_reloads_total") >= 2, "every SIGHUP counts"
+
+
+def test_an_invalid_tenant_at_the_start_is_left_out(upstream):
+    with Gateway({"good": tenant("good", upstream), "shop": "tenant: shop\nnonsense: true\n", "unreadable": "{{{"}) as gateway:
+        assert gateway.request(host="good.test").status == 200
+        assert gateway.request(host="shop.test").status == 404
+        valid = {labels["tenant"]: gateway.metric("gatehouse_tenant_config_valid", **labels)
+                 for labels in gateway.metrics().labels("gatehouse_tenant_config_valid")}
+        assert valid == {"good": 1, "shop": 0, "unreadable": 0}, "the file's stem where the name cannot be read"
+        assert "shop.yaml" in gateway.log and "nonsense" in gateway.log
+
+
+def test_a_host_that_two_claim_stays_with_the_first(gateway, upstream):
+    gateway.write_tenant("zzz", tenant("zzz", upstream, hosts=[{"name": "shop.test", "tls": "off"}]))
+    reload(gateway)
+    upstream.forget()
+    gateway.request("/claimed")
+    assert gateway.access_record(url__path="/claimed")["labels.tenant"] == "shop"
+    assert gateway.metric("gatehouse_tenant_config_valid", tenant="zzz") == 0
+
+
+def test_an_invalid_gateway_file_keeps_the_old_one(gateway, upstream):
+    gateway.write_config(nonsense=True)
+    gateway.write_tenant("shop", with_header(upstream, "second"))
+    assert not reload(gateway)
+    assert gateway.request("/first").status == 200
+    assert gateway.metric("gatehouse_config_reloads_total", result="failure") >= 1 or gateway.metric("gatehouse_config_reloads_total") >= 1
+    assert "nonsense" in gateway.log
+    gateway.write_config(nonsense=None)
+    assert reload(gateway)
+    assert gateway.request("/second").status == 200
+
+
+@pytest.mark.parametrize("key, value", [
+    ("workers", 1), ("listeners", None), ("admin", None), ("metrics", None), ("storage", {"file": "/tmp/elsewhere"}),
+])
+def test_what_a_restart_takes_is_refused_by_name(gateway, upstream, key, value):
+    if value is None:
+        address = f"127.0.0.1:{free_port()}"
+        value = [*gateway.config["listeners"], {"address": address, "protocol": "http"}] if key == "listeners" else {"address": address}
+    gateway.write_config(**{key: value})
+    gateway.write_tenant("shop", with_header(upstream, "second"))
+    assert not reload(gateway)
+    assert key in gateway.log
+    assert gateway.request("/first").status == 200, "nothing of it is applied"
+
+
+def test_other_keys_of_the_gateway_are_applied(gateway):
+    gateway.write_config(limits={"target_bytes": "1KiB"}, timeouts={"idle": "200ms"}, site="elsewhere")
+    assert reload(gateway)
+    assert gateway.request("/" + "a" * 2000).status == 414
+    with gateway.connect() as connection:
+        assert connection.exchange(request_bytes()).status == 200
+        connection.expect_closed(10)
+
+
+def test_certificates_are_read_again(upstream, authority):
+    certificate, key = authority.issue("renewed.test", days=5)
+    hosts = [{"name": "renewed.test", "tls": {"certificate_file": certificate, "key_file": key}}]
+    with Gateway({"shop": tenant(upstream=upstream, hosts=hosts)}, files=[authority.folder]) as gateway:
+        def served():
+            with gateway.connect(tls=True, server_name="renewed.test") as connection:
+                return connection.socket.getpeercert(binary_form=True)
+        first, expiry = served(), gateway.metric("gatehouse_certificate_not_after_seconds", host="renewed.test")
+        authority.issue("renewed.test", days=20)
+        reload(gateway)
+        poll(lambda: served() != first, "the new certificate")
+        assert gateway.metric("gatehouse_certificate_not_after_seconds", host="renewed.test") > expiry + 10 * 86400
+
+
+def test_requests_under_way_finish_with_what_they_began():
+    def hold(connection, request):
+        connection.upstream.released.wait(20)
+        connection.respond(body="done")
+
+    with Upstream(hold) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, gateway.connect() as connection:
+        connection.send(request_bytes(target="/held"))
+        upstream.wait_requests(1)
+        gateway.remove_tenant("shop")
+        assert reload(gateway)
+        assert gateway.request().status == 404
+        upstream.released.set()
+        assert connection.response().body == b"done"
+
+
+def test_no_request_fails_while_reloading(gateway):
+    with gateway.connect() as connection:
+        for turn in range(10):
+            gateway.signal(signal.SIGHUP)
+            for _ in range(10):
+                assert connection.exchange(request_bytes()).status == 200
+                assert gateway.request().status == 200
+    gateway.wait_metric(lambda value: value >= 1, "gatehouse_config_reloads_total")
+
+
+def test_health_is_remembered_over_a_reload():
+    """An endpoint that was found dead does not get traffic again because a file was touched."""
+    health = {"path": "/healthz", "interval": "100ms", "timeout": "200ms", "unhealthy_after": 2, "healthy_after": 2}
+    with Upstream(name="well", health="/healthz") as well, Upstream(name="ill", health="/healthz") as ill:
+        ill.healthy = False
+        services = {"web": {"sites": [{"site": "here", "endpoints": [well.address, ill.address]}], "health": health}}
+        with Gateway({"shop": tenant(services=services)}) as gateway:
+            gateway.wait_metric(0, "gatehouse_endpoint_healthy", endpoint=ill.address)
+            assert reload(gateway)
+            assert {json.loads(gateway.request().body)["upstream"] for _ in range(6)} == {"well"}
+
+
+def test_waf_of_a_tenant_changes(gateway, upstream):
+    attack = "/?id=1%27%20OR%20%271%27=%271"
+    assert gateway.request(attack).status == 200
+    gateway.write_tenant("shop", tenant(upstream=upstream, waf={"mode": "block"}))
+    reload(gateway)
+    assert gateway.request(attack).status == 403
+    gateway.write_tenant("shop", tenant(upstream=upstream, waf={"mode": "block", "exclusions": [{"rule": 1, "nonsense": 2}]}))
+    reload(gateway)
+    assert gateway.request(attack).status == 403

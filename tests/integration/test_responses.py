@@ -1,0 +1,224 @@
+"""Answers of upstreams: framing towards the client, answers without a body, and answers that are broken."""
+import pytest
+
+from harness.client import request_bytes
+from harness.gateway import Gateway, tenant
+from harness.http1 import Closed, Truncated
+from harness.upstream import Upstream
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+# By path: the bytes that the upstream answers with; it closes after those in CLOSING.
+ANSWERS = {
+    "/length": OK + b"Content-Length: 5\r\n\r\nhello",
+    "/chunked": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n",
+    "/chunked-trailer": OK + b"Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
+    "/until-close": OK + b"\r\nhello",
+    "/until-close-1.0": b"HTTP/1.0 200 OK\r\n\r\nhello",
+    "/until-close-empty": OK + b"\r\n",
+    "/empty": OK + b"Content-Length: 0\r\n\r\n",
+    "/204": b"HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n",
+    "/204-with-length": b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+    "/304": b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 5\r\n\r\n",
+    "/head": OK + b"Content-Length: 1234\r\nX: 1\r\n\r\n",
+    "/head-chunked": OK + b"Transfer-Encoding: chunked\r\n\r\n",
+    "/no-reason": b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",
+    "/odd-status": b"HTTP/1.1 299 Odd\r\nContent-Length: 5\r\n\r\nhello",
+    "/early-hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
+    "/processing": b"HTTP/1.1 102 Processing\r\n\r\n" * 3 + OK + b"Content-Length: 5\r\n\r\nhello",
+    # cut
+    "/cut-head": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "/cut-length": OK + b"Content-Length: 10\r\n\r\nhello",
+    "/cut-length-empty": OK + b"Content-Length: 10\r\n\r\n",
+    "/cut-chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n10\r\nhello",
+    "/cut-chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    "/cut-last-chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+    "/bad-chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n\r\n",
+    "/bad-chunk-end": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+    "/nothing": b"",
+    # wrong
+    "/garbage": b"\x00\x01\x02 nonsense\r\n\r\n",
+    "/http-0.9": b"<html>hello</html>\r\n\r\n",
+    "/ssh": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "/http-2": b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "/status-word": b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n",
+    "/status-42": b"HTTP/1.1 42 OK\r\nContent-Length: 0\r\n\r\n",
+    "/status-999": b"HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n",
+    "/both": OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "/two-lengths": OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "/length-word": OK + b"Content-Length: five\r\n\r\nhello",
+    "/length-negative": OK + b"Content-Length: -5\r\n\r\nhello",
+    "/length-huge": OK + b"Content-Length: 99999999999999999999\r\n\r\nhello",
+    "/coding": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "/coding-unknown": OK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "/bare-lf": b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+    "/nul-in-value": OK + b"X: a\0b\r\nContent-Length: 5\r\n\r\nhello",
+    "/fold": OK + b"X: a\r\n b\r\nContent-Length: 5\r\n\r\nhello",
+    "/name-blank": OK + b"X : a\r\nContent-Length: 5\r\n\r\nhello",
+    "/cr-in-value": OK + b"X: a\rSet-Cookie: b\r\nContent-Length: 5\r\n\r\nhello",
+    "/huge-head": OK + b"X: " + b"a" * 300000 + b"\r\nContent-Length: 5\r\n\r\nhello",
+    "/many-fields": OK + b"".join(b"X-%d: a\r\n" % number for number in range(20000)) + b"Content-Length: 5\r\n\r\nhello",
+    "/unasked-101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nraw bytes",
+    "/endless-1xx": b"HTTP/1.1 102 Processing\r\n\r\n" * 20000 + OK + b"Content-Length: 5\r\n\r\nhello",
+}
+CLOSING = {path for path in ANSWERS if path.startswith(("/until-close", "/cut", "/bad", "/nothing"))}
+CUT = sorted(path for path in ANSWERS if path.startswith(("/cut-length", "/cut-chunk", "/cut-last", "/bad-chunk")))
+WRONG = ["/cut-head", "/nothing"] + list(ANSWERS)[list(ANSWERS).index("/garbage"):list(ANSWERS).index("/endless-1xx")]
+
+
+def answer(connection, request):
+    connection.send(ANSWERS[request.target])
+    if request.target in CLOSING:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Upstream(answer) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway(server):
+    hosts = [{"name": "shop.test", "tls": "off"}, {"name": "secure.test", "tls": {"self_signed": True}}]
+    with Gateway({"shop": tenant(upstream=server, hosts=hosts)}, {"workers": 1, "timeouts": {"response": "2s"}}) as running:
+        yield running
+
+
+@pytest.mark.parametrize("path, framing, body", [
+    ("/length", "length", b"hello"), ("/chunked", "chunked", b"hello world"), ("/chunked-trailer", "chunked", b"hello"),
+    ("/until-close", "chunked", b"hello"), ("/until-close-1.0", "chunked", b"hello"), ("/until-close-empty", "chunked", b""),
+    ("/empty", "length", b""), ("/no-reason", "length", b"hello"), ("/odd-status", "length", b"hello"),
+])
+@pytest.mark.parametrize("tls", [None, True])
+def test_framing(gateway, path, framing, body, tls):
+    host = "secure.test" if tls else "shop.test"
+    with gateway.connect(tls=tls, server_name=host if tls else None) as connection:
+        response = connection.exchange(request_bytes(target=path, host=host))
+        assert response.body == body
+        if not response.closes:
+            assert response.framing == framing
+            assert connection.exchange(request_bytes(target="/length", host=host)).body == b"hello"
+
+
+def test_chunk_extensions_and_trailers_of_the_upstream(gateway):
+    assert gateway.request("/chunked").body == b"hello world"
+    assert gateway.request("/chunked-trailer").status == 200
+
+
+@pytest.mark.parametrize("path, status", [("/204", 204), ("/204-with-length", 204), ("/304", 304)])
+def test_answers_without_a_body(gateway, path, status):
+    with gateway.connect() as connection:
+        assert connection.exchange(request_bytes(target=path)).status == status
+        assert connection.exchange(request_bytes(target="/length")).body == b"hello"
+
+
+@pytest.mark.parametrize("path", ["/head", "/head-chunked", "/304", "/204"])
+def test_head(gateway, path):
+    with gateway.connect() as connection:
+        response = connection.exchange(request_bytes("HEAD", path), "HEAD")
+        if path == "/head":
+            assert response.header("content-length") == "1234"
+        assert connection.exchange(request_bytes(target="/length")).body == b"hello"
+
+
+def test_interim_responses_pass(gateway):
+    """RFC 9110 section 15.2: a proxy forwards them, except to HTTP/1.0 and those that it asked for itself."""
+    with gateway.connect() as connection:
+        response = connection.exchange(request_bytes(target="/early-hints"))
+        assert response.body == b"hello"
+        assert [(interim.status, interim.header("link")) for interim in response.interim] == [(103, "</a>; rel=preload")]
+        assert connection.exchange(request_bytes(target="/processing")).body == b"hello"
+
+
+def test_no_interim_responses_to_http_1_0(gateway):
+    with gateway.connect() as connection:
+        response = connection.exchange(request_bytes(target="/early-hints", version="1.0"))
+        assert response.body == b"hello" and response.interim == []
+
+
+@pytest.mark.parametrize("path", ["/length", "/chunked", "/until-close", "/empty"])
+def test_http_1_0_gets_no_chunks(gateway, path):
+    with gateway.connect() as connection:
+        response = connection.exchange(request_bytes(target=path, version="1.0"))
+        assert response.framing in ("length", "close")
+        assert response.body == {"/empty": b"", "/chunked": b"hello world"}.get(path, b"hello")
+        connection.expect_closed()
+
+
+@pytest.mark.parametrize("path", CUT)
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize("tls", [None, True])
+def test_a_cut_answer_never_looks_whole(gateway, path, version, tls):
+    host = "secure.test" if tls else "shop.test"
+    with gateway.connect(tls=tls, server_name=host if tls else None) as connection:
+        connection.send(request_bytes(target=path, host=host, version=version))
+        outcome = connection.outcome()
+        if isinstance(outcome, (Closed, Truncated)):
+            return
+        assert outcome.status == 502, f"well-formed: {outcome}"
+
+
+@pytest.mark.parametrize("path", WRONG)
+def test_a_broken_answer_is_502(gateway, path):
+    with gateway.connect() as connection:
+        response = connection.exchange(request_bytes(target=path))
+        assert response.status == 502
+        assert response.has("x-request-id")
+        assert b"hello" not in response.body and b"raw bytes" not in response.body
+        if not response.closes:
+            assert connection.exchange(request_bytes(target="/length")).body == b"hello", "not poisoned by the rest of the broken answer"
+
+
+def test_endless_interim_responses_are_bounded(gateway):
+    with gateway.connect() as connection:
+        connection.send(request_bytes(target="/endless-1xx"))
+        outcome = connection.outcome()
+        assert isinstance(outcome, (Closed, Truncated)) or outcome.status in (200, 502)
+        if not isinstance(outcome, (Closed, Truncated)) and outcome.status == 200:
+            pytest.fail("20,000 interim responses were relayed")
+
+
+def test_broken_answers_are_counted(gateway):
+    before = gateway.metric("gatehouse_local_replies_total", tenant="shop", reason="upstream")
+    gateway.request("/garbage")
+    gateway.wait_metric(before + 1, "gatehouse_local_replies_total", tenant="shop", reason="upstream")
+
+
+def test_an_answer_in_single_bytes():
+    def drip(connection, request):
+        for byte in ANSWERS["/chunked"]:
+            connection.send(bytes([byte]))
+
+    with Upstream(drip) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway:
+        assert gateway.request().body == b"hello world"
+
+
+def test_an_answer_streams_before_its_end():
+    """The client has the first part while the upstream holds the second one back: events, not buffers."""
+    def handler(connection, request):
+        connection.send(OK + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\nd\r\ndata: first\n\n\r\n")
+        connection.upstream.released.wait(10)
+        connection.send(b"e\r\ndata: second\n\n\r\n0\r\n\r\n")
+
+    with Upstream(handler) as upstream, Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})}) as gateway, gateway.connect() as connection:
+        connection.send(request_bytes())
+        connection.socket.settimeout(10)
+        while b"data: first\n\n" not in connection.buffer.data:
+            assert connection.buffer.fill()
+        upstream.released.set()
+        assert connection.response().body == b"data: first\n\ndata: second\n\n"
+
+
+def test_reset_in_the_middle_of_an_answer():
+    def handler(connection, request):
+        connection.send(OK + b"Content-Length: 1000\r\n\r\nhello")
+        connection.upstream.released.wait(10)
+        connection.reset()
+
+    with Upstream(handler) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, gateway.connect() as connection:
+        connection.send(request_bytes())
+        while b"hello" not in connection.buffer.data:
+            assert connection.buffer.fill()
+        upstream.released.set()
+        assert isinstance(connection.outcome(), (Truncated, Closed))

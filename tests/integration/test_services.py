@@ -1,0 +1,286 @@
+"""Services: balancing, health checks, retries, HTTPS upstreams, and what is said when nothing is left."""
+import json
+import ssl
+import time
+from collections import Counter
+
+import pytest
+
+from harness.client import request_bytes
+from harness.gateway import Gateway, tenant
+from harness.polling import poll
+from harness.upstream import Unreachable, Upstream, echo, refused_address
+
+QUICK = {"path": "/healthz", "interval": "100ms", "timeout": "200ms", "unhealthy_after": 2, "healthy_after": 2}
+
+
+def service(*endpoints, **more):
+    addresses = [endpoint if isinstance(endpoint, str) else endpoint.address for endpoint in endpoints]
+    return {"web": {"sites": [{"site": "here", "endpoints": addresses}], **more}}
+
+
+def who(gateway, target="/", **options):
+    response = gateway.request(target, **options)
+    assert response.status == 200, response
+    return json.loads(response.body)["upstream"]
+
+
+@pytest.fixture
+def three():
+    servers = [Upstream(name=name, health="/healthz") for name in "abc"]
+    yield servers
+    for server in servers:
+        server.close()
+
+
+def test_round_robin(three):
+    with Gateway({"shop": tenant(services=service(*three))}, {"workers": 1}) as gateway:
+        assert Counter(who(gateway) for _ in range(30)) == {"a": 10, "b": 10, "c": 10}
+
+
+def test_least_request(three):
+    """Two endpoints are each busy with a request that does not end; all others go to the third."""
+    def hold(connection, request):
+        if request.target == "/hold":
+            connection.upstream.released.wait(20)
+        echo(connection, request)
+
+    for server in three:
+        server.handler = hold
+    with Gateway({"shop": tenant(services=service(*three, balance="least_request"))}, {"workers": 1}) as gateway:
+        waiting = []
+        for count in (1, 2):
+            connection = gateway.connect()
+            connection.send(request_bytes(target="/hold"))
+            waiting.append(connection)
+            poll(lambda wanted=count: sum(len(server.requests) for server in three) >= wanted, "the request to arrive")
+        busy = [server.name for server in three if server.requests]
+        assert len(busy) == 2, "the second went to one that was idle"
+        assert not {who(gateway) for _ in range(10)} & set(busy)
+        for server in three:
+            server.released.set()
+        for connection in waiting:
+            assert connection.response().status == 200
+            connection.close()
+
+
+def test_health_flips_an_endpoint_out_and_in(three):
+    first, second, third = three
+    with Gateway({"shop": tenant(services=service(*three, health=QUICK))}) as gateway:
+        def healthy(server):
+            return gateway.metric("gatehouse_endpoint_healthy", tenant="shop", service="web", site="here", endpoint=server.address)
+        poll(lambda: all(healthy(server) == 1 for server in three), "all to be healthy")
+        first.healthy = False
+        poll(lambda: healthy(first) == 0, "the endpoint to be out")
+        assert {who(gateway) for _ in range(12)} == {"b", "c"}
+        first.healthy = True
+        poll(lambda: healthy(first) == 1, "the endpoint to be in again")
+        assert {who(gateway) for _ in range(12)} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("kind", ["refuses", "hangs", "garbage", "status", "slow-head"])
+def test_every_kind_of_ill_health_is_found(kind):
+    def sick(connection, request):
+        if kind == "garbage":
+            connection.send(b"nonsense\r\n\r\n")
+        elif kind == "status":
+            connection.respond(500, body="no")
+        elif kind == "slow-head":
+            connection.send(b"HTTP/1.1 200 OK\r\n")
+            connection.upstream.released.wait(20)
+        else:
+            connection.upstream.released.wait(20)
+
+    with Upstream(name="well", health="/healthz") as well, Upstream(sick) as ill:
+        holder, address = refused_address()
+        with holder, Gateway({"shop": tenant(services=service(well, address if kind == "refuses" else ill, health=QUICK))}) as gateway:
+            gateway.wait_metric(1, "gatehouse_endpoint_healthy", endpoint=well.address)
+            gateway.wait_metric(0, "gatehouse_endpoint_healthy", endpoint=address if kind == "refuses" else ill.address)
+            assert {who(gateway) for _ in range(6)} == {"well"}
+
+
+def test_health_request_is_a_request_of_its_own():
+    seen = []
+
+    def handler(connection, request):
+        seen.append(request)
+        connection.respond()
+
+    with Upstream(handler) as upstream, Gateway({"shop": tenant(services=service(upstream, health={**QUICK, "path": "/ready?x=1"}))}):
+        poll(lambda: len(seen) >= 2, "two checks")
+    assert seen[0].method == "GET" and seen[0].target == "/ready?x=1" and seen[0].has("host")
+
+
+def test_unknown_is_healthy_until_the_first_result():
+    """An endpoint whose check is slow serves at once."""
+    def handler(connection, request):
+        if request.target == "/healthz":
+            connection.upstream.released.wait(20)
+        echo(connection, request)
+
+    with Upstream(handler, name="slow") as upstream, \
+            Gateway({"shop": tenant(services=service(upstream, health={**QUICK, "interval": "1h", "timeout": "30s"}))}) as gateway:
+        assert who(gateway) == "slow"
+
+
+def test_no_healthy_endpoint():
+    with Upstream(health="/healthz") as upstream, Gateway({"shop": tenant(services=service(upstream, health=QUICK))}) as gateway:
+        upstream.healthy = False
+        gateway.wait_metric(0, "gatehouse_endpoint_healthy", endpoint=upstream.address)
+        response = gateway.request()
+        assert response.status == 503 and int(response.header("retry-after")) >= 1 and response.has("x-request-id")
+        gateway.wait_metric(1, "gatehouse_local_replies_total", tenant="shop", reason="no_endpoint")
+        upstream.healthy = True
+        gateway.wait_metric(1, "gatehouse_endpoint_healthy", endpoint=upstream.address)
+        assert gateway.request().status == 200
+
+
+@pytest.mark.parametrize("method, body", [("GET", None), ("POST", "body"), ("POST", "x" * 300_000)])
+def test_refused_connection_is_tried_elsewhere_for_any_method(three, method, body):
+    holder, address = refused_address()
+    with holder, Gateway({"shop": tenant(services=service(address, three[0]))}) as gateway:
+        for _ in range(6):
+            assert who(gateway, method=method, body=body) == "a"
+        assert all(len(request.body) == len(body or "") for request in three[0].requests)
+        assert len(three[0].requests) == 6
+
+
+def test_retries_are_bounded(three):
+    holders = [refused_address() for _ in range(3)]
+    addresses = [address for _, address in holders]
+    try:
+        with Gateway({"shop": tenant(services=service(*addresses, three[0], retry={"attempts": 1}))}, {"workers": 1}) as gateway:
+            statuses = Counter(gateway.request().status for _ in range(8))
+            assert statuses == {502: 6, 200: 2}
+    finally:
+        for holder, _ in holders:
+            holder.close()
+
+
+def test_all_refused():
+    holder, address = refused_address()
+    with holder, Gateway({"shop": tenant(services=service(address))}) as gateway:
+        response = gateway.request()
+        assert response.status in (502, 503) and response.has("x-request-id")
+        assert address not in response.text and "refused" not in response.text.lower()
+
+
+def test_unreachable_endpoint_is_tried_elsewhere(three):
+    with Unreachable() as unreachable, \
+            Gateway({"shop": tenant(services=service(unreachable.address, three[0]))}, {"timeouts": {"upstream_connect": "200ms"}}) as gateway:
+        for _ in range(4):
+            assert who(gateway) == "a"
+
+
+def resetting(connection, request):
+    if len(connection.upstream.requests) % 2 == 1:
+        connection.reset()
+    else:
+        echo(connection, request)
+
+
+def failing(status):
+    def handler(connection, request):
+        if len(connection.upstream.requests) % 2 == 1:
+            connection.respond(status, body="first")
+        else:
+            echo(connection, request)
+    return handler
+
+
+@pytest.mark.parametrize("handler, kind, failure", [(resetting, "reset", 502), (failing(502), "502", 502), (failing(503), "503", 503)])
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+@pytest.mark.parametrize("configured", [True, False])
+def test_retry_on(handler, kind, failure, method, configured):
+    """Retried only if configured, and only for idempotent methods: a POST may have had its effect."""
+    retry = {"attempts": 2, "retry_on": ["connect", kind] if configured else ["connect"]}
+    with Upstream(handler) as one, Gateway({"shop": tenant(services=service(one, retry=retry))}, {"workers": 1}) as gateway:
+        response = gateway.request(method=method, body="x" if method != "GET" else None)
+        if configured and method != "POST":
+            assert response.status == 200 and len(one.requests) == 2
+        else:
+            assert response.status == failure and len(one.requests) == 1
+
+
+def test_a_request_whose_answer_has_begun_is_not_retried():
+    def handler(connection, request):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart")
+        connection.close()
+
+    with Upstream(handler) as upstream, Gateway({"shop": tenant(services=service(upstream, retry={"attempts": 3, "retry_on": ["connect", "reset"]}))}) as gateway, \
+            gateway.connect() as connection:
+        connection.send(request_bytes())
+        connection.outcome()
+        assert len(upstream.requests) == 1
+
+
+def test_host_sent_upstream_is_the_clients(three):
+    with Gateway({"shop": tenant(services=service(three[0]))}) as gateway:
+        gateway.request(host="Shop.Test:8080")
+        assert three[0].requests[0].header("host") == "Shop.Test:8080"
+
+
+def test_ipv6_endpoint():
+    with Upstream(name="six", host="::1") as upstream, Gateway({"shop": tenant(services=service(upstream))}) as gateway:
+        assert who(gateway) == "six"
+        assert gateway.access_record(url__path="/")["destination.address"].startswith("::1") or "[::1]" in gateway.access_record(url__path="/")["destination.address"]
+
+
+@pytest.fixture(scope="module")
+def secure_upstream(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("internal.test"))
+    names = []
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    with Upstream(name="secure", tls=context) as server:
+        server.names = names
+        yield server
+
+
+def test_https_upstream(secure_upstream, authority):
+    services = service(secure_upstream, protocol="https", tls={"ca_file": authority.certificate, "server_name": "internal.test"})
+    with Gateway({"shop": tenant(services=services)}, files=[authority.folder]) as gateway:
+        assert who(gateway) == "secure"
+        assert who(gateway, method="POST", body="x" * 100_000) == "secure"
+        assert secure_upstream.names[-1] == "internal.test"
+
+
+@pytest.mark.parametrize("tls", [{"server_name": "internal.test"}, {"ca_file": True, "server_name": "other.test"}, {"ca_file": True}])
+def test_https_upstream_that_cannot_be_verified(secure_upstream, authority, tls):
+    """System CAs do not know it; the name is another; the name asked for is the request's host."""
+    if tls.get("ca_file"):
+        tls = {**tls, "ca_file": authority.certificate}
+    before = len(secure_upstream.requests)
+    with Gateway({"shop": tenant(services=service(secure_upstream, protocol="https", tls=tls))}, files=[authority.folder]) as gateway:
+        assert gateway.request().status == 502
+    assert len(secure_upstream.requests) == before
+
+
+def test_client_certificate_towards_the_upstream(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("internal.test"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.certificate)
+    certificate, key = authority.issue("the gateway", client=True)
+    tls = {"ca_file": authority.certificate, "server_name": "internal.test"}
+    with Upstream(name="strict", tls=context) as upstream:
+        with Gateway({"shop": tenant(services=service(upstream, protocol="https", tls={**tls, "certificate_file": certificate, "key_file": key}))},
+                     files=[authority.folder]) as gateway:
+            assert who(gateway) == "strict"
+        with Gateway({"shop": tenant(services=service(upstream, protocol="https", tls=tls))}, files=[authority.folder]) as gateway:
+            assert gateway.request().status == 502
+
+
+def test_upstream_time_is_measured():
+    def late(connection, request):
+        connection.upstream.released.wait(0.2)
+        connection.respond(body="late")
+
+    with Upstream(late) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway:
+        begin = time.monotonic()
+        gateway.request()
+        spent = time.monotonic() - begin
+        gateway.wait_metric(1, "gatehouse_upstream_duration_seconds_count", tenant="shop", service="web", site="here")
+        assert 0.19 <= gateway.metric("gatehouse_upstream_duration_seconds_sum", tenant="shop") <= spent
+        record = gateway.access_record(url__path="/")
+        assert 190_000_000 <= record["gatehouse.upstream_ns"] <= record["event.duration"]

@@ -1,0 +1,203 @@
+"""Bodies and the WAF: what is over its limit, what it cannot read, what must stream past it, and responses."""
+import json
+import threading
+
+import pytest
+
+from harness.client import chunked, request_bytes
+from harness.gateway import Gateway, tenant
+from harness.http1 import Closed, Truncated
+from harness.upstream import Upstream
+
+JSON = [("Content-Type", "application/json")]
+FORM = [("Content-Type", "application/x-www-form-urlencoded")]
+PLAIN = [("Content-Type", "text/plain")]
+
+
+@pytest.fixture(scope="module")
+def gateway(upstream):
+    def waf(name, **values):
+        return tenant(name, upstream, waf={"mode": "block", **values})
+    tenants = {
+        "shop": waf("shop"),
+        "small": waf("small", body={"limit": "4KiB", "over_limit": "block"}),
+        "pass": waf("pass", body={"limit": "4KiB", "over_limit": "pass_uninspected"}),
+        "detect": waf("detect", mode="detect"),
+        "off": waf("off", mode="off"),
+    }
+    with Gateway(tenants) as running:
+        yield running
+
+
+def verdict_total(gateway, name, verdict):
+    return gateway.metric("gatehouse_waf_requests_total", tenant=name, verdict=verdict)
+
+
+@pytest.mark.parametrize("size, status", [(4096, 200), (4097, 413), (1_000_000, 413)])
+def test_over_limit_block_by_length_at_once(gateway, upstream, size, status):
+    upstream.forget()
+    before = gateway.metric("gatehouse_waf_requests_total", tenant="small")
+    with gateway.connect() as connection:
+        connection.send(request_bytes("POST", host="small.test", headers=PLAIN + [("Content-Length", str(size))]))
+        if status == 200:
+            connection.send(b"x" * size)
+        assert connection.response().status == status
+    assert len(upstream.requests) == (status == 200)
+    gateway.wait_metric(before + 1, "gatehouse_waf_requests_total", tenant="small")
+
+
+@pytest.mark.parametrize("size, status", [(4096, 200), (4097, 413), (1_000_000, 413)])
+def test_over_limit_block_by_growth(gateway, upstream, size, status):
+    upstream.forget()
+    with gateway.connect() as connection:
+        connection.try_send(request_bytes("POST", host="small.test", headers=PLAIN + [("Transfer-Encoding", "chunked")]) + chunked(b"x" * size))
+        outcome = connection.outcome()
+        assert not isinstance(outcome, (Closed, Truncated)) and outcome.status == status
+    assert len(upstream.requests) == (status == 200)
+
+
+@pytest.mark.parametrize("by_length", [True, False])
+def test_pass_uninspected_streams_and_counts_bypassed(gateway, upstream, by_length):
+    upstream.forget()
+    before = verdict_total(gateway, "pass", "bypassed")
+    body = b"x=" + b"y" * 200_000
+    with gateway.connect() as connection:
+        if by_length:
+            connection.send(request_bytes("POST", host="pass.test", headers=FORM, body=body))
+        else:
+            connection.send(request_bytes("POST", host="pass.test", headers=FORM + [("Transfer-Encoding", "chunked")]) + chunked(body))
+        assert connection.response().status == 200
+    assert upstream.requests[0].body == body
+    gateway.wait_metric(before + 1, "gatehouse_waf_requests_total", tenant="pass", verdict="bypassed")
+
+
+def test_pass_uninspected_inspects_the_headers(gateway, upstream):
+    upstream.forget()
+    with gateway.connect() as connection:
+        connection.try_send(request_bytes("POST", "/x?id=1%27%20OR%20%271%27=%271", "pass.test", FORM + [("Content-Length", "200000")]) + b"x" * 1000)
+        assert connection.response().status == 403
+    assert upstream.requests == []
+
+
+def test_pass_uninspected_inspects_what_is_within_the_limit(gateway, upstream):
+    upstream.forget()
+    assert gateway.request("/", method="POST", host="pass.test", headers=FORM, body="id=1%27+OR+%271%27%3D%271").status == 403
+    assert upstream.requests == []
+
+
+def test_pass_uninspected_streams_without_waiting_for_the_end():
+    """The upstream has the beginning while the client still sends."""
+    def handler(connection, request):
+        connection.read_body(request, request.length, sink=lambda data: connection.upstream.released.set())
+        connection.respond(body="done")
+
+    with Upstream(handler, early=True) as upstream, \
+            Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "body": {"limit": "4KiB", "over_limit": "pass_uninspected"}})}) as gateway, \
+            gateway.connect() as connection:
+        connection.send(request_bytes("POST", headers=FORM + [("Content-Length", "200000")]) + b"x" * 100_000)
+        assert upstream.released.wait(10)
+        connection.send(b"x" * 100_000)
+        assert connection.response().body == b"done"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "x-gzip", "gzip, identity", "compress", "zstd", "GZIP"])
+@pytest.mark.parametrize("host", ["shop.test", "detect.test"])
+def test_encoded_bodies_are_415(gateway, upstream, coding, host):
+    upstream.forget()
+    response = gateway.request(method="POST", host=host, headers=JSON + [("Content-Encoding", coding)], body=b"\x1f\x8b\x08\x00")
+    assert response.status == 415
+    assert upstream.requests == []
+
+
+def test_identity_and_no_waf_take_any_encoding(gateway, upstream):
+    assert gateway.request(method="POST", host="shop.test", headers=JSON + [("Content-Encoding", "identity")], body=b"{}").status == 200
+    assert gateway.request(method="POST", host="off.test", headers=JSON + [("Content-Encoding", "gzip")], body=b"\x1f\x8b").status == 200
+
+
+@pytest.mark.parametrize("headers, body", [
+    (JSON, b'{"a": '),
+    (JSON, b'{"a": "b"'),
+    (JSON, b"[" * 100 + b"]" * 100),
+    (JSON, b"not json"),
+    ([("Content-Type", "multipart/form-data; boundary=limit")], b"--other\r\n\r\nx\r\n"),
+    ([("Content-Type", "multipart/form-data")], b"--limit\r\n\r\nx\r\n--limit--\r\n"),
+    ([("Content-Type", "multipart/form-data; boundary=limit")], b'--limit\r\nContent-Disposition: form-data; name="a"\r\n\r\nx'),
+    ([("Content-Type", "text/xml")], b"<a><b></a>"),
+], ids=["json-cut", "json-open", "json-deep", "json-text", "multipart-other-boundary", "multipart-no-boundary", "multipart-cut", "xml"])
+def test_bodies_that_cannot_be_parsed_are_refused(gateway, upstream, headers, body):
+    """The upstream's parser may be more lenient: what the WAF cannot read must not get there."""
+    upstream.forget()
+    assert gateway.request(method="POST", headers=headers, body=body).status in (400, 403, 413)
+    assert upstream.requests == []
+
+
+def test_more_arguments_than_are_inspected_are_refused(gateway, upstream):
+    upstream.forget()
+    body = "&".join(f"a{number}=1" for number in range(1100))
+    assert gateway.request(method="POST", headers=FORM, body=body).status in (400, 403, 413)
+    assert upstream.requests == []
+    assert gateway.request(method="POST", headers=FORM, body="&".join(f"a{number}=1" for number in range(200))).status == 200
+
+
+def test_attack_behind_a_large_harmless_part(gateway, upstream):
+    upstream.forget()
+    body = json.dumps({"text": "lorem ipsum " * 20_000, "id": "1' UNION SELECT username, password FROM users -- "})
+    assert gateway.request(method="POST", headers=JSON, body=body).status == 403
+    assert upstream.requests == []
+
+
+def test_a_body_is_inspected_before_any_of_it_goes_on():
+    seen = threading.Event()
+
+    def handler(connection, request):
+        seen.set()
+        connection.read_body(request, request.length)
+        connection.respond()
+
+    with Upstream(handler, early=True) as upstream, Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})}) as gateway, gateway.connect() as connection:
+        connection.send(request_bytes("POST", headers=FORM + [("Content-Length", "1000")]) + b"a=" + b"x" * 500)
+        connection.send(b"x" * 400)
+        connection.send(b"&id=1%27%20OR%20%271%27%3D%271%27%20--%20".ljust(98, b"y"))
+        assert connection.response().status == 403
+        assert not seen.is_set() and not upstream.requests
+
+
+def test_continue_with_an_inspected_body(gateway):
+    with gateway.connect() as connection:
+        connection.send(request_bytes("POST", headers=FORM + [("Expect", "100-continue"), ("Content-Length", "3")]))
+        connection.buffer.fill()
+        assert bytes(connection.buffer.data) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(b"a=b")
+        assert connection.response().status == 200
+
+
+def test_no_continue_for_what_the_headers_have_decided(gateway):
+    with gateway.connect() as connection:
+        response = connection.exchange(request_bytes("POST", "/?id=1%27%20OR%20%271%27=%271", headers=FORM + [("Expect", "100-continue"), ("Content-Length", "3")]))
+        if response.interim:
+            pytest.skip("phase 2 decides: the anomaly score is evaluated once the body is there")
+        assert response.status == 403
+
+
+def test_response_headers_are_inspected():
+    """Phase 3: a rule on what the upstream answers replaces the answer."""
+    def handler(connection, request):
+        connection.respond(headers=[("X-Leak", "secret" if request.target == "/leak" else "fine")], body="internal text")
+
+    rules = 'SecRule RESPONSE_HEADERS:X-Leak "@streq secret" "id:10001,phase:3,deny,status:403,log,msg:\'leak\'"'
+    with Upstream(handler) as upstream:
+        tenants = {name: tenant(name, upstream, waf={"mode": mode, "rules_before": rules}) for name, mode in (("shop", "block"), ("watch", "detect"))}
+        with Gateway(tenants) as gateway:
+            response = gateway.request("/leak")
+            assert response.status == 403 and b"internal" not in response.body and not response.has("x-leak")
+            assert gateway.waf_event(request_id=response.header("x-request-id"))["verdict"] == "blocked"
+            assert gateway.request("/fine").body == b"internal text"
+            assert gateway.request("/leak", host="watch.test").body == b"internal text"
+            gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="watch", verdict="flagged")
+            gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="blocked")
+
+
+def test_platform_body_limit_counts_too(upstream):
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "body": {"limit": "4KiB", "over_limit": "pass_uninspected"}})},
+                 {"limits": {"body_bytes": "64KiB"}}) as gateway, gateway.connect() as connection:
+        assert connection.exchange(request_bytes("POST", headers=PLAIN + [("Content-Length", "100000")])).status == 413

@@ -1,0 +1,130 @@
+"""The WAF event: what it says, in what order, and what it must never say."""
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from harness.client import request_bytes
+from harness.gateway import Gateway, tenant
+
+INJECTION = "1' OR '1'='1' -- "
+SECRET = "tops3cretvalue"
+
+
+@pytest.fixture(scope="module")
+def gateway(upstream):
+    # Rules of the tenant's own that log whatever they see: the worst case for secrets.
+    nosy = "\n".join([
+        'SecRule ARGS "@rx ." "id:10001,phase:2,pass,log,msg:\'an argument\',logdata:\'%{MATCHED_VAR_NAME}=%{MATCHED_VAR}\'"',
+        'SecRule REQUEST_HEADERS "@rx ." "id:10002,phase:1,pass,log,msg:\'a header\',logdata:\'%{MATCHED_VAR}\'"',
+        'SecRule REQUEST_COOKIES "@rx ." "id:10003,phase:1,pass,log,msg:\'a cookie\',logdata:\'%{MATCHED_VAR}\'"',
+    ])
+    tenants = {"shop": tenant("shop", upstream, waf={"mode": "block"}), "nosy": tenant("nosy", upstream, waf={"mode": "detect", "rules_before": nosy})}
+    with Gateway(tenants, {"trusted_proxies": ["127.0.0.5/32"], "access_log": {"client_ip": "truncated"}}) as running:
+        yield running
+
+
+def test_fields(gateway):
+    response = gateway.request("/a/b?id=1%27%20OR%20%271%27=%271", headers=[("X-Forwarded-For", "203.0.113.77")], source="127.0.0.5")
+    assert response.status == 403
+    event = gateway.waf_event(request_id=response.header("x-request-id"))
+    assert event["type"] == "waf" and event["tenant"] == "shop" and event["verdict"] == "blocked"
+    assert (event["method"], event["host"], event["path"]) == ("GET", "shop.test", "/a/b")
+    assert event["client_ip"] == "203.0.113.0", "as access_log.client_ip says"
+    assert isinstance(event["score"], int) and event["score"] >= 5
+    import datetime
+    moment = datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - moment).total_seconds()) < 60
+    injection = [rule for rule in event["rules"] if rule["id"] == 942100]
+    assert len(injection) == 1
+    assert injection[0]["target"] == "ARGS:id" and injection[0]["msg"] and injection[0]["severity"]
+    assert len(injection[0]["match"].encode()) <= 100
+
+
+def test_written_before_long_and_one_a_request(gateway):
+    before = len(gateway.waf_events(tenant="shop"))
+    identifiers = []
+    with gateway.connect() as connection:
+        for _ in range(5):
+            response = connection.exchange(request_bytes(target="/x?id=1%27%20OR%20%271%27=%271"))
+            identifiers.append(response.header("x-request-id"))
+            if response.closes:
+                break
+    for identifier in identifiers:
+        gateway.waf_event(request_id=identifier)
+    events = gateway.waf_events(tenant="shop")[before:]
+    assert [event["request_id"] for event in events] == identifiers, "in order"
+
+
+def test_events_are_whole_lines_of_json(gateway):
+    gateway.request("/x?id=%22%0d%0a%00%5c%27%20OR%20%271%27=%271&b=%ff%fe<script>alert(1)</script>")
+    gateway.request("/x?id=" + "%27%20OR%20%271%27=%271" * 20)
+    with open(gateway.audit_log, encoding="utf-8") as file:
+        for line in file.read().splitlines():
+            event = json.loads(line)
+            for rule in event.get("rules", []):
+                assert len(rule["match"].encode()) <= 100
+
+
+SECRETS = [
+    ("query", "/login?password={}&id=" + "1%27%20OR%20%271%27=%271", [], None),
+    ("query-case", "/login?PassWord={}", [], None),
+    ("form", "/login", [("Content-Type", "application/x-www-form-urlencoded")], "user=a&password={}&token={}"),
+    ("json", "/login", [("Content-Type", "application/json")], json.dumps({"user": "a", "password": "{}", "deep": {"api_key": "{}"}})),
+    ("authorization", "/", [("Authorization", "Bearer {}")], None),
+    ("cookie", "/", [("Cookie", "session={}; other=1")], None),
+    ("multipart", "/", [("Content-Type", "multipart/form-data; boundary=limit")], '--limit\r\nContent-Disposition: form-data; name="password"\r\n\r\n{}\r\n--limit--\r\n'),
+]
+
+
+@pytest.mark.parametrize("target, headers, body", [entry[1:] for entry in SECRETS], ids=[entry[0] for entry in SECRETS])
+@pytest.mark.parametrize("host", ["nosy.test", "shop.test"])
+@pytest.mark.parametrize("value", [SECRET, SECRET + "' OR '1'='1' -- "])
+def test_secrets_are_never_written(gateway, upstream, host, target, headers, body, value):
+    from urllib.parse import quote
+    upstream.forget()
+    target = target.replace("{}", quote(value))
+    headers = [(name, text.replace("{}", quote(value) if name == "Cookie" else value)) for name, text in headers]
+    if body:
+        encode = quote if "urlencoded" in headers[0][1] else str
+        body = body.replace("{}", encode(value))
+    response = gateway.request(target, method="POST" if body else "GET", host=host, headers=headers, body=body)
+    identifier = response.header("x-request-id") or upstream.requests[0].header("x-request-id")
+    gateway.access_record(http__request__id=identifier)
+    if host == "nosy.test":
+        event = gateway.waf_event(request_id=identifier)
+        assert {10001, 10002, 10003} & {rule["id"] for rule in event["rules"]}
+    for path in (gateway.audit_log, gateway.access_log):
+        with open(path, encoding="utf-8") as file:
+            assert SECRET not in file.read(), path
+    assert SECRET not in gateway.log
+
+
+def test_more_names_to_mask(upstream):
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})}, {"audit_log": {"mask": ["passport_number"]}}) as gateway:
+        response = gateway.request("/x?passport_number=" + SECRET + "%27%20OR%20%271%27=%271&id=1%27%20OR%20%271%27=%271")
+        assert response.status == 403
+        gateway.waf_event(request_id=response.header("x-request-id"))
+        gateway.access_record(http__request__id=response.header("x-request-id"))
+        for path in (gateway.audit_log, gateway.access_log):
+            with open(path, encoding="utf-8") as file:
+                assert SECRET not in file.read(), path
+
+
+def test_a_clean_request_writes_none(gateway, upstream):
+    upstream.forget()
+    assert gateway.request("/clean", headers=[("User-Agent", "x"), ("Accept", "*/*")]).status == 200
+    identifier = upstream.requests[0].header("x-request-id")
+    gateway.access_record(http__request__id=identifier)
+    response = gateway.request("/x?id=1%27%20OR%20%271%27=%271")
+    gateway.waf_event(request_id=response.header("x-request-id"))
+    assert gateway.waf_events(request_id=identifier) == []
+
+
+def test_form_that_is_blocked_leaves_no_trace_of_its_text(gateway):
+    body = urlencode({"iban": "DE89370400440532013000", "comment": INJECTION})
+    response = gateway.request("/pay", method="POST", headers=[("Content-Type", "application/x-www-form-urlencoded")], body=body)
+    assert response.status == 403
+    gateway.waf_event(request_id=response.header("x-request-id"))
+    with open(gateway.audit_log, encoding="utf-8") as file:
+        assert "DE89370400440532013000" not in file.read()
