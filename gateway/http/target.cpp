@@ -27,7 +27,8 @@ bool parse_port(std::string_view text, std::uint16_t& port) noexcept {
 
 void assign_lower(std::string_view text, std::string& out) {
   out.resize(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) out[i] = detail::lower(text[i]);
+  char* const to = out.data();
+  for (std::size_t i = 0; i < text.size(); ++i) to[i] = detail::lower(text[i]);
 }
 
 /// The name at the start of `text`, up to ":" or the end; returns its length or 0 if it is none.

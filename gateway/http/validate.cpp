@@ -5,12 +5,14 @@
 #include <optional>
 
 #include "gateway/http/characters.hpp"
+#include "gateway/http/names.hpp"
 
 namespace gatehouse::http {
 
 namespace {
 
 using detail::is;
+using detail::is_name;
 
 std::string_view trim(std::string_view text) noexcept {
   while (!text.empty() && is(text.front(), detail::blank)) text.remove_prefix(1);
@@ -82,7 +84,7 @@ std::expected<BodyFraming, Refusal> framing_fields(const Fields& fields, int min
   if (coding != nullptr) {
     if (minor_version == 0) return std::unexpected(Refusal::coding_in_http10);
     if (length != nullptr) return std::unexpected(Refusal::length_and_chunked);
-    if (fields.repeated(FieldId::transfer_encoding) || !equals_ignore_case(coding->value, "chunked")) {
+    if (fields.repeated(FieldId::transfer_encoding) || !is_name<"chunked">(coding->value)) {
       return std::unexpected(Refusal::coding_unknown);
     }
     return BodyFraming{BodyKind::chunked};
@@ -122,11 +124,14 @@ bool must_not_be_named(FieldId id, bool in_request) noexcept {
   return id != FieldId::other && !ends_at_this_hop(id);
 }
 
+/// One Connection of the two values that nearly all have; not for a message without Connection.
+bool names_no_field(const Fields& fields) noexcept {
+  const std::string_view value = fields.find(FieldId::connection)->value;
+  return !fields.repeated(FieldId::connection) && (is_name<"keep-alive">(value) || is_name<"close">(value));
+}
+
 std::expected<void, Refusal> check_connection(const Fields& fields, bool in_request) noexcept {
-  const Field* connection = fields.find(FieldId::connection);
-  if (connection != nullptr &&
-      (fields.repeated(FieldId::connection) ||
-       !(equals_ignore_case(connection->value, "keep-alive") || equals_ignore_case(connection->value, "close")))) {
+  if (fields.has(FieldId::connection) && !names_no_field(fields)) {
     Refusal refusal = Refusal::connection_malformed;
     const bool fine = each_element(fields, FieldId::connection, [&](std::string_view element) {
       if (!is_token(element)) return false;
@@ -195,7 +200,7 @@ std::expected<BodyFraming, Refusal> request_framing(const RequestHead& head) noe
     if (body && offers_websocket(head)) return std::unexpected(Refusal::upgrade_with_body);
   }
   if (const Field* expect = fields.find(FieldId::expect); expect != nullptr && head.minor_version == 1) {
-    if (fields.repeated(FieldId::expect) || !equals_ignore_case(expect->value, "100-continue")) {
+    if (fields.repeated(FieldId::expect) || !is_name<"100-continue">(expect->value)) {
       return std::unexpected(Refusal::expectation_unknown);
     }
   }
@@ -232,8 +237,7 @@ bool expects_continue(const RequestHead& head) noexcept {
 
 bool is_websocket_upgrade(const RequestHead& head) noexcept {
   if (head.method != Method::get || !offers_websocket(head)) return false;
-  return !head.fields.repeated(FieldId::upgrade) &&
-         equals_ignore_case(head.fields.find(FieldId::upgrade)->value, "websocket");
+  return !head.fields.repeated(FieldId::upgrade) && is_name<"websocket">(head.fields.find(FieldId::upgrade)->value);
 }
 
 bool list_contains(std::string_view list, std::string_view lower_case_token) noexcept {
@@ -242,12 +246,7 @@ bool list_contains(std::string_view list, std::string_view lower_case_token) noe
 
 bool is_hop_by_hop(const Field& field, const Fields& fields) noexcept {
   if (ends_at_this_hop(field.id)) return true;
-  const Field* connection = fields.find(FieldId::connection);
-  if (connection == nullptr) return false;
-  if (!fields.repeated(FieldId::connection) && connection->value.size() == 10 &&
-      equals_ignore_case(connection->value, "keep-alive")) {
-    return false;  // by far the most common
-  }
+  if (!fields.has(FieldId::connection) || names_no_field(fields)) return false;
   return !each_element(fields, FieldId::connection,
                        [&](std::string_view element) { return !equals_ignore_case(element, field.name); });
 }
