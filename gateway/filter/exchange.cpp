@@ -1,0 +1,93 @@
+// Exchanges between requests, names of labels, request ids; see exchange.hpp, tenant.hpp and worker_context.hpp.
+#include "gateway/filter/exchange.hpp"
+
+#include <sys/random.h>
+
+#include <bit>
+#include <cstring>
+#include <stdexcept>
+
+namespace gatehouse::filter {
+
+void Exchange::reset() {
+  head.fields.clear();
+  target = {};
+  framing = {};
+  peer_trusted = false;
+  request_id.clear();
+  trace_id.clear();
+  if (body.capacity() > 64 * 1024) body = {};
+  body.clear();
+  body_buffered = false;
+  wants_websocket = false;
+  redirect_to_https = false;
+  request_fields.clear();
+  tenant = nullptr;
+  route = nullptr;
+  choice = {};
+  reply = {};
+  response.fields.clear();
+  response_fields.clear();
+  status = 0;
+  response_started = false;
+  waf.reset();
+  verdict = WafVerdict::off;
+  waf_bypassed = false;
+  waf_error = false;
+  waf_nanoseconds = 0;
+  upstream_nanoseconds = 0;
+  request_body_bytes = 0;
+  response_body_bytes = 0;
+}
+
+const char* reason_name(Reason reason) noexcept {
+  static constexpr const char* names[] = {"-",        "waf",     "waf_error", "rate_limit",  "no_route", "malformed", "misdirected", "too_large",
+                                          "overload", "upstream", "timeout",  "no_endpoint", "access",   "auth",      "loop",        "redirect"};
+  static_assert(std::size(names) == static_cast<std::size_t>(Reason::count_));
+  return names[static_cast<std::size_t>(reason)];
+}
+
+const char* verdict_name(WafVerdict verdict) noexcept {
+  static constexpr const char* names[] = {"-", "clean", "screened", "flagged", "bypassed", "error", "blocked"};
+  static_assert(std::size(names) == static_cast<std::size_t>(WafVerdict::count_));
+  return names[static_cast<std::size_t>(verdict)];
+}
+
+RequestIds::RequestIds() {
+  if (::getrandom(state_.data(), sizeof state_, 0) != static_cast<ssize_t>(sizeof state_))
+    throw std::runtime_error("no random bytes from the kernel");
+}
+
+// xoshiro256++ (Blackman and Vigna, 2019).
+std::uint64_t RequestIds::next() noexcept {
+  auto& s = state_;
+  const std::uint64_t result = std::rotl(s[0] + s[3], 23) + s[0];
+  const std::uint64_t t = s[1] << 17;
+  s[2] ^= s[0];
+  s[3] ^= s[1];
+  s[1] ^= s[2];
+  s[0] ^= s[3];
+  s[2] ^= t;
+  s[3] = std::rotl(s[3], 45);
+  return result;
+}
+
+namespace {
+
+void append_hex(std::string& out, std::uint64_t value) {
+  static constexpr char digits[] = "0123456789abcdef";
+  char text[16];
+  for (int i = 15; i >= 0; --i, value >>= 4) text[i] = digits[value & 15];
+  out.append(text, sizeof text);
+}
+
+}  // namespace
+
+void RequestIds::append(std::string& out) noexcept {
+  append_hex(out, next());
+  append_hex(out, next());
+}
+
+void RequestIds::append_short(std::string& out) noexcept { append_hex(out, next() | 1); }  // an all-zero id is invalid
+
+}  // namespace gatehouse::filter

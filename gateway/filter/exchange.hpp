@@ -1,0 +1,94 @@
+// One request and its answer: everything that is known of it, from the first byte to the access record. Owned by
+// proxy/proxy.cpp, read and written by the filters.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "config/gateway_config.hpp"
+#include "gateway/filter/tenant.hpp"
+#include "gateway/filter/worker_context.hpp"
+#include "gateway/http/head.hpp"
+#include "gateway/http/validate.hpp"
+
+namespace gatehouse::filter {
+
+/// An answer of the gateway's own.
+struct Reply {
+  int status = 0;
+  Reason reason = Reason::none;
+  const char* detail = "";       // a sentence for the client; static, nothing of the inside
+  std::string fields;            // further header lines, each ending in CRLF
+  bool close = false;            // the connection cannot be used any more
+};
+
+struct Exchange {
+  explicit Exchange(WorkerContext& owner) : worker(owner) {}
+
+  WorkerContext& worker;
+  const config::GatewayConfig* settings = nullptr;
+  waf::Engine* waf_engine = nullptr;
+
+  // --- the connection
+  SocketAddress peer;                // of the socket, or of the PROXY header
+  SocketAddress local;
+  bool is_tls = false;
+  bool redirect_to_https = false;    // an http listener, and the host has TLS
+  std::uint16_t redirect_port = 443;
+  std::string client_certificate_subject;
+
+  // --- the request
+  http::RequestHead head;
+  http::RequestTarget target;
+  http::BodyFraming framing;
+  IpAddress client;                  // who asks, behind trusted proxies
+  std::string client_text;
+  bool peer_trusted = false;         // the peer is one of trusted_proxies
+  std::string request_id;
+  std::string trace_id;              // 32 hex digits
+  std::string body;                  // buffered when the WAF asks for it
+  bool body_buffered = false;        // `body` is the whole body
+  bool wants_websocket = false;
+  std::string request_fields;        // header lines for the upstream that replace what clients may not set
+
+  // --- who serves it
+  const Tenant* tenant = nullptr;
+  const Route* route = nullptr;
+  upstream::Service::Choice choice;
+
+  // --- the answer
+  Reply reply;                       // status 0: the upstream answers
+  http::ResponseHead response;
+  std::string response_fields;       // header lines that are added to whatever answer
+  int status = 0;
+  bool response_started = false;
+
+  // --- the WAF
+  std::unique_ptr<waf::Transaction> waf;
+  std::string waf_target;            // storage for http::target_for_waf
+  WafVerdict verdict = WafVerdict::off;
+  bool waf_bypassed = false;         // some part was not inspected, by configuration
+  bool waf_error = false;
+  std::uint64_t waf_nanoseconds = 0;
+
+  // --- figures
+  runtime::TimePoint started;
+  std::uint64_t upstream_nanoseconds = 0;
+  std::uint64_t request_body_bytes = 0;
+  std::uint64_t response_body_bytes = 0;
+
+  /// Answers the request itself.
+  void answer(int status_code, Reason reason, const char* detail) {
+    reply.status = status_code;
+    reply.reason = reason;
+    reply.detail = detail;
+  }
+
+  /// Forgets the request, keeps the connection's facts and the memory.
+  void reset();
+};
+
+}  // namespace gatehouse::filter

@@ -1,0 +1,158 @@
+// Rate limits; see rate_limit.hpp.
+#include "gateway/filter/rate_limit.hpp"
+
+#include <algorithm>
+
+#include "gateway/upstream/redis_client.hpp"
+#include "ratelimit/headers.hpp"
+#include "ratelimit/limit_key.hpp"
+
+namespace gatehouse::filter {
+
+namespace {
+
+using ratelimit::BucketRequest;
+using ratelimit::Decision;
+using ratelimit::KeyPart;
+
+ratelimit::Microseconds memory_clock(const Exchange& exchange) {
+  return std::chrono::duration_cast<ratelimit::Microseconds>(exchange.worker.loop.now().time_since_epoch());
+}
+
+// A client with IPv6 has a whole network of addresses: its /64 is one client.
+std::string client_key(const Exchange& exchange) { return exchange.client.truncated(32, 64).to_string(); }
+
+BucketRequest bucket_of(const Exchange& exchange, const RateLimitRule& rule, const std::string& client) {
+  std::vector<KeyPart> parts;
+  for (const config::LimitKey& key : rule.config->key) {
+    switch (key.kind) {
+      case config::LimitKeyKind::client_ip: parts.push_back({KeyPart::Kind::client, client}); break;
+      case config::LimitKeyKind::tenant: parts.push_back({KeyPart::Kind::tenant, {}}); break;
+      case config::LimitKeyKind::host: parts.push_back({KeyPart::Kind::host, exchange.target.host}); break;
+      case config::LimitKeyKind::header: {
+        const http::Field* const field = exchange.head.fields.find(std::string_view(key.name));
+        if (field != nullptr) parts.push_back({KeyPart::Kind::header, field->value});
+        else parts.push_back({KeyPart::Kind::missing, client});
+        break;
+      }
+    }
+  }
+  return {ratelimit::bucket_key(exchange.tenant->config->name, rule.config->name, parts), rule.parameters};
+}
+
+// The answer's fields, and the answer itself if a limit says no.
+Step conclude(Exchange& exchange, std::span<const RateLimitRule* const> rules, std::span<const Decision> decisions) {
+  bool refused = false;
+  ratelimit::Microseconds wait{0};
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const Decision& decision = decisions[i];
+    if (rules[i]->config->shadow) {
+      (decision.allowed ? rules[i]->allowed : rules[i]->shadow_limited)->add();
+      continue;
+    }
+    (decision.allowed ? rules[i]->allowed : rules[i]->limited)->add();
+    if (decision.allowed) continue;
+    refused = true;
+    wait = std::max(wait, decision.retry_after);
+  }
+  if (refused || exchange.route->limits_always_in_headers) {
+    std::string policies;
+    std::string states;
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      if (rules[i]->config->shadow || (!refused && !rules[i]->config->headers_always)) continue;
+      if (!policies.empty()) {
+        policies += ", ";
+        states += ", ";
+      }
+      policies += rules[i]->policy_field;
+      ratelimit::append_limit(states, rules[i]->config->name, decisions[i]);
+    }
+    exchange.response_fields += "ratelimit-policy: " + policies + "\r\nratelimit: " + states + "\r\n";
+  }
+  if (!refused) return Step::next;
+  exchange.answer(429, Reason::rate_limit, "Too many requests. Please slow down.");
+  exchange.reply.fields += "retry-after: " + std::to_string(ratelimit::retry_after_seconds(wait)) + "\r\n";
+  return Step::answer;
+}
+
+}  // namespace
+
+Step rate_limit_on_request(Exchange& exchange) {
+  const auto& rules = exchange.route->rate_limits;
+  if (rules.empty()) return Step::next;
+  if (exchange.worker.redis != nullptr) return Step::wait;
+
+  const std::string client = client_key(exchange);
+  std::vector<BucketRequest> enforced;
+  std::vector<Decision> decisions(rules.size());
+  for (const RateLimitRule* const rule : rules)
+    if (!rule->config->shadow) enforced.push_back(bucket_of(exchange, *rule, client));
+  std::vector<Decision> taken(enforced.size());
+  exchange.worker.memory.take_all(enforced, memory_clock(exchange), taken);
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (!rules[i]->config->shadow) {
+      decisions[i] = taken[next++];
+      continue;
+    }
+    // A limit that only watches has its bucket to itself: it never keeps another from being charged.
+    const BucketRequest shadow = bucket_of(exchange, *rules[i], client);
+    exchange.worker.memory.take_all({&shadow, 1}, memory_clock(exchange), {&decisions[i], 1});
+  }
+  return conclude(exchange, rules, decisions);
+}
+
+namespace {
+
+// Redis did not answer: what each limit says is to happen then. `local` counts in this process's memory.
+bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* const> rules, std::span<const BucketRequest> requests,
+                          std::span<Decision> decisions) {
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    decisions[i] = {};
+    decisions[i].remaining = rules[i]->parameters.capacity;
+    switch (rules[i]->config->on_store_failure) {
+      case config::OnStoreFailure::local:
+        exchange.worker.memory.take_all(requests.subspan(i, 1), memory_clock(exchange), decisions.subspan(i, 1));
+        break;
+      case config::OnStoreFailure::open: break;
+      case config::OnStoreFailure::closed:
+        if (!rules[i]->config->shadow) return false;
+        break;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+runtime::Task<Step> rate_limit_on_wait(Exchange& exchange) {
+  const std::span<const RateLimitRule* const> rules = exchange.route->rate_limits;
+  const std::string client = client_key(exchange);
+
+  // The enforced limits share one call; each that only watches has its own.
+  std::vector<const RateLimitRule*> order;
+  for (const RateLimitRule* const rule : rules)
+    if (!rule->config->shadow) order.push_back(rule);
+  const std::size_t enforced = order.size();
+  for (const RateLimitRule* const rule : rules)
+    if (rule->config->shadow) order.push_back(rule);
+
+  std::vector<BucketRequest> requests;
+  for (const RateLimitRule* const rule : order) requests.push_back(bucket_of(exchange, *rule, client));
+  std::vector<Decision> decisions(order.size());
+  const std::span<const BucketRequest> all_requests = requests;
+  const std::span<Decision> all_decisions = decisions;
+
+  bool answered = true;
+  if (enforced > 0) answered = co_await exchange.worker.redis->take(all_requests.first(enforced), all_decisions.first(enforced));
+  for (std::size_t i = enforced; i < order.size() && answered; ++i)
+    answered = co_await exchange.worker.redis->take(all_requests.subspan(i, 1), all_decisions.subspan(i, 1));
+  if (!answered && !decide_without_store(exchange, order, requests, decisions)) {
+    exchange.answer(503, Reason::overload, "The service is not available at the moment.");
+    exchange.reply.fields += "retry-after: 1\r\n";
+    co_return Step::answer;
+  }
+  co_return conclude(exchange, order, decisions);
+}
+
+}  // namespace gatehouse::filter

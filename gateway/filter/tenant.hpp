@@ -1,0 +1,68 @@
+// A tenant at run time: what its configuration became when the snapshot was built. Immutable but for metrics and
+// each worker's own load figures; shared by all workers.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/tenant_config.hpp"
+#include "gateway/runtime/metrics.hpp"
+#include "gateway/upstream/service.hpp"
+#include "ratelimit/bucket.hpp"
+#include "waf/waf.hpp"
+
+namespace gatehouse::filter {
+
+/// Why the gateway answered by itself; the label `reason`.
+enum class Reason : std::uint8_t {
+  none, waf, waf_error, rate_limit, no_route, malformed, misdirected, too_large, overload, upstream, timeout, no_endpoint,
+  access, auth, loop, redirect, count_
+};
+[[nodiscard]] const char* reason_name(Reason reason) noexcept;
+
+/// The verdicts of CONTRACT's gatehouse_waf_requests_total, in order of precedence.
+enum class WafVerdict : std::uint8_t { off, clean, screened, flagged, bypassed, error, blocked, count_ };
+[[nodiscard]] const char* verdict_name(WafVerdict verdict) noexcept;
+
+struct RateLimitRule {
+  const config::RateLimit* config = nullptr;
+  ratelimit::BucketParameters parameters;
+  std::string policy_field;  // "per_client";q=20;w=2
+  std::shared_ptr<runtime::Counter> allowed, limited, shadow_limited;
+};
+
+struct Route {
+  const config::Route* config = nullptr;
+  const upstream::Service* service = nullptr;
+  std::vector<const RateLimitRule*> rate_limits;
+  bool limits_always_in_headers = false;
+  std::shared_ptr<runtime::Histogram> duration;
+  // gatehouse_requests_total by site (the last is "-") and class of code, looked up at first use.
+  mutable std::vector<std::array<runtime::LazyCounter, static_cast<std::size_t>(upstream::CodeClass::count_)>> requests;
+};
+
+/// What a tenant has under way, over all workers and reloads.
+struct TenantLoad {
+  std::atomic<std::size_t> requests = 0;
+  std::atomic<std::size_t> connections = 0;
+  std::atomic<std::size_t> rule_labels = 0;  // rules that have a metric series of their own
+};
+
+struct Tenant {
+  std::shared_ptr<const config::TenantConfig> config;
+  std::shared_ptr<const waf::Policy> waf_policy;  // null: off
+  std::vector<std::unique_ptr<upstream::Service>> services;
+  std::vector<std::unique_ptr<RateLimitRule>> rate_limits;
+  std::vector<std::unique_ptr<Route>> routes;
+
+  std::shared_ptr<runtime::Gauge> requests_in_flight;
+  std::shared_ptr<runtime::Histogram> waf_duration;
+  std::shared_ptr<TenantLoad> load;
+  mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(Reason::count_)> local_replies;
+  mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(WafVerdict::count_)> waf_verdicts;
+  mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(upstream::CodeClass::count_)> unrouted_requests;
+};
+
+}  // namespace gatehouse::filter

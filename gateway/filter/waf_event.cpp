@@ -1,0 +1,53 @@
+// WAF events; see waf_event.hpp.
+#include "gateway/filter/waf_event.hpp"
+
+#include "gateway/runtime/json.hpp"
+#include "gateway/runtime/log.hpp"
+
+namespace gatehouse::filter {
+
+std::string logged_client(const IpAddress& client, config::ClientIpDetail detail) {
+  switch (detail) {
+    case config::ClientIpDetail::full: return client.to_string();
+    case config::ClientIpDetail::truncated: return client.truncated(24, 48).to_string();
+    case config::ClientIpDetail::none: return {};
+  }
+  return {};
+}
+
+void append_waf_event(std::string& out, const Exchange& exchange, const waf::Outcome& outcome, bool blocked) {
+  runtime::JsonObject event(out);
+  event.name("time");
+  out += '"';
+  runtime::append_timestamp(out);
+  out += '"';
+  event.text("type", "waf");
+  event.text("tenant", exchange.tenant->config->name);
+  event.text("request_id", exchange.request_id);
+  if (exchange.settings->access_log.client_ip != config::ClientIpDetail::none)
+    event.text("client_ip", logged_client(exchange.client, exchange.settings->access_log.client_ip));
+  event.text("method", exchange.head.method_name);
+  event.text("host", exchange.target.host);
+  event.text("path", exchange.target.path);
+  event.text("verdict", blocked ? "blocked" : "flagged");
+  event.number("score", outcome.inbound_score);
+  event.name("rules");
+  out += '[';
+  bool first = true;
+  for (const waf::RuleMatch& match : outcome.rules) {
+    if (!first) out += ',';
+    first = false;
+    runtime::JsonObject rule(out);
+    rule.number("id", match.id);
+    rule.text("msg", match.message);
+    rule.text("severity", match.severity);
+    rule.text("target", match.target);
+    rule.text("match", match.match);
+    rule.close();
+  }
+  out += ']';
+  event.close();
+  out += '\n';
+}
+
+}  // namespace gatehouse::filter

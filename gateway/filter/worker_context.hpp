@@ -1,0 +1,59 @@
+// What a request may use of its worker: the loop, upstream connections, stores and logs. One a worker thread; lives
+// as long as the worker.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "gateway/runtime/log.hpp"
+#include "gateway/runtime/loop.hpp"
+#include "gateway/runtime/metrics.hpp"
+#include "gateway/upstream/connection_pool.hpp"
+#include "ratelimit/memory_store.hpp"
+
+namespace gatehouse::upstream {
+class RedisClient;
+}
+
+namespace gatehouse::filter {
+
+/// Ids of requests: 128 bits in hex. Unique, not secret.
+class RequestIds {
+ public:
+  RequestIds();
+  /// Appends 32 hex digits.
+  void append(std::string& out) noexcept;
+  /// Appends 16 hex digits (a span id).
+  void append_short(std::string& out) noexcept;
+
+ private:
+  std::uint64_t next() noexcept;
+  std::array<std::uint64_t, 4> state_;
+};
+
+struct WorkerContext {
+  WorkerContext(unsigned index, runtime::Loop& owner, runtime::Metrics& registry, ratelimit::MemoryStore& store)
+      : id(index), loop(owner), metrics(registry), memory(store), pools(owner) {}
+
+  const unsigned id;
+  runtime::Loop& loop;
+  runtime::Metrics& metrics;
+  ratelimit::MemoryStore& memory;
+  upstream::ConnectionPools pools;
+  upstream::RedisClient* redis = nullptr;   // null: limits count in memory
+  std::shared_ptr<runtime::LogFile> access_log;  // null: off
+  std::shared_ptr<runtime::LogFile> audit_log;   // null: off
+  RequestIds ids;
+
+  /// Access records on their way to the log; handed over in batches.
+  std::string access_records;
+  void flush_access_records() {
+    if (access_log != nullptr) access_log->submit(access_records);
+    access_records.clear();
+  }
+  bool draining = false;  // answers ask clients to close their connections
+};
+
+}  // namespace gatehouse::filter

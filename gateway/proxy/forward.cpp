@@ -1,0 +1,440 @@
+// From the filters' consent to the client's last byte: an endpoint, the request to it, its answer back; see relay.hpp.
+#include <algorithm>
+
+#include "gateway/filter/filter.hpp"
+#include "gateway/proxy/answers.hpp"
+#include "gateway/proxy/relay.hpp"
+
+namespace gatehouse::proxy {
+
+using filter::Exchange;
+using filter::Reason;
+using filter::Step;
+using http::BodyKind;
+using http::BodyReader;
+using http::FieldId;
+using runtime::Errc;
+using runtime::Task;
+using upstream::Service;
+using upstream::UpstreamConnection;
+
+namespace {
+
+constexpr std::size_t first_head_bytes = 16 * 1024;
+
+// Counts a request on its endpoint while it is there.
+class InFlight {
+ public:
+  explicit InFlight(std::uint32_t& count) noexcept : count_(count) { ++count_; }
+  ~InFlight() { --count_; }
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+
+ private:
+  std::uint32_t& count_;
+};
+
+// While the upstream is waited for: notices that the client leaves, and gives the upstream up then.
+class ClientWatch {
+ public:
+  ClientWatch(Connection& connection, UpstreamConnection& upstream) : connection_(connection), upstream_(upstream) {
+    auto& descriptor = connection.stream.descriptor();
+    descriptor.hangup_context = this;
+    descriptor.on_hangup = [](void* self) { static_cast<ClientWatch*>(self)->look(); };
+    if (descriptor.hung_up || connection.worker.ending) look();
+  }
+  ~ClientWatch() { connection_.stream.descriptor().on_hangup = nullptr; }
+  ClientWatch(const ClientWatch&) = delete;
+  ClientWatch& operator=(const ClientWatch&) = delete;
+  [[nodiscard]] bool gone() const noexcept { return gone_; }
+
+ private:
+  void look() noexcept {
+    // Bytes behind the request are another request, of a client that may well be there.
+    const bool left = connection_.worker.ending || (connection_.buffer.empty() && connection_.stream.peer_is_gone());
+    if (!left) return;
+    gone_ = true;
+    upstream_.stream.cancel(Errc::cancelled);
+  }
+  Connection& connection_;
+  UpstreamConnection& upstream_;
+  bool gone_ = false;
+};
+
+struct JoinUpload {
+  Upload& upload;
+  bool await_ready() const noexcept { return upload.finished(); }
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept { upload.joiner = awaiting; }
+  void await_resume() const noexcept {}
+};
+
+// What became of one attempt.
+enum class Attempt {
+  done_keep,      // the client has its answer
+  done_close,
+  answered,       // exchange.reply is set
+  client_gone,
+  stale,          // a kept connection turned out dead before a byte of the answer
+  refused,        // no connection
+  reset,          // the connection broke before a byte of the answer
+  bad_status,     // 502 or 503 that another endpoint may do better
+};
+
+// Which answers another endpoint would be asked to better.
+struct AttemptPlan {
+  bool may_retry_502 = false;
+  bool may_retry_503 = false;
+};
+
+void answer_failure(Exchange& exchange, Errc error) {
+  if (error == Errc::timed_out) exchange.answer(504, Reason::timeout, "The service did not answer in time.");
+  else exchange.answer(502, Reason::upstream, "The service could not be reached.");
+}
+
+// Sets the reply for an upload that failed on the client's side.
+Attempt answer_upload(Exchange& exchange, Upload::State state) {
+  exchange.reply.close = true;
+  switch (state) {
+    case Upload::State::too_large: exchange.answer(413, Reason::too_large, "The request's body is too large."); break;
+    case Upload::State::client_malformed: exchange.answer(400, Reason::malformed, "The request's body is malformed."); break;
+    case Upload::State::client_late: exchange.answer(408, Reason::timeout, "The request's body did not arrive in time."); break;
+    default: return Attempt::client_gone;
+  }
+  exchange.reply.close = true;
+  return Attempt::answered;
+}
+
+// Reads one head of the upstream's; interim answers included.
+Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& head, std::size_t max_bytes) {
+  http::HeadLimits limits;
+  limits.header_bytes = max_bytes;
+  limits.header_count = 256;
+  limits.underscores_allowed = true;
+  std::size_t scanned = 0;
+  head.fields.clear();
+  for (;;) {
+    if (!upstream.buffer.empty()) {
+      const http::ParseResult result = http::parse_response_head(upstream.buffer.unread(), limits, scanned, head);
+      if (result.status == http::ParseStatus::complete) {
+        upstream.buffer.pin();
+        upstream.buffer.consume(result.head_bytes);
+        co_return Errc::ok;
+      }
+      if (result.status != http::ParseStatus::need_more) co_return Errc::malformed;
+    }
+    if (!upstream.buffer.make_room(upstream.buffer.unread().size() < first_head_bytes ? first_head_bytes : max_bytes + 1))
+      co_return Errc::too_large;
+    const auto got = co_await upstream.stream.read(upstream.buffer.room());
+    if (!got) co_return got.error();
+    upstream.buffer.filled(*got);
+  }
+}
+
+// A body that response rules want to see: text that is not an event stream.
+bool is_inspectable(const http::ResponseHead& head) noexcept {
+  const http::Field* const type = head.fields.find(FieldId::content_type);
+  if (type == nullptr || head.fields.has(FieldId::content_encoding)) return false;
+  const std::string_view media = type->value.substr(0, type->value.find(';'));
+  return http::equals_ignore_case(media, "text/html") || http::equals_ignore_case(media, "text/plain") ||
+         http::equals_ignore_case(media, "text/xml") || http::equals_ignore_case(media, "application/json");
+}
+
+// Buffers the answer's body up to `limit` for the filters. Errc::too_large: it is longer; `body` holds its beginning.
+Task<Errc> buffer_response(UpstreamConnection& upstream, BodyReader& reader, std::string& body, std::size_t limit) {
+  for (;;) {
+    const BodyReader::Result result = reader.next();
+    switch (result.status) {
+      case BodyReader::Status::piece:
+        body.append(result.data);
+        if (body.size() > limit) co_return Errc::too_large;
+        continue;
+      case BodyReader::Status::end: co_return Errc::ok;
+      case BodyReader::Status::malformed:
+      case BodyReader::Status::truncated: co_return Errc::malformed;
+      case BodyReader::Status::need_read: break;
+    }
+    const auto got = co_await upstream.stream.read(reader.room());
+    if (got) reader.filled(*got);
+    else if (got.error() == Errc::end_of_stream) reader.closed();
+    else co_return got.error();
+  }
+}
+
+// The answer's own journey, once its final head is known. `upload` may still run.
+Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, bool& reusable) {
+  Exchange& exchange = connection.exchange;
+  const http::ResponseHead& head = exchange.response;
+  reusable = false;
+
+  if (head.status == 101) {
+    connection.out.clear();
+    append_upgrade_head(connection.out, exchange);
+    exchange.status = 101;
+    exchange.response_started = true;
+    const Errc error = co_await connection.stream.write(connection.out);
+    if (error == Errc::ok) co_await run_tunnel(connection, upstream);
+    co_return Attempt::done_close;
+  }
+
+  const auto framing = http::response_framing(head, exchange.head.method);
+  if (!framing) {
+    exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");
+    co_return Attempt::answered;
+  }
+  for (const filter::Filter& filter : filter::builtin_filters())
+    if (filter.on_response != nullptr && filter.on_response(exchange) == Step::answer) co_return Attempt::answered;
+
+  BodyReader body;
+  body.start(*framing, upstream.buffer);
+  std::string inspected;
+  bool have_inspected = false;
+  if (framing->kind != BodyKind::none && is_inspectable(head)) {
+    for (const filter::Filter& filter : filter::builtin_filters()) {
+      const std::size_t limit = filter.response_body_limit != nullptr ? filter.response_body_limit(exchange) : 0;
+      if (limit == 0) continue;
+      if (!have_inspected) {
+        const Errc error = co_await buffer_response(upstream, body, inspected, limit);
+        if (error != Errc::ok && error != Errc::too_large) {
+          answer_failure(exchange, error);
+          co_return Attempt::answered;
+        }
+        have_inspected = true;
+        if (error == Errc::too_large) exchange.waf_bypassed = true;
+      }
+      if (filter.on_response_body(exchange, inspected) == Step::answer) co_return Attempt::answered;
+    }
+  }
+
+  const bool old_client = exchange.head.minor_version == 0;
+  ClientFraming to_client = ClientFraming::none;
+  std::uint64_t length = 0;
+  switch (framing->kind) {
+    case BodyKind::none: break;
+    case BodyKind::length:
+      to_client = ClientFraming::length;
+      length = framing->length;
+      break;
+    case BodyKind::chunked:
+    case BodyKind::until_close: to_client = old_client ? ClientFraming::until_close : ClientFraming::chunked; break;
+  }
+  const bool close = to_client == ClientFraming::until_close || exchange.worker.draining || !connection.request_body.ended() ||
+                     http::wants_close(exchange.head.fields, exchange.head.minor_version);
+  connection.out.clear();
+  append_client_head(connection.out, exchange, to_client, length, close);
+  exchange.status = head.status;
+  if (have_inspected && !inspected.empty()) {
+    // The inspected beginning goes out with the head, framed as the rest will be.
+    if (to_client == ClientFraming::chunked) {
+      char size[20];
+      connection.out.append(size, http::write_chunk_head(inspected.size(), size));
+      connection.out.append(inspected).append("\r\n");
+    } else {
+      connection.out.append(inspected);
+    }
+    exchange.response_body_bytes += inspected.size();
+  }
+  const RelayResult result = co_await relay_answer(connection, upstream, body, to_client == ClientFraming::chunked);
+  switch (result) {
+    case RelayResult::client_failed: co_return Attempt::done_close;
+    case RelayResult::upstream_failed:
+      // Nothing in the client's framing may say that this was the whole answer.
+      connection.stream.abort();
+      co_return Attempt::done_close;
+    case RelayResult::complete: break;
+  }
+  body.release();
+  reusable = framing->kind != BodyKind::until_close && !http::wants_close(head.fields, head.minor_version);
+  upstream.buffer.unpin();
+  co_return close ? Attempt::done_close : Attempt::done_keep;
+}
+
+// Interim answers on the way to the final head. ok: exchange.response is it.
+Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
+  Exchange& exchange = connection.exchange;
+  constexpr int max_interim = 16;
+  for (int interim = 0; interim < max_interim; ++interim) {
+    const Errc error = co_await read_response_head(upstream, exchange.response, exchange.settings->limits.header_bytes);
+    if (error != Errc::ok) co_return error;
+    const int status = exchange.response.status;
+    if (status >= 200) co_return Errc::ok;
+    if (status == 101) co_return exchange.wants_websocket ? Errc::ok : Errc::malformed;
+    // 100 Continue is the gateway's own business; others are passed on to clients that know them (RFC 9110 section 15.2).
+    if (status != 100 && exchange.head.minor_version == 1) {
+      connection.out.clear();
+      append_interim_head(connection.out, exchange.response);
+      const Errc sent = co_await connection.stream.write(connection.out);
+      if (sent != Errc::ok) co_return Errc::cancelled;
+    }
+    upstream.buffer.unpin();
+  }
+  co_return Errc::malformed;
+}
+
+Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream, const ClientWatch& watch, const AttemptPlan& plan,
+                           runtime::TimePoint began, bool& reusable) {
+  Exchange& exchange = connection.exchange;
+  const config::GatewayConfig& settings = *exchange.settings;
+  const auto timeout = exchange.route->config->timeout.value_or(settings.timeouts.response);
+  const bool has_body = exchange.framing.kind != BodyKind::none;
+  const bool streaming = has_body && !exchange.body_buffered;
+
+  connection.out.clear();
+  if (!has_body) append_upstream_head(connection.out, exchange, BodyKind::none, 0);
+  else if (!streaming) append_upstream_head(connection.out, exchange, BodyKind::length, exchange.body.size());
+  else append_upstream_head(connection.out, exchange, exchange.framing.kind, exchange.framing.length);
+  const bool chunked = streaming && exchange.framing.kind == BodyKind::chunked;
+  if (chunked && !exchange.body.empty()) {
+    char size[20];
+    connection.out.append(size, http::write_chunk_head(exchange.body.size(), size));
+    connection.out.append(exchange.body).append("\r\n");
+  }
+  const std::array<std::string_view, 2> message{connection.out, chunked ? std::string_view() : std::string_view(exchange.body)};
+  upstream.stream.expires_after(timeout);
+  Errc error = co_await upstream.stream.write(message);
+  if (error == Errc::timed_out) {
+    answer_failure(exchange, error);
+    co_return Attempt::answered;
+  }
+  // A failed write is not yet a failed request: an answer may have been sent before the connection was closed.
+  Upload upload;
+  if (streaming && error == Errc::ok) {
+    upload.state = Upload::State::running;
+    connection.stream.loop().spawn(run_upload(connection, upstream, chunked, upload));
+  }
+  error = co_await await_answer(connection, upstream);
+
+  Attempt result = Attempt::answered;
+  if (error == Errc::ok) {
+    exchange.upstream_nanoseconds = static_cast<std::uint64_t>((runtime::Clock::now() - began).count());
+    exchange.route->service->sites[exchange.choice.site].duration->observe_nanoseconds(exchange.upstream_nanoseconds);
+    const int status = exchange.response.status;
+    if ((status == 502 && plan.may_retry_502) || (status == 503 && plan.may_retry_503)) result = Attempt::bad_status;
+    else result = co_await bring_back(connection, upstream, reusable);
+  } else if (watch.gone()) {
+    result = Attempt::client_gone;
+  } else if (upload.state != Upload::State::running && upload.state != Upload::State::done && upload.state != Upload::State::upstream_failed) {
+    result = answer_upload(exchange, upload.state);
+  } else if (error == Errc::malformed || error == Errc::too_large) {
+    exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");
+  } else if (error == Errc::timed_out) {
+    answer_failure(exchange, error);
+  } else if (error == Errc::cancelled) {
+    result = Attempt::client_gone;
+  } else {
+    result = !upstream.buffer.empty() ? Attempt::answered : upstream.reused ? Attempt::stale : Attempt::reset;
+    answer_failure(exchange, error);
+  }
+  if (!upload.finished()) {
+    // The answer is there before the request's end: the rest of the request is of no use to anybody.
+    upload.stop = true;
+    reusable = false;
+    connection.stream.descriptor().fail_waiters(Errc::cancelled);
+    upstream.stream.descriptor().fail_waiters(Errc::cancelled);
+    co_await JoinUpload{upload};
+  }
+  if (streaming && upload.state != Upload::State::done) {
+    exchange.reply.close = true;
+    reusable = false;
+    if (result == Attempt::done_keep) result = Attempt::done_close;
+  }
+  co_return result;
+}
+
+Task<Errc> open(UpstreamConnection& upstream, const Service& service, const upstream::PoolKey& key, const config::Timeouts& timeouts) {
+  upstream.stream.expires_after(timeouts.upstream_connect);
+  Errc error = co_await upstream.stream.connect(key.endpoint);
+  if (error == Errc::ok && service.tls) error = co_await upstream.stream.connect_tls(*service.tls, key.server_name);
+  co_return error;
+}
+
+// The endpoint's pool on this worker.
+upstream::ConnectionPool& pool_of(Exchange& exchange, const Service& service, upstream::ServiceLoad::Site& load) {
+  const Service::Choice choice = exchange.choice;
+  upstream::PoolKey key{service.sites[choice.site].endpoints[choice.endpoint].address, service.tls, {}};
+  if (service.tls) {
+    key.server_name = !service.config.tls.server_name.empty() ? service.config.tls.server_name : exchange.target.host;
+    return exchange.worker.pools.pool(key);
+  }
+  upstream::ConnectionPool*& known = load.pools[choice.endpoint];
+  if (known == nullptr) known = &exchange.worker.pools.pool(key);
+  return *known;
+}
+
+// One attempt at the endpoint that exchange.choice names, over a kept connection or (`fresh`) a new one.
+Task<Attempt> try_endpoint(Connection& connection, const AttemptPlan& plan, bool fresh) {
+  Exchange& exchange = connection.exchange;
+  const Service& service = *exchange.route->service;
+  upstream::ServiceLoad::Site& load = service.load[exchange.worker.id].sites[exchange.choice.site];
+  const InFlight in_flight(load.in_flight[exchange.choice.endpoint]);
+  const runtime::TimePoint began = runtime::Clock::now();
+
+  upstream::ConnectionPool& pool = pool_of(exchange, service, load);
+  auto upstream = fresh ? nullptr : pool.take_idle();
+  const bool is_new = upstream == nullptr;
+  if (is_new) upstream = pool.make();
+  const ClientWatch watch(connection, *upstream);
+  if (watch.gone()) co_return Attempt::client_gone;
+  if (is_new) {
+    const Errc error = co_await open(*upstream, service, pool.key(), exchange.settings->timeouts);
+    if (watch.gone()) co_return Attempt::client_gone;
+    if (error != Errc::ok) {
+      answer_failure(exchange, error);
+      co_return Attempt::refused;
+    }
+  }
+  bool reusable = false;
+  const Attempt result = co_await attempt_once(connection, *upstream, watch, plan, began, reusable);
+  if (reusable && upstream->buffer.empty()) pool.give_back(std::move(upstream));
+  co_return result;
+}
+
+}  // namespace
+
+Task<Forwarded> forward(Connection& connection) {
+  Exchange& exchange = connection.exchange;
+  const Service& service = *exchange.route->service;
+  const config::Retry& retry = service.config.retry;
+  const bool replayable = http::is_idempotent(exchange.head.method) &&
+                          (exchange.framing.kind == BodyKind::none || exchange.body_buffered);
+  std::vector<Service::Choice> tried;
+  bool fresh = false;
+  for (unsigned attempt = 1;;) {
+    const Service::Choice choice = service.choose(exchange.worker.id, tried);
+    if (!choice.found()) {
+      if (tried.empty()) {
+        exchange.answer(503, Reason::no_endpoint, "No endpoint of the service is available.");
+        exchange.reply.fields += "retry-after: 1\r\n";
+      }
+      co_return Forwarded::answered;  // after an attempt: its failure stands
+    }
+    exchange.choice = choice;
+    exchange.reply = {};
+    const bool another = attempt < retry.attempts && service.has_alternative(tried, choice);
+    const AttemptPlan plan{another && replayable && retry.on_502, another && replayable && retry.on_503};
+    const Attempt result = co_await try_endpoint(connection, plan, fresh);
+    fresh = false;
+    bool again = false;
+    switch (result) {
+      case Attempt::done_keep: co_return Forwarded::keep_open;
+      case Attempt::done_close: co_return Forwarded::close;
+      case Attempt::answered: co_return Forwarded::answered;
+      case Attempt::client_gone:
+        if (!exchange.response_started) exchange.status = 499;
+        co_return Forwarded::close;
+      case Attempt::stale:
+        // The peer closed a kept connection at the moment of its reuse (RFC 9112 section 9.3.1): no fault of the endpoint, so the
+        // same one is asked over a new connection.
+        if (!replayable) co_return Forwarded::answered;
+        fresh = true;
+        continue;
+      case Attempt::refused: again = another && retry.on_connect; break;  // nothing was sent: safe for every method
+      case Attempt::reset: again = another && replayable && retry.on_reset; break;
+      case Attempt::bad_status: again = true; break;
+    }
+    if (!again) co_return Forwarded::answered;
+    tried.push_back(choice);
+    ++attempt;
+  }
+}
+
+}  // namespace gatehouse::proxy

@@ -1,0 +1,329 @@
+// The story of one request: who asks, for whom, may it pass, who answers, and the way back. serve_request() reads
+// from top to bottom as that story; the steps are below it and in relay.cpp.
+#include <algorithm>
+#include <cctype>
+
+#include "gateway/filter/filter.hpp"
+#include "gateway/proxy/access_log.hpp"
+#include "gateway/proxy/answers.hpp"
+#include "gateway/proxy/connection.hpp"
+#include "gateway/proxy/relay.hpp"
+#include "gateway/runtime/metric_families.hpp"
+
+namespace gatehouse::proxy {
+
+using filter::BodyNeed;
+using filter::Exchange;
+using filter::Reason;
+using filter::Step;
+using http::BodyKind;
+using http::BodyReader;
+using http::FieldId;
+using runtime::Errc;
+using runtime::Task;
+
+namespace {
+
+bool is_token_like(std::string_view text, std::size_t max) noexcept {
+  return !text.empty() && text.size() <= max && std::ranges::all_of(text, [](unsigned char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
+  });
+}
+
+// traceparent's trace-id if the field is well-formed (W3C Trace Context, section 3.2.2), else empty.
+std::string_view trace_id_of(std::string_view value) noexcept {
+  if (value.size() < 55 || value[2] != '-' || value[35] != '-' || value[52] != '-') return {};
+  const std::string_view id = value.substr(3, 32);
+  const bool hex = std::ranges::all_of(id, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return hex && id.find_first_not_of('0') != std::string_view::npos ? id : std::string_view();
+}
+
+// The address behind the trusted proxies: X-Forwarded-For read from the right, up to the first that is not trusted.
+// False: an entry is not an address.
+bool find_client(Exchange& exchange) {
+  const auto& trusted = exchange.settings->trusted_proxies;
+  const auto is_trusted = [&](const IpAddress& ip) { return std::ranges::any_of(trusted, [&](const Cidr& cidr) { return cidr.contains(ip); }); };
+  exchange.client = exchange.peer.ip;
+  exchange.peer_trusted = !trusted.empty() && is_trusted(exchange.peer.ip);
+  if (!exchange.peer_trusted || !exchange.head.fields.has(FieldId::x_forwarded_for)) return true;
+
+  // Several fields are one list, in order (RFC 9110 section 5.3). All entries are checked, those that are not used too.
+  bool found = false;
+  const auto fields = exchange.head.fields.all();
+  for (auto field = fields.rbegin(); field != fields.rend(); ++field) {
+    if (field->id != FieldId::x_forwarded_for) continue;
+    std::string_view list = field->value;
+    for (;;) {
+      const std::size_t comma = list.rfind(',');
+      std::string_view entry = comma == std::string_view::npos ? list : list.substr(comma + 1);
+      while (!entry.empty() && (entry.front() == ' ' || entry.front() == '\t')) entry.remove_prefix(1);
+      while (!entry.empty() && (entry.back() == ' ' || entry.back() == '\t')) entry.remove_suffix(1);
+      const auto address = IpAddress::parse(entry);
+      if (!address) return false;
+      if (!found) exchange.client = *address;
+      if (!is_trusted(*address)) found = true;
+      if (comma == std::string_view::npos) break;
+      list = list.substr(0, comma);
+    }
+  }
+  return true;
+}
+
+void name_request(Exchange& exchange) {
+  const http::Fields& fields = exchange.head.fields;
+  if (exchange.peer_trusted) {
+    if (const http::Field* const field = fields.find(FieldId::x_request_id); field != nullptr && is_token_like(field->value, 128))
+      exchange.request_id = field->value;
+    if (const http::Field* const field = fields.find(FieldId::traceparent)) exchange.trace_id = trace_id_of(field->value);
+  }
+  if (exchange.request_id.empty()) exchange.worker.ids.append(exchange.request_id);
+  if (exchange.trace_id.empty()) exchange.worker.ids.append(exchange.trace_id);
+  char text[46];
+  exchange.client_text.assign(text, exchange.client.format(text));
+}
+
+void refuse(Exchange& exchange, http::Refusal refusal) {
+  if (refusal == http::Refusal::expectation_unknown) {
+    exchange.answer(417, Reason::malformed, "The expectation cannot be met.");
+  } else {
+    exchange.answer(400, Reason::malformed, "The request is malformed or ambiguous.");
+  }
+  exchange.reply.close = true;
+}
+
+// Framing, target, client: what must be beyond doubt before anything else is asked. False: answered.
+bool understand(Connection& connection) {
+  Exchange& exchange = connection.exchange;
+  const bool client_known = find_client(exchange);
+  name_request(exchange);
+  if (!client_known) {
+    exchange.answer(400, Reason::malformed, "X-Forwarded-For is not a list of addresses.");
+    exchange.reply.close = true;
+    return false;
+  }
+  const auto framing = http::request_framing(exchange.head);
+  if (!framing) {
+    refuse(exchange, framing.error());
+    return false;
+  }
+  exchange.framing = *framing;
+  auto target = http::request_target(exchange.head);
+  if (!target) {
+    refuse(exchange, target.error());
+    return false;
+  }
+  exchange.target = std::move(*target);
+  connection.request_body.start(exchange.framing, connection.buffer);
+  const http::Field* const upgrade = exchange.head.fields.find(FieldId::upgrade);
+  const http::Field* const connection_field = exchange.head.fields.find(FieldId::connection);
+  exchange.wants_websocket = upgrade != nullptr && connection_field != nullptr && exchange.head.minor_version == 1 &&
+                             exchange.head.method == http::Method::get && exchange.framing.kind == BodyKind::none &&
+                             http::equals_ignore_case(upgrade->value, "websocket") &&
+                             http::list_contains(connection_field->value, "upgrade");
+  return true;
+}
+
+// Host -> tenant -> route. False: answered.
+bool find_way(Connection& connection) {
+  Exchange& exchange = connection.exchange;
+  const HostEntry* const host = connection.snapshot->find_host(exchange.target.host);
+  if (exchange.is_tls) {
+    // RFC 9110 section 15.5.20: a connection made for one host does not speak for another whose TLS differs.
+    if (host == nullptr || host->tls.get() != connection.stream.server_tls()) {
+      exchange.answer(421, Reason::misdirected, "This connection was not made for the requested host.");
+      exchange.reply.close = true;
+      return false;
+    }
+  } else if (host == nullptr) {
+    exchange.answer(404, Reason::no_route, "There is no site of this name here.");
+    return false;
+  } else if (host->tls) {
+    exchange.redirect_to_https = true;
+    exchange.redirect_port = connection.listener.redirect_port;
+  }
+  exchange.tenant = &host->tenant->tenant;
+  exchange.tenant->requests_in_flight->add(1);
+  exchange.tenant->load->requests.fetch_add(1, std::memory_order_relaxed);
+  if (exchange.redirect_to_https) return true;
+  exchange.route = find_route(*host->tenant, exchange.target.path, exchange.head.method_name, exchange.head.fields);
+  if (exchange.route == nullptr) {
+    exchange.answer(404, Reason::no_route, "There is nothing at this address.");
+    return false;
+  }
+  return true;
+}
+
+// All filters' first phase. False: one of them answered.
+Task<bool> pass_filters(Exchange& exchange) {
+  for (const filter::Filter& filter : filter::builtin_filters()) {
+    if (filter.on_request == nullptr) continue;
+    Step step = filter.on_request(exchange);
+    if (step == Step::wait) step = co_await filter.on_wait(exchange);
+    if (step == Step::answer) co_return false;
+  }
+  co_return true;
+}
+
+BodyNeed strictest_need(const Exchange& exchange) {
+  BodyNeed need;
+  for (const filter::Filter& filter : filter::builtin_filters()) {
+    if (filter.body_need == nullptr) continue;
+    const BodyNeed wanted = filter.body_need(exchange);
+    if (wanted.whole && (!need.whole || wanted.limit < need.limit)) need = wanted;
+  }
+  return need;
+}
+
+void answer_too_large(Exchange& exchange) {
+  exchange.answer(413, Reason::too_large, "The request's body is too large.");
+}
+
+// Reads the body as far as the filters need it, then asks them again. False: answered, or the client is gone.
+Task<bool> pass_body_filters(Connection& connection) {
+  Exchange& exchange = connection.exchange;
+  const std::size_t hard_limit = exchange.settings->limits.body_bytes;
+  if (exchange.framing.kind == BodyKind::length && exchange.framing.length > hard_limit) {
+    answer_too_large(exchange);
+    co_return false;
+  }
+  const BodyNeed need = strictest_need(exchange);
+  if (need.whole) {
+    bool over = exchange.framing.kind == BodyKind::length && exchange.framing.length > need.limit;
+    if (!over) {
+      if (exchange.framing.kind == BodyKind::length) exchange.body.reserve(exchange.framing.length);
+      const BufferResult result = co_await buffer_body(connection, std::min(need.limit, hard_limit));
+      switch (result) {
+        case BufferResult::whole: exchange.body_buffered = true; break;
+        case BufferResult::over_limit:
+          over = true;
+          if (need.limit >= hard_limit) {
+            answer_too_large(exchange);
+            co_return false;
+          }
+          break;
+        case BufferResult::malformed:
+          exchange.answer(400, Reason::malformed, "The request's body is malformed.");
+          exchange.reply.close = true;
+          co_return false;
+        case BufferResult::late:
+          exchange.answer(408, Reason::timeout, "The request's body did not arrive in time.");
+          exchange.reply.close = true;
+          co_return false;
+        case BufferResult::client_gone: exchange.status = 499; co_return false;
+      }
+    }
+    if (over && need.over_limit_blocks) {
+      answer_too_large(exchange);
+      co_return false;
+    }
+  }
+  for (const filter::Filter& filter : filter::builtin_filters())
+    if (filter.on_request_body != nullptr && filter.on_request_body(exchange) == Step::answer) co_return false;
+  co_return true;
+}
+
+// The share of connections of the tenant that this connection serves first.
+bool take_connection_share(Exchange& exchange, std::shared_ptr<filter::TenantLoad>& taken) {
+  if (taken != nullptr) return true;
+  const std::size_t limit = exchange.tenant->config->limits.connections;
+  taken = exchange.tenant->load;
+  if (taken->connections.fetch_add(1, std::memory_order_relaxed) < limit || limit == 0) return true;
+  exchange.answer(503, Reason::overload, "Too many connections are open. Please try again.");
+  exchange.reply.fields += "retry-after: 1\r\n";
+  exchange.reply.close = true;
+  return false;
+}
+
+// True if the rest of the request is at hand, so that the next one can be found after it.
+bool skip_rest_of_body(Connection& connection) {
+  for (;;) {
+    const BodyReader::Result result = connection.request_body.next();
+    if (result.status == BodyReader::Status::end) {
+      connection.request_body.give_back();
+      return true;
+    }
+    if (result.status != BodyReader::Status::piece) return false;
+  }
+}
+
+}  // namespace
+
+// A friend of Connection: the parts of the story that touch what is private to it.
+struct RequestStory {
+  static std::shared_ptr<filter::TenantLoad>& share(Connection& connection) { return connection.tenant_load_; }
+  static Task<void> linger(Connection& connection) { return connection.linger(); }
+};
+
+Task<bool> serve_request(Connection& connection) {
+  Exchange& exchange = connection.exchange;
+
+  bool passed = understand(connection) && find_way(connection) && take_connection_share(exchange, RequestStory::share(connection));
+  if (passed) passed = co_await pass_filters(exchange);
+  if (passed) passed = co_await pass_body_filters(connection);
+
+  bool keep_open = false;
+  if (passed) {
+    const Forwarded forwarded = co_await forward(connection);
+    keep_open = forwarded == Forwarded::keep_open;
+  }
+  if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started) {
+    const bool skipped = !exchange.reply.close && !(exchange.head.fields.has(FieldId::expect) && !connection.sent_continue) &&
+                         skip_rest_of_body(connection);
+    const bool close = !skipped || exchange.worker.draining || http::wants_close(exchange.head.fields, exchange.head.minor_version);
+    const bool sent = co_await send_reply(connection, close);
+    keep_open = sent && !close;
+    complete(connection);
+    if (sent && close) co_await RequestStory::linger(connection);
+    co_return keep_open;
+  }
+  complete(connection);
+  co_return keep_open;
+}
+
+void complete(Connection& connection) {
+  Exchange& exchange = connection.exchange;
+  filter::WorkerContext& worker = exchange.worker;
+  if (exchange.status == 0) exchange.status = 499;
+  for (const filter::Filter& filter : filter::builtin_filters())
+    if (filter.on_complete != nullptr) filter.on_complete(exchange);
+
+  const auto duration = static_cast<std::uint64_t>((runtime::Clock::now() - exchange.started).count());
+  const auto code = upstream::code_class(exchange.status);
+  const auto code_index = static_cast<std::size_t>(code);
+  namespace families = runtime::families;
+  const filter::Tenant* const tenant = exchange.tenant;
+  const std::string tenant_name = tenant != nullptr ? tenant->config->name : "-";
+  if (exchange.route != nullptr) {
+    const filter::Route& route = *exchange.route;
+    const std::size_t site = exchange.choice.found() ? exchange.choice.site : route.service->sites.size();
+    route.requests[site][code_index]
+        .get([&] {
+          const std::string site_name = exchange.choice.found() ? route.service->sites[site].name : "-";
+          return worker.metrics.counter(families::requests_total,
+                                        {tenant_name, route.config->name, route.service->config.name, site_name, upstream::code_class_name(code)});
+        })
+        .add();
+    route.duration->observe_nanoseconds(duration);
+  } else if (tenant != nullptr) {
+    tenant->unrouted_requests[code_index]
+        .get([&] { return worker.metrics.counter(families::requests_total, {tenant_name, "-", "-", "-", upstream::code_class_name(code)}); })
+        .add();
+  } else {
+    worker.metrics.counter(families::requests_total, {"-", "-", "-", "-", upstream::code_class_name(code)})->add();
+  }
+  if (exchange.reply.status != 0 && exchange.status == exchange.reply.status) {
+    const auto make = [&] { return worker.metrics.counter(families::local_replies_total, {tenant_name, filter::reason_name(exchange.reply.reason)}); };
+    if (tenant != nullptr) tenant->local_replies[static_cast<std::size_t>(exchange.reply.reason)].get(make).add();
+    else make()->add();
+  }
+  if (tenant != nullptr) {
+    tenant->requests_in_flight->add(-1);
+    tenant->load->requests.fetch_sub(1, std::memory_order_relaxed);
+  }
+  if (worker.access_log != nullptr) {
+    append_access_record(worker.access_records, exchange, duration);
+    if (worker.access_records.size() > 32 * 1024) worker.flush_access_records();
+  }
+}
+
+}  // namespace gatehouse::proxy

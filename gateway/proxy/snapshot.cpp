@@ -1,0 +1,57 @@
+// Hosts and routes; see snapshot.hpp.
+#include "gateway/proxy/snapshot.hpp"
+
+#include <algorithm>
+
+namespace gatehouse::proxy {
+
+const HostEntry* Snapshot::find_host(std::string_view host) const noexcept {
+  if (const auto exact = hosts.find(host); exact != hosts.end() && !host.starts_with('*')) return &exact->second;
+  if (const std::size_t dot = host.find('.'); dot != std::string_view::npos && dot > 0) {
+    // A name is at most 253 bytes (RFC 1035 section 2.3.4); a longer one matches no wildcard.
+    char wildcard[256];
+    const std::string_view rest = host.substr(dot);
+    if (rest.size() + 1 < sizeof wildcard) {
+      wildcard[0] = '*';
+      rest.copy(wildcard + 1, rest.size());
+      if (const auto found = hosts.find(std::string_view(wildcard, rest.size() + 1)); found != hosts.end()) return &found->second;
+    }
+  }
+  if (const auto any = hosts.find(std::string_view("*")); any != hosts.end()) return &any->second;
+  return nullptr;
+}
+
+bool covers_path(std::string_view prefix, std::string_view path) noexcept {
+  if (prefix.ends_with('/')) prefix.remove_suffix(1);
+  if (!path.starts_with(prefix)) return false;
+  return path.size() == prefix.size() || path[prefix.size()] == '/';
+}
+
+const filter::Route* find_route(const TenantRoutes& tenant, std::string_view path, std::string_view method,
+                                const http::Fields& fields) noexcept {
+  const auto fits = [&](std::size_t i) {
+    const config::RouteMatch& match = tenant.tenant.routes[i]->config->match;
+    switch (match.kind) {
+      case config::PathMatch::prefix:
+        if (!covers_path(match.path, path)) return false;
+        break;
+      case config::PathMatch::exact:
+        if (path != match.path) return false;
+        break;
+      case config::PathMatch::regex:
+        if (!re2::RE2::FullMatch(re2::StringPiece(path.data(), path.size()), *tenant.expressions[i])) return false;
+        break;
+    }
+    if (!match.methods.empty() && std::ranges::find(match.methods, method) == match.methods.end()) return false;
+    return std::ranges::all_of(match.headers, [&](const config::HeaderMatch& header) {
+      return std::ranges::any_of(fields.all(), [&](const http::Field& field) {
+        return http::equals_ignore_case(field.name, header.name) && (!header.value || field.value == *header.value);
+      });
+    });
+  };
+  for (std::size_t i = 0; i < tenant.tenant.routes.size(); ++i)
+    if (fits(i)) return tenant.tenant.routes[i].get();
+  return nullptr;
+}
+
+}  // namespace gatehouse::proxy

@@ -1,0 +1,63 @@
+// What all client connections of one worker share, and the list of them for the drain.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "gateway/filter/worker_context.hpp"
+#include "gateway/net/tls.hpp"
+#include "gateway/proxy/client_count.hpp"
+#include "gateway/proxy/snapshot.hpp"
+
+namespace gatehouse::proxy {
+
+class Connection;
+
+/// One of the gateway's listeners as connections see it.
+struct ListenerFacts {
+  SocketAddress address;
+  config::ListenerProtocol protocol = config::ListenerProtocol::https;
+  bool proxy_protocol_required = false;
+  std::uint16_t redirect_port = 443;
+  std::shared_ptr<runtime::Gauge> connections;
+  std::shared_ptr<runtime::Counter> refused_total_limit, refused_client_limit, refused_proxy_header;
+};
+
+/// Shared by all workers.
+struct Shared {
+  ClientCount clients;
+  std::atomic<std::size_t> connections = 0;
+  std::size_t max_connections = 0;
+  net::ServerTlsBase tls_base;
+  std::shared_ptr<runtime::Counter> handshakes_ok, handshakes_failed;
+};
+
+class Worker final : public net::SniSelector {
+ public:
+  Worker(unsigned index, runtime::Loop& loop, runtime::Metrics& metrics, ratelimit::MemoryStore& memory, Shared& shared_state)
+      : context(index, loop, metrics, memory), shared(shared_state) {}
+
+  std::shared_ptr<const net::ServerTls> select(std::string_view server_name) noexcept override;
+
+  /// Takes over an accepted socket.
+  void accept(int fd, const SocketAddress& peer, const ListenerFacts& listener);
+
+  /// From now on answers close their connections, and idle ones close at once.
+  void begin_drain();
+  /// Ends what is still open.
+  void end_connections();
+  [[nodiscard]] std::size_t connection_count() const noexcept { return connection_count_; }
+
+  filter::WorkerContext context;
+  Shared& shared;
+  SnapshotRef snapshot;
+  bool ending = false;  // the drain is over: whatever is open is cut
+
+ private:
+  friend class Connection;
+  Connection* connections_ = nullptr;  // intrusive list
+  std::size_t connection_count_ = 0;
+};
+
+}  // namespace gatehouse::proxy

@@ -1,0 +1,108 @@
+// The admin endpoints; see admin.hpp.
+#include "gateway/server/admin.hpp"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "gateway/http/h1_parser.hpp"
+#include "gateway/http/validate.hpp"
+#include "gateway/net/stream.hpp"
+#include "gateway/proxy/answers.hpp"
+#include "gateway/server/page.hpp"
+#include "gateway/server/server.hpp"
+
+namespace gatehouse::server {
+
+using runtime::Errc;
+using runtime::Task;
+
+namespace {
+constexpr std::size_t max_connections = 64;
+constexpr std::size_t head_bytes = 8 * 1024;
+constexpr auto patience = std::chrono::seconds(10);
+}  // namespace
+
+void Admin::listen(const SocketAddress& address, bool everything) {
+  const auto fd = net::open_listener(address);
+  if (!fd) throw std::runtime_error(fd.error());
+  auto listener = std::make_unique<net::Listener>(loop_, *fd, [this, everything](int client, const SocketAddress&) {
+    loop_.spawn(serve(client, everything));
+  });
+  listener->start();
+  listeners_.push_back(std::move(listener));
+}
+
+void Admin::close() { listeners_.clear(); }
+
+Task<void> Admin::serve(int fd, bool everything) {
+  net::Stream stream(loop_);
+  if (!stream.adopt(fd)) co_return;
+  if (open_ >= max_connections) {
+    stream.close();
+    co_return;
+  }
+  ++open_;
+  std::string bytes(head_bytes, '\0');
+  std::size_t size = 0;
+  for (bool again = true; again;) {
+    again = false;
+    std::size_t scanned = 0;
+    http::RequestHead head;
+    http::ParseResult parsed;
+    stream.expires_after(patience);
+    for (;;) {
+      parsed = http::parse_request_head(std::string_view(bytes).substr(0, size), {.header_bytes = head_bytes}, scanned, head);
+      if (parsed.status != http::ParseStatus::need_more || size == bytes.size()) break;
+      const auto got = co_await stream.read(std::span<char>(bytes).subspan(size));
+      if (!got) break;
+      size += *got;
+    }
+    if (size == 0) break;
+    int status = 400;
+    std::string type = "text/plain; charset=utf-8";
+    std::string body = "malformed request\n";
+    if (parsed.status == http::ParseStatus::complete) {
+      const std::string_view path = head.target.substr(0, head.target.find('?'));
+      status = 200;
+      if (head.method != http::Method::get && head.method != http::Method::head) {
+        status = 405;
+        body = "GET only\n";
+      } else if (path == "/healthz") {
+        body = "ok\n";
+      } else if (path == "/readyz") {
+        status = server_.ready() ? 200 : 503;
+        body = server_.ready() ? "ready\n" : "not ready\n";
+      } else if (path == "/metrics") {
+        type = "text/plain; version=0.0.4; charset=utf-8";
+        body = server_.metrics_text();
+      } else if (everything && path == "/status") {
+        type = "application/json";
+        body = server_.status_json();
+      } else if (everything && path == "/") {
+        type = "text/html; charset=utf-8";
+        body = status_page();
+      } else {
+        status = 404;
+        body = "no such page\n";
+      }
+      const auto framing = http::request_framing(head);
+      again = framing && framing->kind == http::BodyKind::none && !http::wants_close(head.fields, head.minor_version);
+    }
+    std::string answer = fmt::format("HTTP/1.1 {} {}\r\ndate: ", status, status == 405 ? "Method Not Allowed" : proxy::status_text(status));
+    proxy::append_http_date(answer);
+    answer += fmt::format("\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+                          "content-security-policy: default-src 'self' 'unsafe-inline'; frame-ancestors 'none'\r\n{}{}\r\n",
+                          type, body.size(), status == 405 ? "allow: GET, HEAD\r\n" : "", again ? "" : "connection: close\r\n");
+    if (head.method != http::Method::head) answer += body;
+    const Errc error = co_await stream.write(answer);
+    if (error != Errc::ok) break;
+    bytes.erase(0, parsed.head_bytes);
+    bytes.resize(head_bytes);
+    size -= std::min(size, parsed.head_bytes);
+  }
+  stream.close();
+  --open_;
+}
+
+}  // namespace gatehouse::server

@@ -1,0 +1,65 @@
+// `gatehouse check`; see check.hpp. The same loader and builder as the running gateway.
+#include "gateway/server/check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "gateway/runtime/json.hpp"
+#include "gateway/server/snapshot_builder.hpp"
+
+namespace gatehouse::server {
+
+bool run_check(const CheckOptions& options, std::ostream& out) {
+  config::LoadedGateway loaded = config::load_gateway(options.path);
+  config::Problems problems = std::move(loaded.problems);
+  std::vector<std::string> notes;
+  if (loaded.config) {
+    runtime::Loop loop;  // never run: no health check is sent
+    runtime::Metrics metrics(1);
+    upstream::HealthChecker health(loop, [](const upstream::HealthKey&, bool, const std::string&) {});
+    SnapshotBuilder builder(metrics, health, loop, 1);
+    const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(std::move(*loaded.config)));
+    problems.insert(problems.end(), result.problems.begin(), result.problems.end());
+    if (result.snapshot) {
+      notes.push_back(fmt::format("{} tenants, {} hosts, {} files read", result.snapshot->tenants.size(), result.snapshot->hosts.size(), result.files.size()));
+      for (const auto& routes : result.snapshot->tenants) {
+        const filter::Tenant& tenant = routes->tenant;
+        notes.push_back(fmt::format("tenant {}: {} hosts, {} services, {} routes, {} WAF rules", tenant.config->name, tenant.config->hosts.size(),
+                                    tenant.services.size(), tenant.routes.size(), tenant.waf_policy ? tenant.waf_policy->rule_count() : 0));
+      }
+    }
+  }
+  // Files in order, and a file's problems from top to bottom.
+  std::ranges::sort(problems, [](const config::Problem& a, const config::Problem& b) {
+    return std::tie(a.place.file, a.place.line, a.place.column, a.message) < std::tie(b.place.file, b.place.line, b.place.column, b.message);
+  });
+  const bool fine = !config::has_errors(problems);
+  if (options.json) {
+    std::string text;
+    runtime::JsonObject object(text);
+    object.boolean("ok", fine);
+    object.name("problems");
+    text += '[';
+    for (std::size_t i = 0; i < problems.size(); ++i) {
+      if (i > 0) text += ',';
+      runtime::JsonObject entry(text);
+      entry.text("severity", problems[i].severity == config::Severity::error ? "error" : "warning");
+      entry.text("file", problems[i].place.file);
+      entry.number("line", static_cast<std::uint64_t>(std::max(problems[i].place.line, 0)));
+      entry.number("column", static_cast<std::uint64_t>(std::max(problems[i].place.column, 0)));
+      entry.text("message", problems[i].message);
+      entry.close();
+    }
+    text += ']';
+    object.close();
+    out << text << '\n';
+    return fine;
+  }
+  for (const config::Problem& problem : problems) out << problem.to_string() << '\n';
+  if (options.verbose)
+    for (const std::string& note : notes) out << note << '\n';
+  return fine;
+}
+
+}  // namespace gatehouse::server

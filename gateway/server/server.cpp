@@ -1,0 +1,424 @@
+// The running gateway; see server.hpp.
+#include "gateway/server/server.hpp"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <latch>
+#include <stdexcept>
+
+#include "gateway/runtime/metric_families.hpp"
+#include "gateway/server/admin.hpp"
+#include "gateway/server/status.hpp"
+
+namespace gatehouse::server {
+
+namespace families = runtime::families;
+using runtime::journal;
+using runtime::Level;
+using runtime::Task;
+
+namespace {
+
+constexpr std::size_t spare_descriptors = 512;  // upstream pools, logs, Redis, admin
+constexpr std::size_t most_connections = 50'000;
+constexpr auto watch_interval = std::chrono::seconds(1);
+constexpr auto pool_idle_time = std::chrono::seconds(60);
+constexpr auto flush_interval = std::chrono::milliseconds(200);
+
+// One a usable processor.
+std::size_t usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<std::size_t>(std::max(CPU_COUNT(&set), 1));
+}
+
+std::size_t connection_limit(std::size_t configured) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  const std::size_t possible = limit.rlim_cur > spare_descriptors ? (limit.rlim_cur - spare_descriptors) / 2 : 16;
+  return configured != 0 ? configured : std::min(most_connections, possible);
+}
+
+// A descriptor that a loop reads signals from.
+class SignalReader final : public runtime::IoWaiter {
+ public:
+  SignalReader(runtime::Loop& loop, const sigset_t& signals, std::function<void(int)> handler) : descriptor_(loop), handler_(std::move(handler)) {
+    const int fd = ::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0 || !descriptor_.adopt(fd)) throw std::runtime_error("cannot receive signals");
+    descriptor_.reader = this;
+  }
+  bool attempt() noexcept override {
+    signalfd_siginfo info{};
+    while (::read(descriptor_.fd(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) handler_(static_cast<int>(info.ssi_signo));
+    return false;  // for ever
+  }
+
+ private:
+  runtime::Descriptor descriptor_;
+  std::function<void(int)> handler_;
+};
+
+sigset_t handled_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&signals, number);
+  return signals;
+}
+
+}  // namespace
+
+// One worker: its thread, loop, listeners and Redis connection.
+struct Server::WorkerThread {
+  WorkerThread(unsigned index, Server& server)
+      : metrics(server.metrics_), redis_serving(server.redis_serving_), worker(index, loop, server.metrics_, server.memory_, *server.shared_) {}
+  runtime::Metrics& metrics;
+  std::atomic<int>& redis_serving;  // workers that reach Redis
+  runtime::Loop loop;
+  proxy::Worker worker;
+  std::optional<config::Redis> redis_config;
+  std::unique_ptr<upstream::RedisClient> redis;
+  std::vector<std::unique_ptr<net::Listener>> listeners;
+  std::thread thread;
+
+  // Follows what the configuration says of Redis. On the worker's thread.
+  void use_redis(const std::optional<config::Redis>& wanted) {
+    if (wanted == redis_config) return;
+    redis_config = wanted;
+    worker.context.redis = nullptr;
+    if (!wanted) {
+      redis->stop();  // stays: requests may still wait for its answers
+      return;
+    }
+    if (redis == nullptr || redis->is_stopped()) {
+      redis = std::make_unique<upstream::RedisClient>(loop, *wanted, metrics);
+      redis->on_change = [this](bool serving) { redis_serving.fetch_add(serving ? 1 : -1, std::memory_order_relaxed); };
+    } else {
+      redis->reconfigure(*wanted);
+    }
+    worker.context.redis = redis.get();
+  }
+
+  // Hands access records over and closes old upstream connections, until the loop stops.
+  static Task<void> housekeeping(WorkerThread& self) {
+    for (unsigned turn = 0;; ++turn) {
+      co_await self.loop.sleep(flush_interval);
+      self.worker.context.flush_access_records();
+      if (turn % 25 == 0) self.worker.context.pools.sweep(pool_idle_time);
+    }
+  }
+};
+
+Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
+    : gateway_(std::move(gateway)),
+      worker_count_(gateway_->workers != 0 ? gateway_->workers : usable_processors()),
+      metrics_(worker_count_ + 1),
+      started_(std::chrono::system_clock::now()) {
+  runtime::set_metric_writer(static_cast<unsigned>(worker_count_));
+  const sigset_t signals = handled_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
+  std::signal(SIGPIPE, SIG_IGN);
+  journal_ = std::make_unique<runtime::LogFile>("stderr", 4 * 1024 * 1024);
+  runtime::set_journal_file(journal_.get());
+  open_logs(*gateway_);
+  loop_.on_task_failure = [](const char* what) { journal(Level::error, "a background task failed", {{"error.message", what}}); };
+
+  shared_ = std::make_unique<proxy::Shared>();
+  shared_->max_connections = connection_limit(gateway_->limits.connections);
+  shared_->handshakes_ok = metrics_.counter(families::tls_handshakes_total, {"ok"});
+  shared_->handshakes_failed = metrics_.counter(families::tls_handshakes_total, {"failed"});
+  metrics_.gauge(families::build_info, {GATEHOUSE_VERSION})->set_whole(1);
+
+  health_ = std::make_unique<upstream::HealthChecker>(loop_, [](const upstream::HealthKey& key, bool healthy, const std::string& why) {
+    journal(healthy ? Level::info : Level::warning, healthy ? "endpoint is healthy" : "endpoint is unhealthy",
+            {{"labels.tenant", key.tenant}, {"labels.service", key.service}, {"destination.address", key.endpoint.to_string()}, {"reason", why}});
+  });
+  builder_ = std::make_unique<SnapshotBuilder>(metrics_, *health_, loop_, worker_count_);
+  SnapshotBuilder::Result first = builder_->build(gateway_);
+  report(first.problems);
+  if (!first.snapshot) throw std::runtime_error("the configuration cannot be served; see the problems above");
+  apply(std::move(first));
+  metrics_.gauge(families::config_last_reload_successful, {})->set_whole(1);
+  start_workers();
+  admin_ = std::make_unique<Admin>(*this, loop_);
+  if (gateway_->admin) admin_->listen(*gateway_->admin, true);
+  if (gateway_->metrics) admin_->listen(*gateway_->metrics, false);
+}
+
+Server::~Server() {
+  runtime::set_journal_file(nullptr);
+}
+
+void Server::open_logs(const config::GatewayConfig& gateway) {
+  const auto open = [](const std::shared_ptr<runtime::LogFile>& present, const std::string& path) -> std::shared_ptr<runtime::LogFile> {
+    if (path.empty()) return nullptr;
+    return present && present->path() == path ? present : std::make_shared<runtime::LogFile>(path);
+  };
+  try {
+    auto access = open(access_log_, gateway.access_log.path);
+    auto audit = open(audit_log_, gateway.audit_log.path);
+    access_log_ = std::move(access);
+    audit_log_ = std::move(audit);
+  } catch (const std::system_error& error) {
+    throw std::runtime_error(std::string(error.what()) + "; set access_log.path or audit_log.path to a file that this user can write, or to \"-\"");
+  }
+}
+
+void Server::report(const config::Problems& problems) {
+  for (const config::Problem& problem : problems)
+    journal(problem.severity == config::Severity::error ? Level::error : Level::warning, problem.message,
+            {{"log.origin.file.name", problem.place.file}, {"log.origin.file.line", std::to_string(problem.place.line)},
+             {"log.origin.file.column", std::to_string(problem.place.column)}});
+}
+
+void Server::start_workers() {
+  for (const config::Listener& listener : gateway_->listeners) {
+    auto facts = std::make_unique<proxy::ListenerFacts>();
+    facts->address = listener.address;
+    facts->protocol = listener.protocol;
+    facts->proxy_protocol_required = listener.proxy_protocol_required;
+    facts->redirect_port = listener.redirect_port;
+    const std::string name = listener.address.to_string();
+    facts->connections = metrics_.gauge(families::connections, {name});
+    facts->refused_total_limit = metrics_.counter(families::connections_refused_total, {name, "limit"});
+    facts->refused_client_limit = metrics_.counter(families::connections_refused_total, {name, "client_limit"});
+    facts->refused_proxy_header = metrics_.counter(families::connections_refused_total, {name, "proxy_header"});
+    listeners_.push_back(std::move(facts));
+  }
+  // All sockets are open before the first thread runs: an address that is taken is an error at start, with nothing half done.
+  for (unsigned i = 0; i < worker_count_; ++i) {
+    auto thread = std::make_unique<WorkerThread>(i, *this);
+    proxy::Worker& worker = thread->worker;
+    worker.snapshot = proxy::SnapshotRef(snapshot_);
+    worker.context.access_log = access_log_;
+    worker.context.audit_log = audit_log_;
+    thread->loop.on_task_failure = [](const char* what) { journal(Level::error, "a connection's task failed", {{"error.message", what}}); };
+    for (const auto& facts : listeners_) {
+      const auto fd = net::open_listener(facts->address);
+      if (!fd) throw std::runtime_error(fd.error());
+      const proxy::ListenerFacts& listener = *facts;
+      thread->listeners.push_back(std::make_unique<net::Listener>(
+          thread->loop, *fd, [&worker, &listener](int client, const SocketAddress& peer) { worker.accept(client, peer, listener); }));
+    }
+    workers_.push_back(std::move(thread));
+  }
+  std::latch running(static_cast<std::ptrdiff_t>(worker_count_));
+  for (auto& thread : workers_) {
+    WorkerThread* const self = thread.get();
+    self->thread = std::thread([this, self, &running] {
+      runtime::set_metric_writer(self->worker.context.id);
+      self->use_redis(snapshot_->config->redis);
+      self->loop.spawn(WorkerThread::housekeeping(*self));
+      for (const auto& listener : self->listeners) listener->start();
+      running.count_down();
+      self->loop.run();
+    });
+  }
+  running.wait();
+}
+
+void Server::apply(SnapshotBuilder::Result result) {
+  snapshot_ = std::move(result.snapshot);
+  tenant_states_ = std::move(result.tenants);
+  watched_ = std::move(result.files);
+  for (const auto& thread : workers_) {
+    WorkerThread* const self = thread.get();
+    self->loop.post([self, snapshot = snapshot_, access = access_log_, audit = audit_log_] {
+      self->worker.snapshot = proxy::SnapshotRef(snapshot);
+      self->worker.context.flush_access_records();
+      self->worker.context.access_log = access;
+      self->worker.context.audit_log = audit;
+      self->use_redis(snapshot->config->redis);
+    });
+  }
+  for (const auto& state : tenant_states_) metrics_.gauge(families::tenant_config_valid, {state.name})->set_whole(state.valid ? 1 : 0);
+  const auto is_known = [&](const std::string& tenant) {
+    return tenant == "-" || std::ranges::any_of(tenant_states_, [&](const auto& state) { return state.name == tenant; });
+  };
+  metrics_.prune(is_known);
+  metrics_.prune(families::tenant_config_valid, [&](std::span<const std::string> labels) { return is_known(labels.front()); });
+}
+
+void Server::reload(const char* cause) {
+  config::LoadedGateway loaded = config::load_gateway(gateway_->file);
+  report(loaded.problems);
+  bool applied = false;
+  if (loaded.config) {
+    auto next = std::make_shared<const config::GatewayConfig>(std::move(*loaded.config));
+    const std::string fixed = changed_fixed_settings(*gateway_, *next);
+    if (!fixed.empty()) {
+      journal(Level::error, "the configuration was not reloaded: " + fixed + " cannot change while the gateway runs; restart it to apply this", {{"cause", cause}});
+    } else {
+      SnapshotBuilder::Result result = builder_->build(next);
+      report(result.problems);
+      if (result.snapshot) {
+        try {
+          open_logs(*next);
+          gateway_ = next;
+          apply(std::move(result));
+          applied = true;
+        } catch (const std::runtime_error& error) {
+          journal(Level::error, error.what());
+        }
+      } else if (!result.files.empty()) {
+        watched_.insert(watched_.end(), result.files.begin(), result.files.end());
+      }
+    }
+  }
+  watched_fingerprint_ = watched_state();
+  metrics_.counter(families::config_reloads_total, {applied ? "success" : "failure"})->add();
+  metrics_.gauge(families::config_last_reload_successful, {})->set_whole(applied ? 1 : 0);
+  journal(applied ? Level::info : Level::error, applied ? "configuration reloaded" : "configuration not reloaded: the old one serves on", {{"cause", cause}});
+}
+
+std::string Server::watched_state() const {
+  std::vector<std::string> files = watched_;
+  for (std::string& file : expand_glob(gateway_->tenants_directory + "*.yaml")) files.push_back(std::move(file));
+  return fingerprint(files);
+}
+
+Task<void> Server::watch_files() {
+  watched_fingerprint_ = watched_state();
+  while (!stopping_) {
+    co_await loop_.sleep(watch_interval);
+    const std::string now = watched_state();
+    if (now == watched_fingerprint_ || draining_) continue;
+    // Whoever writes several files, or one in pieces, gets a moment to finish.
+    co_await loop_.sleep(watch_interval / 4);
+    if (watched_state() != now) continue;
+    reload("changed files");
+  }
+}
+
+void Server::on_signal(int number) {
+  switch (number) {
+    case SIGHUP:
+      if (draining_) break;
+      reload("SIGHUP");
+      break;
+    case SIGUSR1:
+      if (access_log_) access_log_->reopen();
+      if (audit_log_) audit_log_->reopen();
+      break;
+    case SIGUSR2: journal(Level::warning, "an upgrade in place (SIGUSR2) is not available in this version"); break;
+    case SIGQUIT:
+      journal(Level::warning, "stopping at once");
+      exit_code_ = 0;
+      loop_.stop();
+      break;
+    default:  // SIGTERM, SIGINT
+      if (draining_) {
+        if (number == SIGINT) loop_.stop();  // asked twice from a terminal
+        break;
+      }
+      draining_ = true;
+      loop_.spawn(run_drain());
+      break;
+  }
+}
+
+Task<void> Server::run_drain() {
+  journal(Level::info, "draining: not ready any more");
+  for (const auto& thread : workers_) {
+    proxy::Worker* const worker = &thread->worker;
+    thread->loop.post([worker] { worker->context.draining = true; });
+  }
+  // Whoever balances over several gateways sees the readiness fail before a connection is refused.
+  co_await loop_.sleep(gateway_->timeouts.shutdown_delay);
+  for (const auto& thread : workers_) {
+    WorkerThread* const self = thread.get();
+    self->loop.post([self] {
+      for (const auto& listener : self->listeners) listener->drain_and_close();
+      self->worker.begin_drain();
+    });
+  }
+  const auto end = runtime::Clock::now() + gateway_->timeouts.shutdown;
+  while (shared_->connections.load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < end) co_await loop_.sleep(std::chrono::milliseconds(20));
+  const std::size_t left = shared_->connections.load(std::memory_order_relaxed);
+  if (left > 0) {
+    journal(Level::warning, "the drain's time is over: connections are cut", {{"connections", std::to_string(left)}});
+    for (const auto& thread : workers_) {
+      proxy::Worker* const worker = &thread->worker;
+      thread->loop.post([worker] { worker->end_connections(); });
+    }
+    const auto cut = runtime::Clock::now() + std::chrono::seconds(2);
+    while (shared_->connections.load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < cut) co_await loop_.sleep(std::chrono::milliseconds(10));
+  }
+  journal(Level::info, "drained");
+  loop_.stop();
+}
+
+void Server::stop_workers() {
+  for (const auto& thread : workers_) {
+    WorkerThread* const self = thread.get();
+    self->loop.post([self] { self->worker.context.flush_access_records(); });
+    self->loop.stop();
+  }
+  for (const auto& thread : workers_) thread->thread.join();
+}
+
+int Server::run() {
+  const sigset_t signals = handled_signals();
+  const SignalReader reader(loop_, signals, [this](int number) { on_signal(number); });
+  loop_.spawn(watch_files());
+  ready_ = true;
+  journal(Level::info, "gatehouse is serving",
+          {{"version", GATEHOUSE_VERSION}, {"workers", std::to_string(worker_count_)}, {"tenants", std::to_string(snapshot_->tenants.size())}});
+  loop_.run();
+  stopping_ = true;
+  stop_workers();
+  // What is queued for the logs is written; tasks that still wait for something end with the process.
+  access_log_.reset();
+  audit_log_.reset();
+  runtime::set_journal_file(nullptr);
+  journal_.reset();
+  std::fflush(nullptr);
+  ::_exit(exit_code_);
+}
+
+std::string Server::metrics_text() {
+  update_gauges();
+  return metrics_.serialize();
+}
+
+void Server::update_gauges() {
+  update_snapshot_gauges(metrics_, *snapshot_);
+  if (gateway_->redis) {
+    const bool all = redis_serving_.load(std::memory_order_relaxed) == static_cast<int>(worker_count_);
+    metrics_.gauge(families::ratelimit_store_up, {})->set_whole(all ? 1 : 0);
+  }
+  const auto log_figures = [&](const char* name, const runtime::LogFile* log) {
+    if (log == nullptr) return;
+    metrics_.gauge(families::log_dropped_bytes, {name})->set_whole(static_cast<std::int64_t>(log->dropped_bytes()));
+    metrics_.gauge(families::log_write_errors, {name})->set_whole(static_cast<std::int64_t>(log->write_errors()));
+  };
+  log_figures("access", access_log_.get());
+  log_figures("audit", audit_log_.get());
+  log_figures("journal", journal_.get());
+}
+
+std::string Server::status_json() {
+  StatusInput input;
+  input.gateway = gateway_.get();
+  input.snapshot = snapshot_.get();
+  input.tenants = &tenant_states_;
+  input.ready = ready();
+  input.draining = draining_;
+  input.workers = worker_count_;
+  input.connections = shared_->connections.load(std::memory_order_relaxed);
+  input.max_connections = shared_->max_connections;
+  input.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now() - started_);
+  return status_json_of(input);
+}
+
+}  // namespace gatehouse::server

@@ -1,0 +1,82 @@
+// The running gateway: worker threads, background thread, reload, drain. Called by main.cpp.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/net/listener.hpp"
+#include "gateway/proxy/worker.hpp"
+#include "gateway/runtime/log.hpp"
+#include "gateway/server/snapshot_builder.hpp"
+#include "gateway/upstream/redis_client.hpp"
+
+namespace gatehouse::server {
+
+class Admin;
+
+/// Runs the gateway until it is told to stop. The thread that calls run() is the background thread.
+class Server {
+ public:
+  /// `gateway` has been loaded without errors. Throws std::runtime_error when the gateway cannot start: an address
+  /// is taken, a log cannot be opened, the WAF's rules do not load.
+  explicit Server(std::shared_ptr<const config::GatewayConfig> gateway);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// Serves until SIGTERM, SIGINT or SIGQUIT. Returns the exit code.
+  int run();
+
+  /// What the admin endpoints show. On the background thread.
+  [[nodiscard]] bool ready() const noexcept { return ready_ && !draining_; }
+  [[nodiscard]] std::string metrics_text();
+  [[nodiscard]] std::string status_json();
+
+ private:
+  struct WorkerThread;
+
+  /// Opens the logs that `gateway` names; those whose path is unchanged stay open. Throws std::runtime_error.
+  void open_logs(const config::GatewayConfig& gateway);
+  [[nodiscard]] std::string watched_state() const;
+  void start_workers();
+  void reload(const char* cause);
+  void apply(SnapshotBuilder::Result result);
+  void report(const config::Problems& problems);
+  void on_signal(int number);
+  void drain();
+  void stop_workers();
+  runtime::Task<void> watch_files();
+  runtime::Task<void> run_drain();
+  void update_gauges();
+
+  std::shared_ptr<const config::GatewayConfig> gateway_;
+  runtime::Loop loop_;
+  std::size_t worker_count_;
+  runtime::Metrics metrics_;
+  ratelimit::MemoryStore memory_;
+  std::unique_ptr<proxy::Shared> shared_;
+  std::unique_ptr<runtime::LogFile> journal_;
+  std::shared_ptr<runtime::LogFile> access_log_;
+  std::shared_ptr<runtime::LogFile> audit_log_;
+  std::atomic<int> redis_serving_ = 0;
+  std::unique_ptr<upstream::HealthChecker> health_;
+  std::unique_ptr<SnapshotBuilder> builder_;
+  std::shared_ptr<const proxy::Snapshot> snapshot_;
+  std::vector<SnapshotBuilder::TenantState> tenant_states_;
+  std::vector<std::string> watched_;
+  std::string watched_fingerprint_;
+  std::vector<std::unique_ptr<proxy::ListenerFacts>> listeners_;
+  std::vector<std::unique_ptr<WorkerThread>> workers_;
+  std::unique_ptr<Admin> admin_;
+  std::chrono::system_clock::time_point started_;
+  bool ready_ = false;
+  bool draining_ = false;
+  bool stopping_ = false;
+  int exit_code_ = 0;
+};
+
+}  // namespace gatehouse::server

@@ -1,0 +1,201 @@
+// Status and gauges; see status.hpp.
+#include "gateway/server/status.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "gateway/runtime/json.hpp"
+#include "gateway/runtime/metric_families.hpp"
+
+namespace gatehouse::server {
+
+namespace {
+
+using runtime::JsonObject;
+
+std::string rfc3339(std::chrono::system_clock::time_point time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
+
+// Writes a JSON array whose items `write` appends one by one.
+template <class Range, class Write>
+void array(std::string& out, const Range& range, Write write) {
+  out += '[';
+  bool first = true;
+  for (const auto& item : range) {
+    if (!first) out += ',';
+    first = false;
+    write(item);
+  }
+  out += ']';
+}
+
+const char* mode_name(config::WafMode mode) {
+  switch (mode) {
+    case config::WafMode::off: return "off";
+    case config::WafMode::detect: return "detect";
+    case config::WafMode::block: return "block";
+  }
+  return "";
+}
+
+void append_service(std::string& out, const upstream::Service& service) {
+  JsonObject object(out);
+  object.text("name", service.config.name);
+  object.name("sites");
+  const std::size_t active = service.active_site();
+  std::size_t index = 0;
+  array(out, service.sites, [&](const upstream::ServiceSite& site) {
+    JsonObject entry(out);
+    entry.text("name", site.name);
+    entry.boolean("active", index++ == active);
+    entry.name("endpoints");
+    array(out, site.endpoints, [&](const upstream::Endpoint& endpoint) {
+      JsonObject state(out);
+      state.text("address", endpoint.name);
+      state.boolean("healthy", endpoint.healthy());
+      state.boolean("checked", endpoint.health && endpoint.health->known.load(std::memory_order_relaxed));
+      state.close();
+    });
+    entry.close();
+  });
+  object.close();
+}
+
+void append_host(std::string& out, const std::string& name, const proxy::HostEntry& host) {
+  JsonObject object(out);
+  object.text("name", name);
+  object.text("tls", !host.tls ? "off" : host.config->tls == config::HostTls::files ? "files" : "self_signed");
+  if (host.tls) {
+    object.name("certificate");
+    JsonObject certificate(out);
+    certificate.text("issuer", host.tls->issuer());
+    certificate.text("not_after", rfc3339(host.tls->not_after()));
+    certificate.boolean("self_signed", host.tls->is_self_signed());
+    certificate.close();
+  }
+  object.close();
+}
+
+void append_tenant(std::string& out, const proxy::Snapshot& snapshot, const SnapshotBuilder::TenantState& state) {
+  JsonObject object(out);
+  object.text("name", state.name);
+  object.boolean("valid", state.valid);
+  object.boolean("serving", state.serving);
+  const auto found = std::ranges::find_if(snapshot.tenants, [&](const auto& routes) { return routes->tenant.config->name == state.name; });
+  const filter::Tenant* const tenant = state.serving && found != snapshot.tenants.end() ? &(*found)->tenant : nullptr;
+  object.text("waf", tenant == nullptr ? "-" : mode_name(tenant->config->waf.mode));
+  object.number("waf_rules", tenant != nullptr && tenant->waf_policy ? tenant->waf_policy->rule_count() : 0);
+  object.number("requests_in_flight", tenant == nullptr ? 0 : tenant->load->requests.load(std::memory_order_relaxed));
+  object.name("hosts");
+  out += '[';
+  bool first = true;
+  if (tenant != nullptr) {
+    for (const config::Host& host : tenant->config->hosts) {
+      const auto entry = snapshot.hosts.find(host.name);
+      if (entry == snapshot.hosts.end()) continue;
+      if (!first) out += ',';
+      first = false;
+      append_host(out, host.name, entry->second);
+    }
+  }
+  out += ']';
+  object.name("services");
+  static const std::vector<std::unique_ptr<upstream::Service>> no_services;
+  array(out, tenant != nullptr ? tenant->services : no_services, [&](const auto& service) { append_service(out, *service); });
+  object.name("rate_limits");
+  static const std::vector<std::unique_ptr<filter::RateLimitRule>> no_limits;
+  array(out, tenant != nullptr ? tenant->rate_limits : no_limits, [&](const auto& rule) {
+    JsonObject limit(out);
+    limit.text("name", rule->config->name);
+    limit.number("burst", rule->parameters.capacity);
+    limit.number("tokens", rule->parameters.tokens);
+    limit.number("period_ms", static_cast<std::uint64_t>(rule->config->rate_period.count()));
+    limit.boolean("shadow", rule->config->shadow);
+    limit.number("allowed", rule->allowed->value());
+    limit.number("limited", rule->limited->value());
+    limit.close();
+  });
+  object.close();
+}
+
+}  // namespace
+
+std::string status_json_of(const StatusInput& input) {
+  std::string out;
+  JsonObject object(out);
+  object.text("version", GATEHOUSE_VERSION);
+  object.text("site", input.gateway->site);
+  object.boolean("ready", input.ready);
+  object.boolean("draining", input.draining);
+  object.number("uptime_seconds", static_cast<std::uint64_t>(input.uptime.count()));
+  object.number("connections", input.connections);
+  object.number("max_connections", input.max_connections);
+  object.name("workers");
+  std::vector<std::size_t> workers(input.workers);
+  std::size_t id = 0;
+  array(out, workers, [&](std::size_t) {
+    JsonObject worker(out);
+    worker.number("id", id++);
+    worker.close();
+  });
+  object.name("tenants");
+  array(out, *input.tenants, [&](const SnapshotBuilder::TenantState& state) { append_tenant(out, *input.snapshot, state); });
+  object.close();
+  out += '\n';
+  return out;
+}
+
+void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot) {
+  namespace families = runtime::families;
+  std::set<std::vector<std::string>> endpoints;
+  std::set<std::vector<std::string>> sites;
+  std::set<std::vector<std::string>> hosts;
+  for (const auto& routes : snapshot.tenants) {
+    const filter::Tenant& tenant = routes->tenant;
+    for (const auto& service : tenant.services) {
+      const std::size_t active = service->active_site();
+      for (std::size_t s = 0; s < service->sites.size(); ++s) {
+        const upstream::ServiceSite& site = service->sites[s];
+        std::vector<std::string> labels{tenant.config->name, service->config.name, site.name};
+        metrics.gauge(families::site_active, labels)->set_whole(s == active ? 1 : 0);
+        sites.insert(labels);
+        for (const upstream::Endpoint& endpoint : site.endpoints) {
+          std::vector<std::string> with_endpoint = labels;
+          with_endpoint.push_back(endpoint.name);
+          metrics.gauge(families::endpoint_healthy, with_endpoint)->set_whole(endpoint.healthy() ? 1 : 0);
+          endpoints.insert(std::move(with_endpoint));
+        }
+      }
+    }
+  }
+  for (const auto& [name, host] : snapshot.hosts) {
+    if (!host.tls) continue;
+    metrics.gauge(families::certificate_not_after, {name})->set_whole(std::chrono::system_clock::to_time_t(host.tls->not_after()));
+    hosts.insert({name});
+  }
+  const auto in = [](const std::set<std::vector<std::string>>& known) {
+    return [&known](std::span<const std::string> labels) { return known.contains(std::vector<std::string>(labels.begin(), labels.end())); };
+  };
+  metrics.prune(families::endpoint_healthy, in(endpoints));
+  metrics.prune(families::site_active, in(sites));
+  metrics.prune(families::certificate_not_after, in(hosts));
+}
+
+std::string changed_fixed_settings(const config::GatewayConfig& running, const config::GatewayConfig& wanted) {
+  std::vector<std::string> changed;
+  const auto same_listener = [](const config::Listener& a, const config::Listener& b) {
+    return a.address == b.address && a.protocol == b.protocol && a.proxy_protocol_required == b.proxy_protocol_required && a.redirect_port == b.redirect_port;
+  };
+  if (running.workers != wanted.workers) changed.emplace_back("workers");
+  if (!std::ranges::equal(running.listeners, wanted.listeners, same_listener)) changed.emplace_back("listeners");
+  if (running.admin != wanted.admin) changed.emplace_back("admin");
+  if (running.metrics != wanted.metrics) changed.emplace_back("metrics");
+  if (running.storage_directory != wanted.storage_directory) changed.emplace_back("storage");
+  return fmt::format("{}", fmt::join(changed, ", "));
+}
+
+}  // namespace gatehouse::server

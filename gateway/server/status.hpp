@@ -1,0 +1,33 @@
+// What /status and the gauges of /metrics show of the snapshot. Pure but for the clock; called by Server on the
+// background thread.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "gateway/proxy/snapshot.hpp"
+#include "gateway/server/snapshot_builder.hpp"
+
+namespace gatehouse::server {
+
+struct StatusInput {
+  const config::GatewayConfig* gateway = nullptr;
+  const proxy::Snapshot* snapshot = nullptr;
+  const std::vector<SnapshotBuilder::TenantState>* tenants = nullptr;
+  bool ready = false;
+  bool draining = false;
+  std::size_t workers = 0;
+  std::size_t connections = 0;
+  std::size_t max_connections = 0;
+  std::chrono::seconds uptime{0};
+};
+[[nodiscard]] std::string status_json_of(const StatusInput& input);
+
+/// Endpoint health, active sites and certificates' ends.
+void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot);
+
+/// The names of settings that differ and that a reload cannot change: workers, listeners, admin, metrics, storage. Empty: none.
+[[nodiscard]] std::string changed_fixed_settings(const config::GatewayConfig& running, const config::GatewayConfig& wanted);
+
+}  // namespace gatehouse::server
