@@ -1,0 +1,124 @@
+"""More than the machine has: no file descriptors, floods of connections; the gateway neither spins nor dies."""
+import contextlib
+import resource
+import socket
+import time
+
+from harness.client import request_bytes
+from harness.gateway import Gateway, tenant
+from harness.http1 import Closed, Truncated
+from harness.polling import poll
+from harness.upstream import Upstream
+
+
+def processor_share(gateway, seconds=1.0):
+    """The gateway's processor time in a second of the wall's: what it does when there is nothing that it can do."""
+    begin, used = time.monotonic(), gateway.cpu_seconds()
+    poll(lambda: time.monotonic() - begin >= seconds, "time to pass", interval=0.1)
+    return (gateway.cpu_seconds() - used) / (time.monotonic() - begin)
+
+
+def test_idle_costs_nothing(upstream):
+    with Gateway({"shop": tenant(upstream=upstream)}) as gateway:
+        gateway.request()
+        assert processor_share(gateway) < 0.1
+
+
+def test_out_of_file_descriptors_is_no_loop(upstream):
+    """EMFILE pauses accepting; when descriptors are there again, those that waited are served."""
+    with Gateway({"shop": tenant(upstream=upstream)}, {"workers": 1}) as gateway:
+        gateway.request()
+        with gateway.connect() as kept:
+            assert kept.exchange(request_bytes()).status == 200
+            _, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+            # Descriptors are the lowest free ones: a limit at the highest that is used leaves none above it.
+            resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (gateway.open_files(), hard))
+            waiting = [socket.create_connection(gateway.http, timeout=20) for _ in range(30)]
+            for connection in waiting:
+                with contextlib.suppress(OSError):
+                    connection.sendall(request_bytes(close=True))
+            assert processor_share(gateway) < 0.3, "it spins"
+            assert kept.exchange(request_bytes()).status in (200, 502, 503), "connections that are open are served"
+            resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (hard, hard))
+            served = 0
+            for connection in waiting:
+                with contextlib.suppress(OSError):
+                    served += connection.recv(100).startswith(b"HTTP/1.1 200")
+                connection.close()
+            assert served >= 25, f"{served} of 30 were served afterwards"
+        assert poll(lambda: gateway.request().status == 200, "service as before")
+
+
+def test_connection_limit_is_no_loop(upstream):
+    with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"connections": 4}, "workers": 1}) as gateway:
+        connections = [socket.create_connection(gateway.http) for _ in range(40)]
+        assert processor_share(gateway) < 0.3
+        for connection in connections:
+            connection.close()
+        poll(lambda: answered(gateway), "service afterwards")
+
+
+def answered(gateway):
+    try:
+        return gateway.request(timeout=2).status == 200
+    except (OSError, Closed, Truncated):
+        return False
+
+
+def test_flood_of_connections_that_say_nothing(upstream):
+    with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"connections_per_client": 50}}) as gateway:
+        flood = []
+        for _ in range(500):
+            flood.append(socket.create_connection((gateway.http[0], gateway.http_port), source_address=("127.0.0.9", 0)))
+        assert gateway.request(source="127.0.0.10").status == 200
+        for connection in flood:
+            connection.close()
+
+
+def test_half_open_requests_do_not_hold_memory(upstream, is_sanitized):
+    with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"connections_per_client": 0}}) as gateway:
+        gateway.request()
+        before = gateway.memory_bytes()
+        connections = []
+        for _ in range(1000):
+            connection = socket.create_connection(gateway.http)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: shop.test\r\nX: ")
+            connections.append(connection)
+        gateway.wait_metric(1000, "gatehouse_connections")
+        if not is_sanitized:
+            assert gateway.memory_bytes() - before < 64 << 20, "more than 64 KiB for each"
+        for connection in connections:
+            connection.close()
+        gateway.wait_metric(0, "gatehouse_connections")
+
+
+def test_a_tenants_slow_upstream_is_not_anothers():
+    def hang(connection, request):
+        connection.upstream.released.wait(30)
+
+    with Upstream(hang) as slow, Upstream() as quick, \
+            Gateway({"slow": tenant("slow", slow), "quick": tenant("quick", quick)}, {"workers": 1}) as gateway:
+        connections = [gateway.connect() for _ in range(100)]
+        for connection in connections:
+            connection.send(request_bytes(host="slow.test"))
+        slow.wait_requests(100)
+        begin = time.monotonic()
+        for _ in range(20):
+            assert gateway.request(host="quick.test").status == 200
+        assert time.monotonic() - begin < 3
+        for connection in connections:
+            connection.close()
+
+
+def test_requests_that_cost_the_waf_much_do_not_stop_the_others(upstream):
+    """A body made to take seconds of pattern matching: the budget ends it, and other clients of the worker go on."""
+    body = "a=" + "%27%2B" * 40_000
+    headers = [("Content-Type", "application/x-www-form-urlencoded")]
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"}), "other": tenant("other", upstream)}, {"workers": 1}) as gateway, \
+            gateway.connect() as attacker:
+        attacker.send(request_bytes("POST", "/", "shop.test", headers, body))
+        begin = time.monotonic()
+        for _ in range(5):
+            assert gateway.request(host="other.test").status == 200
+        assert time.monotonic() - begin < 5
+        assert attacker.response().status in (403, 503)
