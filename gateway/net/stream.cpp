@@ -10,6 +10,8 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -24,6 +26,8 @@ namespace {
 
 constexpr std::size_t record_bytes = 16 * 1024;      // the largest TLS record's plaintext
 constexpr std::size_t records_at_once = 4;           // per send: 64 KiB and their overhead
+constexpr auto pace_interval = std::chrono::seconds(5);
+constexpr auto pace_grace = std::chrono::seconds(10);
 
 Errc errc_of_errno(int error) noexcept {
   switch (error) {
@@ -55,6 +59,7 @@ struct SocketBio {
     if (n > 0) {
       if (static_cast<std::size_t>(n) < size && !descriptor.hung_up) descriptor.readable = false;
       *got = static_cast<std::size_t>(n);
+      stream.moved_ += static_cast<std::size_t>(n);
       return 1;
     }
     if (n == 0) {
@@ -106,24 +111,67 @@ struct SocketBio {
 };
 
 Stream::Stream(Loop& loop) noexcept
-    : descriptor_(loop), deadline_(loop, [](void* self) {
-        auto& stream = *static_cast<Stream*>(self);
-        if (stream.failed_ == Errc::ok) stream.failed_ = Errc::timed_out;
-        stream.descriptor_.fail_waiters(Errc::timed_out);
-      }, this) {}
+    : descriptor_(loop), deadline_(loop, [](void* self) { static_cast<Stream*>(self)->on_deadline(); }, this) {}
 
 Stream::~Stream() {
   if (ssl_ != nullptr) SSL_free(ssl_);
 }
 
 void Stream::expires_after(Duration delay) noexcept {
-  if (failed_ == Errc::timed_out) failed_ = Errc::ok;
+  if (failed_ == Errc::timed_out || failed_ == Errc::too_slow) failed_ = Errc::ok;
+  idle_ = Duration::zero();
   deadline_.set_after(delay);
 }
 
 void Stream::expires_never() noexcept {
-  if (failed_ == Errc::timed_out) failed_ = Errc::ok;
+  if (failed_ == Errc::timed_out || failed_ == Errc::too_slow) failed_ = Errc::ok;
+  idle_ = Duration::zero();
   deadline_.cancel();
+}
+
+void Stream::expires_when_idle(Duration idle, std::size_t min_rate) noexcept {
+  if (failed_ == Errc::timed_out || failed_ == Errc::too_slow) failed_ = Errc::ok;
+  idle_ = idle;
+  min_rate_ = min_rate;
+  moved_ = moved_before_ = 0;
+  unsent_before_ = 0;
+  silent_ = waited_ = Duration::zero();
+  deadline_.set_after(std::min<Duration>(idle, pace_interval));
+}
+
+void Stream::on_deadline() noexcept {
+  Errc verdict = Errc::timed_out;
+  if (idle_ != Duration::zero()) {
+    const Duration interval = std::min<Duration>(idle_, pace_interval);
+    const bool waiting = descriptor_.reader != nullptr || descriptor_.writer != nullptr;
+    if (!waiting) {  // the other side of the relay is what we wait for
+      silent_ = Duration::zero();
+      deadline_.set_after(interval);
+      return;
+    }
+    // Bytes that left the kernel's buffer were taken by the peer.
+    int unsent = 0;
+    if (descriptor_.writer != nullptr && ::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) == 0) {
+      const std::uint64_t queued = moved_ - moved_before_;
+      const auto taken = static_cast<std::int64_t>(queued) + unsent_before_ - unsent;
+      silent_ = taken > 0 ? Duration::zero() : silent_ + interval;
+      unsent_before_ = unsent;
+    } else {
+      silent_ = moved_ != moved_before_ ? Duration::zero() : silent_ + interval;
+    }
+    moved_before_ = moved_;
+    const Duration waited = waited_ + (loop().now() - wait_began_);
+    const double seconds = std::chrono::duration<double>(waited).count();
+    const auto delivered = static_cast<double>(moved_) - unsent;
+    const bool too_slow = min_rate_ > 0 && waited > pace_grace && delivered < static_cast<double>(min_rate_) * seconds;
+    if (silent_ < idle_ && !too_slow) {
+      deadline_.set_after(interval);
+      return;
+    }
+    verdict = too_slow ? Errc::too_slow : Errc::timed_out;
+  }
+  if (failed_ == Errc::ok) failed_ = verdict;
+  descriptor_.fail_waiters(verdict);
 }
 
 void Stream::cancel(Errc reason) noexcept {
@@ -163,6 +211,30 @@ void Stream::shutdown_send() noexcept {
     ERR_clear_error();
   }
   ::shutdown(descriptor_.fd(), SHUT_WR);
+}
+
+std::expected<std::size_t, Errc> Stream::read_now(std::span<char> buffer) noexcept {
+  if (failed_ != Errc::ok) return std::unexpected(failed_);
+  std::size_t got = 0;
+  Errc failure = Errc::ok;
+  switch (try_read(buffer, got, failure)) {
+    case Progress::done: return got;
+    case Progress::blocked: return 0;
+    case Progress::failed: return std::unexpected(failure);
+  }
+  return 0;
+}
+
+std::string_view Stream::peek(std::span<char> room) noexcept {
+  const ssize_t n = ::recv(descriptor_.fd(), room.data(), room.size(), MSG_PEEK);
+  if (!descriptor_.hung_up) descriptor_.readable = false;
+  return n > 0 ? std::string_view(room.data(), static_cast<std::size_t>(n)) : std::string_view();
+}
+
+bool Stream::discard(std::span<char> room) noexcept {
+  const bool taken = ::recv(descriptor_.fd(), room.data(), room.size(), 0) == static_cast<ssize_t>(room.size());
+  descriptor_.readable = true;  // there may be more behind
+  return taken;
 }
 
 bool Stream::peer_is_gone() noexcept {
@@ -220,6 +292,7 @@ Stream::Progress Stream::flush(std::string_view bytes, Errc& failure) noexcept {
     const ssize_t n = ::send(descriptor_.fd(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
+      moved_ += static_cast<std::size_t>(n);
       continue;
     }
     if (errno == EINTR) continue;
@@ -266,6 +339,7 @@ Stream::Progress Stream::try_read(std::span<char> buffer, std::size_t& got, Errc
       const ssize_t n = ::recv(descriptor_.fd(), buffer.data(), buffer.size(), 0);
       if (n > 0) {
         got = static_cast<std::size_t>(n);
+        moved_ += got;
         if (got < buffer.size() && !descriptor_.hung_up) descriptor_.readable = false;
         return Progress::done;
       }
@@ -334,6 +408,7 @@ Stream::Progress Stream::try_write_plain(std::span<std::string_view> slices, Err
       return Progress::failed;
     }
     auto left = static_cast<std::size_t>(n);
+    moved_ += left;
     for (std::string_view& slice : slices) {
       const std::size_t taken = std::min(left, slice.size());
       slice.remove_prefix(taken);
@@ -442,10 +517,13 @@ bool Stream::ReadOperation::await_ready() noexcept {
 
 void Stream::ReadOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {
   coroutine = awaiting;
+  suspended_ = true;
+  stream_.begin_wait();
   stream_.descriptor_.reader = this;
 }
 
 std::expected<std::size_t, Errc> Stream::ReadOperation::await_resume() const noexcept {
+  if (suspended_) stream_.end_wait();
   if (failure != Errc::ok) return std::unexpected(failure);
   return got_;
 }
@@ -472,6 +550,11 @@ Stream::WriteOperation::WriteOperation(Stream& stream, std::span<const std::stri
   std::copy_n(slices.begin(), count_, slices_.begin());
 }
 
+Errc Stream::WriteOperation::await_resume() const noexcept {
+  if (suspended_) stream_.end_wait();
+  return failure;
+}
+
 bool Stream::WriteOperation::attempt() noexcept {
   return stream_.try_write({slices_.data(), count_}, failure) != Progress::blocked || failure != Errc::ok;
 }
@@ -486,6 +569,8 @@ bool Stream::WriteOperation::await_ready() noexcept {
 
 void Stream::WriteOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {
   coroutine = awaiting;
+  suspended_ = true;
+  stream_.begin_wait();
   stream_.descriptor_.writer = this;
 }
 

@@ -43,8 +43,15 @@ class Stream {
 
   /// Reads at least one byte. Errc::end_of_stream when the peer has closed in an orderly way.
   [[nodiscard]] ReadOperation read(std::span<char> buffer) noexcept;
+  /// One attempt that never waits: 0 when nothing is there yet.
+  [[nodiscard]] std::expected<std::size_t, Errc> read_now(std::span<char> buffer) noexcept;
   /// Waits until a read would find something (bytes, end or error), so that an idle connection holds no buffer.
   [[nodiscard]] ReadableOperation readable() noexcept;
+  /// Looks at what has arrived without taking it; plain sockets only. Empty: nothing, the end, or an error. After
+  /// this, readable() waits until more has come.
+  [[nodiscard]] std::string_view peek(std::span<char> room) noexcept;
+  /// Takes bytes that peek() showed; plain sockets only.
+  [[nodiscard]] bool discard(std::span<char> room) noexcept;
   /// Writes all bytes of all slices, in order. At most 8 slices.
   [[nodiscard]] WriteOperation write(std::span<const std::string_view> slices) noexcept;
   [[nodiscard]] WriteOperation write(std::string_view bytes) noexcept;
@@ -58,6 +65,10 @@ class Stream {
   /// From now on every wait fails with Errc::timed_out once `delay` has passed. A new deadline lifts an expired one.
   void expires_after(Duration delay) noexcept;
   void expires_never() noexcept;
+  /// For bodies: fails with Errc::timed_out once nothing has moved for `idle`, and with Errc::too_slow when the peer, after
+  /// 10 s of waiting for it, has moved less than `min_rate` bytes a second (0: any rate). Only time spent waiting for this
+  /// peer counts, and what it takes out of the kernel's send buffer counts as moved.
+  void expires_when_idle(Duration idle, std::size_t min_rate) noexcept;
 
   /// Wakes whoever waits and makes every later operation fail with `reason`.
   void cancel(Errc reason) noexcept;
@@ -102,10 +113,24 @@ class Stream {
   Progress flush_unsent(Errc& failure) noexcept;
   Progress send_scratch(Errc& failure) noexcept;
   void note_tls_error() noexcept;
+  void on_deadline() noexcept;
+  void begin_wait() noexcept { wait_began_ = descriptor_.loop().now(); }
+  void end_wait() noexcept { waited_ += descriptor_.loop().now() - wait_began_; }
 
   Descriptor descriptor_;
   runtime::Deadline deadline_;
   Errc failed_ = Errc::ok;
+
+  // The pace of a body; see expires_when_idle().
+  Duration idle_{0};               // 0: a plain deadline
+  std::size_t min_rate_ = 0;
+  std::uint64_t moved_ = 0;        // bytes since the body began
+  std::uint64_t moved_before_ = 0; // at the last look
+  int unsent_before_ = 0;          // in the kernel, at the last look
+  Duration silent_{0};             // without progress, over the last looks
+  Duration waited_{0};
+  runtime::TimePoint wait_began_;
+
   SSL* ssl_ = nullptr;
   bool handshake_done_ = false;
   bool saw_end_ = false;
@@ -129,6 +154,7 @@ class Stream::ReadOperation final : public IoWaiter {
   Stream& stream_;
   std::span<char> buffer_;
   std::size_t got_ = 0;
+  bool suspended_ = false;
 };
 
 class Stream::ReadableOperation final : public IoWaiter {
@@ -149,10 +175,11 @@ class Stream::WriteOperation final : public IoWaiter {
   bool attempt() noexcept override;
   bool await_ready() noexcept;
   void await_suspend(std::coroutine_handle<> awaiting) noexcept;
-  Errc await_resume() const noexcept { return failure; }
+  Errc await_resume() const noexcept;
 
  private:
   Stream& stream_;
+  bool suspended_ = false;
   std::array<std::string_view, 8> slices_;
   std::size_t count_ = 0;
 };

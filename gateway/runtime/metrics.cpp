@@ -48,7 +48,7 @@ void Gauge::set_whole(std::int64_t value) noexcept {
   cells_[0].value.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
 }
 
-Histogram::Histogram(std::size_t writers) : Series(0), writers_(writers), blocks_(writers) {}
+Histogram::Histogram(std::size_t writers) : Series(0), blocks_(writers) {}
 
 void Histogram::observe_nanoseconds(std::uint64_t nanoseconds) noexcept {
   const double seconds = static_cast<double>(nanoseconds) * 1e-9;

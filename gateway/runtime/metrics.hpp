@@ -84,7 +84,6 @@ class Histogram : public Series {
 
  private:
   friend class Metrics;
-  std::size_t writers_;
   struct Block {
     std::array<std::atomic<std::uint64_t>, cells_a_writer> values{};
     char padding[64];
