@@ -73,13 +73,11 @@ class Demo:
         self.report.check(seen.get("x-forwarded-for") == "127.0.0.1",
                           "the address that the client made up is gone: x-forwarded-for: "
                           f"{seen.get('x-forwarded-for')}")
-        self.report.check(seen.get("x-request-id") and seen.get("x-request-id") == answer.header("x-request-id"),
-                          f"one request id for client, upstream and logs: {answer.header('x-request-id')}")
-        record = self.stage.find_record("access.log", "http.request.id", answer.header("x-request-id"))
-        self.report.check(record is not None, "access log: " + json.dumps({
-            name: (record or {}).get(name)
-            for name in ("http.request.method", "url.path", "http.response.status_code", "labels.route", "labels.site",
-                         "gatehouse.waf.verdict")}))
+        record = self.stage.find_record("access.log", "http.request.id", seen.get("x-request-id")) or {}
+        self.report.check(record, f"access log, by the request id that the upstream saw: {seen.get('x-request-id')}")
+        shown = ("http.request.method", "url.path", "http.response.status_code", "labels.route", "labels.site",
+                 "gatehouse.waf.verdict")
+        self.report.line("      " + json.dumps({name: record.get(name) for name in shown}))
 
     def plain_http(self):
         self.report.title("The same over plain HTTP")
@@ -98,17 +96,17 @@ class Demo:
             self.report.title(f"{name} at the shop, whose WAF blocks")
             answer = self.curl("/products", "--get", "--data-urlencode", argument)
             self.report.check(answer.status == 403 and "upstream" not in answer.json(), f"{answer.status}, and no upstream saw it")
-            self.show_event(answer, family, "blocked")
+            self.show_event(answer.header("x-request-id"), family, "blocked")
 
     def detection_only(self):
         self.report.title("SQL injection at the blog, whose WAF only reports")
         answer = self.curl("/products", "--get", "--data-urlencode", "id=1' OR '1'='1' -- ", host="blog.example")
         self.report.check(answer.status == 200, f"{answer.status}, answered by {answer.json().get('upstream')}")
-        self.show_event(answer, "942", "flagged")
+        self.show_event(answer.json().get("headers", {}).get("x-request-id"), "942", "flagged")
 
-    def show_event(self, answer, family, verdict):
+    def show_event(self, request_id, family, verdict):
         """The WAF event of a request: its verdict and its rules, of which one must be of the attack's family."""
-        event = self.stage.find_record("audit.log", "request_id", answer.header("x-request-id")) or {}
+        event = self.stage.find_record("audit.log", "request_id", request_id) or {}
         rules = event.get("rules", [])
         if not self.report.check(event.get("verdict") == verdict and any(str(rule["id"]).startswith(family) for rule in rules),
                                  f"WAF event: {event.get('verdict')}, score {event.get('score')}, "
