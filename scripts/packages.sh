@@ -5,9 +5,10 @@
 packages_build=(
   clang-19 lld-19 llvm-19 libclang-rt-19-dev cmake ninja-build ccache pkg-config
   libmodsecurity-dev libpcre2-dev libyaml-cpp-dev libre2-dev libidn2-dev libfmt-dev libhiredis-dev libssl-dev
-  prometheus-cpp-dev libmimalloc-dev libgtest-dev libgmock-dev
+  prometheus-cpp-dev libcli11-dev libmimalloc-dev libgtest-dev libgmock-dev
   python3
 )
+packages_fuzz=(libboost-dev)  # Beast, as a second opinion on messages
 packages_demo=(python3 curl openssl redis-server redis-tools modsecurity-crs ca-certificates)
 packages_test=(
   python3 python3-pytest python3-websockets curl openssl ca-certificates
@@ -22,11 +23,12 @@ missing_packages() {
   for name; do
     case $name in
       build) wanted+=("${packages_build[@]}") ;;
+      fuzz) wanted+=("${packages_fuzz[@]}") ;;
       demo) wanted+=("${packages_demo[@]}") ;;
       test) wanted+=("${packages_test[@]}") ;;
       bench) wanted+=("${packages_bench[@]}") ;;
       lint) wanted+=("${packages_lint[@]}") ;;
-      all) wanted+=("${packages_build[@]}" "${packages_demo[@]}" "${packages_test[@]}" "${packages_bench[@]}" "${packages_lint[@]}") ;;
+      all) wanted+=("${packages_build[@]}" "${packages_fuzz[@]}" "${packages_demo[@]}" "${packages_test[@]}" "${packages_bench[@]}" "${packages_lint[@]}") ;;
       *) printf 'dev: unknown set of packages: %s\n' "$name" >&2; return 2 ;;
     esac
   done
