@@ -250,5 +250,6 @@ std::size_t std::hash<gatehouse::IpAddress>::operator()(const gatehouse::IpAddre
   const std::uint64_t high = gatehouse::load_word(a.bytes().data());
   const std::uint64_t low = gatehouse::load_word(a.bytes().data() + 8);
   const std::uint64_t mixed = gatehouse::folded_product(high ^ key[0], 0xA0761D6478BD642FULL ^ key[1]);
-  return gatehouse::folded_product(low ^ mixed, 0xE7037ED1A0B428DBULL ^ key[0]);
+  const std::uint64_t both = gatehouse::folded_product(low ^ mixed, 0xE7037ED1A0B428DBULL ^ key[0]);
+  return gatehouse::folded_product(both ^ key[1], 0x8EBC6AF09C88C6E3ULL);  // tables take the low bits: let all reach them
 }

@@ -24,7 +24,10 @@ constexpr std::uint64_t operator""_TiB(unsigned long long n) { return n << 40; }
 constexpr std::uint64_t kMostConnections = 10'000'000;
 
 void read_listener(Mapping& m, Listener& listener) {
-  m.require("address", listener.address, Address{}, "Where to listen: \"[::]:8443\" for all addresses of both families, \"127.0.0.1:8443\" for one.");
+  if (m.require("address", listener.address, Address{}, "Where to listen: \"[::]:8443\" for all addresses of both families, \"127.0.0.1:8443\" for one.") &&
+      listener.address.port == 0) {
+    m.warning("address", "port 0 takes any free port, which clients cannot know");
+  }
   m.require("protocol", listener.protocol, Choice<ListenerProtocol>{{{"http", ListenerProtocol::http}, {"https", ListenerProtocol::https}}},
             "http redirects to HTTPS and serves the hosts with tls: off; https serves the others.");
   m.read("proxy_protocol", listener.proxy_protocol_required, Choice<bool>{{{"off", false}, {"required", true}}},
@@ -33,7 +36,6 @@ void read_listener(Mapping& m, Listener& listener) {
       listener.protocol == ListenerProtocol::https) {
     m.error("redirect_port", "'redirect_port' is for listeners with protocol: http; this one does not redirect");
   }
-  if (m.has("address") && listener.address.port == 0) m.warning("address", "port 0 takes any free port, which clients cannot know");
 }
 
 void check_listeners(Mapping& m, const GatewayConfig& config) {

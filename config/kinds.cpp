@@ -410,10 +410,14 @@ bool check_list(Source& source, const Node& node, std::size_t least, std::size_t
   return true;
 }
 
-bool check_named(Source& source, const Node& node, std::size_t most) {
+bool check_named(Source& source, const Node& node, std::size_t least, std::size_t most) {
   if (node.kind == Node::Kind::refused) return false;
   if (node.kind != Node::Kind::mapping) {
     source.error(node.at, fmt::format("a mapping from names to settings is expected here, not {}", describe(node.kind)));
+    return false;
+  }
+  if (node.members.size() < least) {
+    source.error(node.at, "at least one must be given here");
     return false;
   }
   if (node.members.size() > most) {

@@ -182,7 +182,7 @@ struct LogFile {
 
 /// Says what is wrong with the form of a list, or of a mapping of names.
 bool check_list(Source& source, const Node& node, std::size_t least, std::size_t most);
-bool check_named(Source& source, const Node& node, std::size_t most);
+bool check_named(Source& source, const Node& node, std::size_t least, std::size_t most);
 
 /// A list of one kind. What is given replaces what was there.
 template <class Item>
@@ -235,10 +235,11 @@ template <class T, class Read>
 struct Named {
   Read read_members;
   std::string_view expected;  // "a service's name"
+  std::size_t least = 0;
   std::size_t most = 500;
 
   bool read(Source& source, const Node& node, std::vector<T>& out) const {
-    if (!check_named(source, node, most)) return false;
+    if (!check_named(source, node, least, most)) return false;
     bool good = true;
     for (const Member& member : node.members) {
       Node key;
@@ -256,14 +257,15 @@ struct Named {
     JsonObject schema = schema_of_type("object");
     schema.add("propertyNames", name_text(expected).schema().to_string());
     schema.add("additionalProperties", Object<T, const Read&>{read_members}.schema().to_string());
+    if (least > 0) schema.add("minProperties", std::to_string(least));
     return schema;
   }
   [[nodiscard]] std::string show(const std::vector<T>&) const { return {}; }
 };
 
 template <class T, class Read>
-[[nodiscard]] Named<T, Read> named(std::string_view expected, Read read_members) {
-  return {std::move(read_members), expected};
+[[nodiscard]] Named<T, Read> named(std::string_view expected, Read read_members, std::size_t least = 0) {
+  return {std::move(read_members), expected, least};
 }
 
 }  // namespace gatehouse::config

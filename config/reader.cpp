@@ -75,6 +75,10 @@ void Mapping::warning_at(Mark mark, std::string message) {
 
 bool Mapping::finish() {
   if (describing()) return true;
+  // What was refused may stand instead of a missing key ("dns" for "endpoints"): one sentence is enough then.
+  if (!refused_given_) {
+    for (const std::string_view key : missing_) error(fmt::format("'{}' is missing here", key));
+  }
   for (const Member& member : node_->members) {
     const auto is_key = [&](std::string_view key) { return key == member.key; };
     if (std::ranges::any_of(known_, is_key) || std::ranges::any_of(refused_, is_key)) continue;
@@ -97,8 +101,6 @@ const Node* Mapping::take(std::string_view key, bool accepts_null) {
   }
   return &member->value;
 }
-
-std::string Mapping::missing(std::string_view key) { return fmt::format("'{}' is missing here", key); }
 
 void Mapping::add_schema(std::string_view key, JsonObject schema, const std::string& standard, std::string_view description, bool required) {
   schema.add_string("description", description);

@@ -58,9 +58,7 @@ class Mapping {
       add_schema(key, schema_of(kind, out), {}, description, true);
       return false;
     }
-    // What was refused may stand instead of this key ("dns" for "endpoints"): one sentence is enough then.
-    if (node_->find(key) == nullptr && !refused_given_) error(missing(key));
-    if (node_->find(key) == nullptr) failed_ = true;
+    if (node_->find(key) == nullptr) missing_.push_back(key);
     const Node* value = take(key, accepts_null<Kind>());
     return value != nullptr && read_value(*value, out, kind);
   }
@@ -88,7 +86,7 @@ class Mapping {
   void warning(std::string_view key, std::string message) { warning_at(at(key), std::move(message)); }
   void error_at(Mark mark, std::string message);
   void warning_at(Mark mark, std::string message);
-  /// Reports the keys that nobody has read. Call once, at the end. False if anything was wrong.
+  /// Reports the keys that are missing and those that nobody has read. Call once, at the end. False if anything was wrong.
   bool finish();
 
   /// The schema of what was described.
@@ -129,7 +127,6 @@ class Mapping {
 
   /// The value of `key`, unless it is absent, null (reported) or refused. Notes the key as known.
   const Node* take(std::string_view key, bool accepts_null);
-  [[nodiscard]] static std::string missing(std::string_view key);
   void add_schema(std::string_view key, JsonObject schema, const std::string& standard, std::string_view description, bool required);
 
   Source* source_ = nullptr;
@@ -138,6 +135,7 @@ class Mapping {
   bool refused_given_ = false;
   std::vector<std::string_view> known_;
   std::vector<std::string_view> refused_;
+  std::vector<std::string_view> missing_;
   JsonObject properties_;
   std::vector<std::string> required_;
 };

@@ -32,7 +32,7 @@ void read_tls_keys(Mapping& m, Host& host, const FileRules& files) {
     m.error("self_signed", "self_signed: true and certificate_file exclude each other");
   } else if (chosen && !self_signed && !has_certificate) {
     m.error("self_signed", "self_signed: false needs certificate_file and key_file");
-  } else if (!has_certificate && !self_signed && !m.has("acme")) {
+  } else if (!has_certificate && !m.has("self_signed") && !m.has("acme")) {
     m.warning_at(m.at(), std::string(kSelfSignedNotice));
   }
   host.tls = has_certificate ? HostTls::files : HostTls::self_signed;

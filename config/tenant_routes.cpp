@@ -21,7 +21,7 @@ struct HeaderMatches {
   static constexpr std::size_t most = 16;
 
   bool read(Source& source, const Node& node, std::vector<HeaderMatch>& out) const {
-    if (!check_named(source, node, most)) return false;
+    if (!check_named(source, node, 0, most)) return false;
     bool good = true;
     for (const Member& member : node.members) {
       HeaderMatch match;

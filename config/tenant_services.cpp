@@ -127,9 +127,8 @@ void read_service(Mapping& m, Service& service, const Platform& platform) {
 }  // namespace
 
 void read_services(Mapping& m, TenantConfig& tenant, const Platform& platform) {
-  m.require("services", tenant.services, named<Service>("a service's name", [&](Mapping& inner, Service& service) { read_service(inner, service, platform); }),
+  m.require("services", tenant.services, named<Service>("a service's name", [&](Mapping& inner, Service& service) { read_service(inner, service, platform); }, 1),
             "What stands behind the gateway, by name.");
-  if (m.has("services") && m.names("services").empty()) m.error("services", "at least one service is needed, to which routes can lead");
 }
 
 }  // namespace gatehouse::config

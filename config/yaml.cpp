@@ -78,6 +78,9 @@ class Builder : public YAML::EventHandler {
     node.quoted = first == '"' || first == '\'' || first == '|' || first == '>';
     node.text_at = first == '|' || first == '>' ? block_start(node.at) : Mark{node.at.line, node.at.column + (node.quoted ? 1 : 0)};
     node.text = value;
+    if ((first == '"' || first == '\'') && !is_closed(static_cast<std::size_t>(mark.pos))) {
+      source_.error(node.at, "this quote is never closed");
+    }
     add(std::move(node));
   }
 
@@ -117,6 +120,17 @@ class Builder : public YAML::EventHandler {
   [[nodiscard]] char byte_at(const YAML::Mark& mark) const {
     const auto offset = static_cast<std::size_t>(std::max(mark.pos, 0));
     return offset < text_.size() ? text_[offset] : '\0';
+  }
+
+  /// yaml-cpp takes the end of the file for a closing quote.
+  [[nodiscard]] bool is_closed(std::size_t opening) const {
+    const char quote = text_[opening];
+    for (std::size_t i = opening + 1; i < text_.size(); ++i) {
+      if (quote == '"' && text_[i] == '\\') ++i;
+      else if (text_[i] == quote && quote == '\'' && i + 1 < text_.size() && text_[i + 1] == '\'') ++i;
+      else if (text_[i] == quote) return true;
+    }
+    return false;
   }
 
   /// Where the text of a block scalar begins whose "|" stands at `header`: the next line, at its indentation.
@@ -209,6 +223,15 @@ class Builder : public YAML::EventHandler {
   std::size_t line_offset_ = 0;
 };
 
+/// yaml-cpp ends unquoted text in [] and {} at '?' and the like, and then does not know what follows.
+std::string explain(std::string_view text, const YAML::ParserException& error) {
+  const auto offset = static_cast<std::size_t>(std::max(error.mark.pos, 0));
+  if (error.msg == "unknown token" && offset < text.size()) {
+    return fmt::format("this is not YAML: {} cannot stand here; put the value in quotes", cite(text.substr(offset, 1)));
+  }
+  return "this is not YAML: " + printable(error.msg);
+}
+
 /// What yaml-cpp would misread or choke on, found before it sees the text. False: do not go on.
 bool check_bytes(Source& source) {
   const std::string_view text = source.text();
@@ -300,7 +323,7 @@ Node parse_yaml(Source& source) {
   } catch (const Stop&) {
     return refused;
   } catch (const YAML::ParserException& error) {
-    source.error(mark_of(error.mark), "this is not YAML: " + printable(error.msg));
+    source.error(mark_of(error.mark), explain(source.text(), error));
   } catch (const YAML::Exception& error) {
     source.error(mark_of(error.mark), "this is not accepted as YAML: " + printable(error.msg));
   }
