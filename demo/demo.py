@@ -114,7 +114,7 @@ class Demo:
             return
         for rule in rules:
             if str(rule["id"]).startswith(family):
-                self.report.line(f"      {rule['id']} {rule['msg']}: {rule['target']} = {rule['match']}"[:110])
+                self.report.line(f"      {rule['id']} {rule['msg']}: {rule['target']} = {rule['match']}"[:110].rstrip())
 
     def rate_limit(self):
         self.report.title("More than the limit of 5 at once and 1/s, counted in Redis")
@@ -124,7 +124,7 @@ class Demo:
             statuses.append(answer.status)
             if answer.status != 200:
                 break
-        self.report.check(statuses[:5] == [200] * 5, f"{len(statuses)} requests at once: {' '.join(map(str, statuses))}")
+        self.report.check(statuses[:5] == [200] * 5, f"{len(statuses)} requests in a row: {' '.join(map(str, statuses))}")
         wait = answer.header("retry-after") or ""
         self.report.check(answer.status == 429 and wait.isdigit() and int(wait) >= 1, f"{answer.status}, Retry-After: {wait}")
         self.report.check(answer.header("ratelimit") is not None and answer.header("ratelimit-policy") is not None,
