@@ -1,5 +1,5 @@
 // Measures what the protocol code costs a request: the head's parser alone, and with all that follows it before
-// routing. Run by hand and by ./dev bench: bench_http_parse [ROUNDS]
+// routing. Run by hand: bench_http_parse [ROUNDS]
 #include <fmt/format.h>
 
 #include <algorithm>
