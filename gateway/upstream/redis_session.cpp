@@ -47,6 +47,7 @@ bool RedisSession::submit(RedisTake& take, TimePoint now) {
   }
   take.deadline_ = now + decision_time;
   take.sent_ = 0;
+  take.written_ = false;
   take.newer_ = nullptr;
   take.older_ = newest_;
   (newest_ != nullptr ? newest_->newer_ : oldest_) = &take;
@@ -221,6 +222,30 @@ void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimeP
   if (phase_ != Phase::up) return;
   if (is_answer) pause_ = first_pause;
   if (open_ && slots_.empty()) open_ = false;  // all late answers are here: it was a hiccup
+}
+
+void RedisSession::written(TimePoint now) noexcept {
+  // Calls are written in their order, so the unwritten ones are the newest. Deadlines stay in order, too.
+  for (RedisTake* take = newest_; take != nullptr && take->sent_ != 0 && !take->written_; take = take->older_) {
+    take->written_ = true;
+    take->deadline_ = now + decision_time;
+  }
+}
+
+void RedisSession::restart(TimePoint now) noexcept {
+  wants_close_ = wants_close_ || attempt_taken_;
+  drop_connection();
+  begin_attempt(now);
+  pause_ = first_pause;
+}
+
+void RedisSession::shut_down() noexcept {
+  open_ = true;
+  phase_ = Phase::down;
+  next_attempt_ = TimePoint::max();
+  wants_close_ = attempt_taken_;
+  drop_connection();
+  fail_all(TakeOutcome::lost);
 }
 
 void RedisSession::disconnected(std::string_view why, TimePoint now) {

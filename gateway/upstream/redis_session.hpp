@@ -31,12 +31,13 @@ struct RedisTake {
   std::span<ratelimit::Decision> decisions;                  // as many
   void (*done)(RedisTake& self, void* context) = nullptr;    // must not call the session
   void* context = nullptr;
-  TakeOutcome outcome = TakeOutcome::pending;
+  TakeOutcome outcome = TakeOutcome::not_tried;              // pending from submit() to `done`
 
  private:
   friend class RedisSession;
   runtime::TimePoint deadline_;
   unsigned sent_ = 0;  // how often, for NOSCRIPT
+  bool written_ = false;
   RedisTake* older_ = nullptr;
   RedisTake* newer_ = nullptr;
 };
@@ -49,7 +50,7 @@ struct RedisLogin {
   int database = 0;
 };
 
-/// A call has `decision_time` from submit(). The first that is late fails all that wait and opens the breaker: from then
+/// A call has `decision_time` from the moment that it is written (until then: from submit()). The first that is late fails all that wait and opens the breaker: from then
 /// on submit() refuses at once. If the late answers come after all, before the next attempt is due, the breaker closes
 /// again (Redis had a hiccup); else the connection is dropped and made anew, in pauses that grow from `first_pause` to
 /// `longest_pause`. A new connection closes the breaker by a login and a PING. The pause only starts small again after
@@ -94,8 +95,15 @@ class RedisSession {
   [[nodiscard]] bool wants_close() const noexcept { return wants_close_; }
   void closed() noexcept { wants_close_ = false; }
 
-  /// Bytes to be sent; the caller takes them out.
+  /// Bytes to be sent; the caller takes them out, writes them and says when it has.
   [[nodiscard]] std::string& output() noexcept { return output_; }
+  /// All that was taken out is on its way. A worker that was busy in between does not count against Redis.
+  void written(TimePoint now) noexcept;
+
+  /// The settings have changed: the connection is closed and made anew, calls under way on it are lost.
+  void restart(TimePoint now) noexcept;
+  /// Ends all calls; none is taken any more.
+  void shut_down() noexcept;
 
   // --- time
 

@@ -1,5 +1,5 @@
-// A redis-server of the test's own, on a Unix socket in a temporary directory, and a blocking client that speaks
-// through our own framing. Called by redis_script.cpp.
+// A redis-server of the test's own, on a Unix socket in a temporary directory and if wanted on a port of loopback, and a
+// blocking client that speaks through our own framing. Called by redis_script.cpp and ../redis_client/redis_client.cpp.
 #pragma once
 
 #include <fcntl.h>
@@ -18,6 +18,8 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "ratelimit/resp.hpp"
 
@@ -25,31 +27,53 @@ namespace gatehouse::tests {
 
 class RedisProcess {
  public:
-  RedisProcess() {
+  /// `options` as on redis-server's command line. Does not wait for the server to be ready.
+  explicit RedisProcess(std::vector<std::string> options = {"--port", "0"}) : options_(std::move(options)) {
     std::string pattern = (std::filesystem::temp_directory_path() / "gatehouse-redis-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary directory");
     directory_ = pattern;
     socket_ = (directory_ / "s").string();
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      const int null = ::open("/dev/null", O_RDWR);
-      ::dup2(null, 1);
-      ::dup2(null, 2);
-      ::execl(REDIS_SERVER, REDIS_SERVER, "--port", "0", "--unixsocket", socket_.c_str(), "--save", "", "--appendonly", "no",
-              "--dir", directory_.c_str(), static_cast<char*>(nullptr));
-      ::_exit(127);
-    }
-    if (pid_ < 0) throw std::runtime_error("fork");
+    start();
   }
 
   ~RedisProcess() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
+    kill();
     std::error_code ignored;
     std::filesystem::remove_all(directory_, ignored);
   }
   RedisProcess(const RedisProcess&) = delete;
   RedisProcess& operator=(const RedisProcess&) = delete;
+
+  void start() {
+    std::vector<std::string> words{REDIS_SERVER, "--unixsocket", socket_, "--save", "", "--appendonly", "no", "--dir", directory_.string()};
+    words.insert(words.end(), options_.begin(), options_.end());
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const int null = ::open("/dev/null", O_RDWR);
+      ::dup2(null, 1);
+      ::dup2(null, 2);
+      ::execv(REDIS_SERVER, arguments.data());
+      ::_exit(127);
+    }
+    if (pid_ < 0) throw std::runtime_error("fork");
+  }
+
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+    std::error_code ignored;
+    std::filesystem::remove(socket_, ignored);  // so that connect() waits for the next one
+  }
+
+  /// Stops or continues the server's process: a hang.
+  void signal(int number) const { ::kill(pid_, number); }
+
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
 
   /// A connected socket; waits for the server to listen.
   [[nodiscard]] int connect() const {
@@ -66,6 +90,7 @@ class RedisProcess {
   }
 
  private:
+  std::vector<std::string> options_;
   std::filesystem::path directory_;
   std::string socket_;
   pid_t pid_ = -1;

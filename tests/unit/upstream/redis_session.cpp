@@ -392,6 +392,70 @@ TEST_F(RedisSessionTest, AnAbandonedCallsAnswerIsDropped) {
   EXPECT_EQ(session.outstanding(), 0u);
 }
 
+TEST_F(RedisSessionTest, ABusyWorkerDoesNotCountAgainstRedis) {
+  become_up();
+  Call early{"a"};
+  Call late{"b"};
+  ASSERT_TRUE(session.submit(early.take, now));
+  now += 200ms;  // the worker's turn took that long; only then are the commands written
+  (void)sent();
+  session.written(now);
+  session.on_time(now);
+  EXPECT_EQ(early.finished, 0);
+  EXPECT_EQ(session.next_time(), now + 25ms);
+  pass(5ms);
+  ASSERT_TRUE(session.submit(late.take, now));
+  session.written(now);
+  EXPECT_EQ(session.next_time(), now + 20ms);  // a later write does not prolong what was written before
+  pass(20ms);
+  EXPECT_EQ(early.take.outcome, TakeOutcome::timed_out);
+}
+
+TEST_F(RedisSessionTest, ARestartClosesAndConnectsAtOnce) {
+  become_up();
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  session.restart(now);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::lost);
+  EXPECT_TRUE(session.wants_close());
+  session.closed();
+  become_up();
+}
+
+TEST_F(RedisSessionTest, ARestartEndsAPause) {
+  session.attempt_begins();
+  session.disconnected("refused", now);
+  EXPECT_FALSE(session.wants_connection());
+  session.restart(now);
+  EXPECT_FALSE(session.wants_close());
+  become_up();
+}
+
+TEST_F(RedisSessionTest, TakesNoCallAfterTheShutDown) {
+  become_up();
+  Call under_way{"a"};
+  ASSERT_TRUE(session.submit(under_way.take, now));
+  session.shut_down();
+  EXPECT_EQ(under_way.take.outcome, TakeOutcome::lost);
+  EXPECT_TRUE(session.wants_close());
+  session.closed();
+  Call later{"b"};
+  EXPECT_FALSE(session.submit(later.take, now));
+  pass(1h);
+  EXPECT_FALSE(session.wants_connection());
+}
+
+TEST_F(RedisSessionTest, AbandoningWhatIsNotUnderWayChangesNothing) {
+  become_up();
+  Call never{"a"};
+  session.abandon(never.take);
+  Call done{"b"};
+  ASSERT_TRUE(session.submit(done.take, now));
+  session.received(kAllowed, now);
+  session.abandon(done.take);
+  EXPECT_EQ(session.outstanding(), 0u);
+}
+
 TEST_F(RedisSessionTest, BoundsTheCallsUnderWay) {
   become_up();
   std::vector<std::unique_ptr<Call>> calls;

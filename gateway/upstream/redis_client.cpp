@@ -1,0 +1,413 @@
+// The Redis client's socket part; see redis_client.hpp.
+//
+// Two coroutines share the stream: run() makes connections and reads, write_loop() writes at the end of a loop turn all
+// that the turn's requests have asked, so that concurrent requests share one system call each way.
+#include "gateway/upstream/redis_client.hpp"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/crypto.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "gateway/runtime/log.hpp"
+#include "gateway/runtime/metric_families.hpp"
+
+namespace gatehouse::upstream {
+
+namespace {
+
+using runtime::Errc;
+using runtime::Task;
+
+constexpr std::size_t kMaxAddresses = 4;           // of one name that an attempt tries
+constexpr std::size_t kMaxPasswordBytes = 4096;    // Redis's own limit is far above any password
+
+void keep_alive(int fd) noexcept {
+  // Firewalls forget connections that are quiet for minutes; the next decision would pay for it.
+  const int on = 1;
+  const int seconds = 60;
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+}
+
+/// The first line of a file. The caller wipes it.
+std::optional<std::string> read_password(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return std::nullopt;
+  std::string text(kMaxPasswordBytes + 1, '\0');
+  std::size_t size = 0;
+  ssize_t got = 0;
+  while (size < text.size() && (got = ::read(fd, text.data() + size, text.size() - size)) > 0) size += static_cast<std::size_t>(got);
+  ::close(fd);
+  if (got < 0 || size > kMaxPasswordBytes) {
+    OPENSSL_cleanse(text.data(), text.size());
+    return std::nullopt;
+  }
+  text.resize(std::min(size, text.find('\n')));
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+std::vector<SocketAddress> look_up(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return {};
+  std::vector<SocketAddress> addresses;
+  for (const addrinfo* entry = found; entry != nullptr && addresses.size() < kMaxAddresses; entry = entry->ai_next) {
+    if (entry->ai_family == AF_INET) {
+      const auto* address = reinterpret_cast<const sockaddr_in*>(entry->ai_addr);
+      addresses.push_back({IpAddress::v4(ntohl(address->sin_addr.s_addr)), 0});
+    } else if (entry->ai_family == AF_INET6) {
+      std::array<std::uint8_t, 16> bytes;
+      std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6*>(entry->ai_addr)->sin6_addr, bytes.size());
+      addresses.push_back({IpAddress::v6(bytes), 0});
+    }
+  }
+  ::freeaddrinfo(found);
+  return addresses;
+}
+
+}  // namespace
+
+struct RedisClient::Owned {
+  struct promise_type {
+    Owned get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_always final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }  // all is caught inside
+  };
+  std::coroutine_handle<> frame;
+};
+
+/// A name look-up on a thread of its own: the system's resolver blocks for seconds when a name server is gone. The thread
+/// outlives the client if need be, so the two meet under a mutex.
+struct RedisClient::Lookup {
+  std::mutex mutex;
+  RedisClient* client = nullptr;  // null: nobody waits any more
+  // Of the loop's thread:
+  std::string host;
+  bool done = false;
+  std::vector<SocketAddress> found;
+
+  static void run(const std::shared_ptr<Lookup>& lookup, const std::string& host) {
+    std::vector<SocketAddress> addresses = look_up(host);
+    const std::scoped_lock lock{lookup->mutex};
+    if (lookup->client == nullptr) return;
+    lookup->client->loop_.post([lookup, addresses = std::move(addresses)] {
+      lookup->done = true;
+      lookup->found = addresses;
+      if (lookup->client != nullptr) lookup->client->run_wake_.notify();  // cleared on this thread alone
+    });
+  }
+};
+
+void RedisClient::Signal::notify() {
+  if (waiting_) {
+    loop_.schedule(std::exchange(waiting_, {}));
+  } else {
+    set_ = true;
+  }
+}
+
+RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics)
+    : loop_(loop),
+      settings_(std::move(settings)),
+      session_(loop.now()),
+      timer_(loop, [](void* self) { static_cast<RedisClient*>(self)->on_deadline(); }, this),
+      run_wake_(loop),
+      write_wake_(loop),
+      writer_idle_(loop),
+      duration_(metrics.histogram(runtime::families::ratelimit_store_duration, {})) {
+  const char* const names[] = {"ok", "error", "timeout", "lost", "skipped"};
+  for (std::size_t i = 0; i < results_.size(); ++i) {
+    results_[i] = metrics.counter(runtime::families::ratelimit_store_requests_total, {names[i]});
+  }
+  tasks_ = 2;
+  frames_ = {write_loop().frame, run().frame};
+}
+
+RedisClient::~RedisClient() {
+  if (lookup_) {
+    const std::scoped_lock lock{lookup_->mutex};
+    lookup_->client = nullptr;
+  }
+  session_.shut_down();
+  // The stream first: it knows operations that live in the frames.
+  if (stream_) stream_->descriptor().reader = stream_->descriptor().writer = nullptr;
+  for (const auto frame : frames_) {
+    if (frame) frame.destroy();
+  }
+}
+
+// --- calls
+
+RedisClient::TakeOperation::TakeOperation(RedisClient& client, std::span<const ratelimit::BucketRequest> requests,
+                                          std::span<ratelimit::Decision> decisions) noexcept
+    : client_(client) {
+  take_.requests = requests;
+  take_.decisions = decisions;
+  take_.context = this;
+  take_.done = [](RedisTake&, void* context) {
+    auto& self = *static_cast<TakeOperation*>(context);
+    self.client_.loop_.schedule(self.coroutine_);
+  };
+}
+
+bool RedisClient::TakeOperation::await_ready() {
+  began_ = runtime::Clock::now();
+  return !client_.submit(take_);
+}
+
+bool RedisClient::TakeOperation::await_resume() noexcept {
+  client_.count(take_.outcome);
+  if (take_.outcome != TakeOutcome::not_tried) {
+    const auto time = std::chrono::duration_cast<std::chrono::nanoseconds>(runtime::Clock::now() - began_);
+    client_.duration_->observe_nanoseconds(static_cast<std::uint64_t>(time.count()));
+  }
+  return take_.outcome == TakeOutcome::decided;
+}
+
+RedisClient::TakeOperation RedisClient::take(std::span<const ratelimit::BucketRequest> requests,
+                                             std::span<ratelimit::Decision> decisions) {
+  return TakeOperation(*this, requests, decisions);
+}
+
+bool RedisClient::submit(RedisTake& take) {
+  if (!session_.submit(take, runtime::Clock::now())) return false;
+  after_event();
+  return true;
+}
+
+void RedisClient::count(TakeOutcome outcome) noexcept {
+  const auto index = static_cast<std::size_t>(outcome) - static_cast<std::size_t>(TakeOutcome::decided);
+  if (index < results_.size()) results_[index]->add();
+}
+
+// --- life
+
+void RedisClient::reconfigure(config::Redis settings) {
+  settings_ = std::move(settings);
+  tls_.reset();
+  session_.restart(loop_.now());
+  after_event();
+}
+
+void RedisClient::stop() {
+  stopping_ = true;
+  session_.shut_down();
+  timer_.cancel();
+  if (stream_) stream_->cancel(Errc::cancelled);
+  run_wake_.notify();
+  write_wake_.notify();
+}
+
+/// After everything that the session was told: what it wants now.
+void RedisClient::after_event() {
+  if (writable_ && !session_.output().empty()) write_wake_.notify();
+  if (session_.wants_close() && stream_) stream_->cancel(Errc::cancelled);
+  if (session_.wants_close() || session_.wants_connection()) run_wake_.notify();
+  if (const auto next = session_.next_time(); next < timer_.when()) timer_.set(next);
+  report();
+}
+
+void RedisClient::on_deadline() {
+  session_.on_time(loop_.now());
+  after_event();
+}
+
+void RedisClient::report() {
+  if (session_.is_serving()) {
+    if (trouble_reported_) runtime::journal(runtime::Level::info, "Redis serves the rate limits again", {{"redis", settings_.url}});
+    trouble_reported_ = false;
+  } else if (session_.phase() == RedisSession::Phase::down && !trouble_reported_ && !stopping_) {
+    // A hiccup that ends by itself is no news; a lost connection that could not be made anew is.
+    trouble_reported_ = true;
+    runtime::journal(runtime::Level::warning, "Redis is unreachable: each rate limit follows its on_store_failure",
+                     {{"redis", settings_.url}, {"reason", session_.last_failure()}});
+  }
+  const bool serving = session_.is_serving();
+  if (serving == serving_reported_) return;
+  serving_reported_ = serving;
+  if (on_change) on_change(serving);
+}
+
+// --- connecting and reading
+
+RedisClient::Owned RedisClient::run() {
+  while (!stopping_) {
+    if (!session_.wants_connection()) {
+      co_await run_wake_;
+      continue;
+    }
+    session_.attempt_begins();
+    after_event();
+    std::string failure;
+    try {
+      co_await attempt();
+    } catch (const std::exception& exception) {
+      failure = exception.what();
+    }
+    if (!failure.empty()) session_.disconnected(failure, loop_.now());
+
+    writable_ = false;
+    if (stream_) stream_->cancel(Errc::cancelled);
+    while (writing_) co_await writer_idle_;
+    if (stream_) stream_->close();
+    stream_.reset();
+    session_.closed();
+    after_event();
+  }
+  --tasks_;
+}
+
+Task<void> RedisClient::attempt() {
+  const std::vector<SocketAddress> candidates = co_await addresses();
+  if (!attempt_goes_on()) co_return;
+  if (candidates.empty()) {
+    session_.disconnected("the name has no address", loop_.now());
+    co_return;
+  }
+  const bool open = co_await open_stream(candidates);
+  if (!open) co_return;
+  std::optional<RedisLogin> login = read_login();
+  if (!login) {
+    session_.disconnected("password_file cannot be read", loop_.now());
+    co_return;
+  }
+  session_.connected(*login, loop_.now());
+  OPENSSL_cleanse(login->password.data(), login->password.size());
+  writable_ = true;
+  after_event();
+
+  while (attempt_goes_on()) {
+    const auto got = co_await stream_->read(received_);
+    if (!attempt_goes_on()) break;
+    if (got) {
+      session_.received({received_.data(), *got}, loop_.now());
+    } else {
+      session_.disconnected(runtime::error_text(got.error()), loop_.now());
+      break;
+    }
+    after_event();
+  }
+}
+
+Task<std::vector<SocketAddress>> RedisClient::addresses() {
+  if (const auto ip = IpAddress::parse(settings_.host)) co_return std::vector<SocketAddress>{{*ip, settings_.port}};
+  // One look-up at a time: when the name server is gone, attempts wait for the same one.
+  if (!lookup_ || lookup_->host != settings_.host) {
+    if (lookup_) {
+      const std::scoped_lock lock{lookup_->mutex};
+      lookup_->client = nullptr;
+    }
+    lookup_ = std::make_shared<Lookup>();
+    lookup_->client = this;
+    lookup_->host = settings_.host;
+    try {
+      std::thread([lookup = lookup_, host = settings_.host] { Lookup::run(lookup, host); }).detach();
+    } catch (...) {
+      lookup_.reset();
+      throw;
+    }
+  }
+  while (!lookup_->done && attempt_goes_on()) co_await run_wake_;
+  std::vector<SocketAddress> found;
+  if (lookup_->done) {
+    found = std::move(lookup_->found);
+    lookup_.reset();  // the next attempt asks anew: a failover may move the name
+    for (SocketAddress& address : found) address.port = settings_.port;
+  }
+  co_return found;
+}
+
+Task<bool> RedisClient::open_stream(const std::vector<SocketAddress>& candidates) {
+  const auto share = RedisSession::attempt_time / candidates.size();
+  std::string failure = runtime::error_text(Errc::connect);
+  for (const SocketAddress& address : candidates) {
+    stream_.emplace(loop_);
+    stream_->expires_after(share);
+    Errc error = co_await stream_->connect(address);
+    if (!attempt_goes_on()) co_return false;
+    if (error == Errc::ok && settings_.tls) {
+      if (!tls_) {
+        auto made = net::ClientTls::create({.ca_file = settings_.ca_file});
+        if (!made) {
+          session_.disconnected(made.error(), loop_.now());
+          co_return false;
+        }
+        tls_ = std::move(*made);
+      }
+      error = co_await stream_->connect_tls(*tls_, settings_.host);
+      if (!attempt_goes_on()) co_return false;
+    }
+    if (error == Errc::ok) {
+      keep_alive(stream_->fd());
+      stream_->expires_never();
+      co_return true;
+    }
+    failure = runtime::error_text(error);
+    if (!stream_->tls_error().empty()) failure += ": " + stream_->tls_error();
+    stream_->close();
+  }
+  session_.disconnected(failure, loop_.now());
+  co_return false;
+}
+
+std::optional<RedisLogin> RedisClient::read_login() {
+  RedisLogin login;
+  login.database = settings_.database;
+  login.username = settings_.username;
+  login.authenticate = !settings_.password_file.empty();
+  if (!login.authenticate) return login;
+  std::optional<std::string> password = read_password(settings_.password_file);  // now: it may have been changed
+  if (!password) return std::nullopt;
+  login.password = std::move(*password);
+  return login;
+}
+
+// --- writing
+
+RedisClient::Owned RedisClient::write_loop() {
+  while (!stopping_) {
+    if (!writable_ || session_.output().empty()) {
+      co_await write_wake_;
+      continue;
+    }
+    co_await loop_.yield();  // what else this turn asks goes into the same write
+    if (!writable_ || session_.output().empty()) continue;
+    writing_ = true;
+    being_written_.swap(session_.output());
+    const bool holds_password = session_.phase() == RedisSession::Phase::login;
+    const Errc error = co_await stream_->write(being_written_);
+    if (holds_password) OPENSSL_cleanse(being_written_.data(), being_written_.size());
+    being_written_.clear();
+    writing_ = false;
+    if (error == Errc::ok) {
+      if (writable_) {
+        session_.written(runtime::Clock::now());
+        if (const auto next = session_.next_time(); next < timer_.when()) timer_.set(next);
+      }
+    } else if (stream_) {
+      stream_->cancel(error);  // wakes the reader, which tells the session
+    }
+    if (!writable_) writer_idle_.notify();
+  }
+  --tasks_;
+}
+
+}  // namespace gatehouse::upstream

@@ -1,0 +1,124 @@
+// The worker's Redis client: one connection for all rate limits of the worker, on its loop. What is said on it, and
+// when it is given up, is redis_session.hpp's. Called by filter/rate_limit; owned by the worker.
+#pragma once
+
+#include <array>
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/gateway_config.hpp"
+#include "gateway/net/stream.hpp"
+#include "gateway/net/tls.hpp"
+#include "gateway/runtime/loop.hpp"
+#include "gateway/runtime/metrics.hpp"
+#include "gateway/upstream/redis_session.hpp"
+
+namespace gatehouse::upstream {
+
+class RedisClient {
+ public:
+  /// Begins to connect once the loop runs. To be made, used and stopped on the loop's thread; to be destroyed there when
+  /// is_stopped(), or after the loop has ended.
+  RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics);
+  ~RedisClient();
+  RedisClient(const RedisClient&) = delete;
+  RedisClient& operator=(const RedisClient&) = delete;
+
+  class TakeOperation;
+  /// Asks for one token of each bucket, all or none. True: `decisions` are Redis's. False: Redis could not be asked or did
+  /// not answer in time (RedisSession::decision_time); what then holds is the limits' on_store_failure. With the breaker
+  /// open it is false without waiting. Both spans must stay in place until then.
+  [[nodiscard]] TakeOperation take(std::span<const ratelimit::BucketRequest> requests, std::span<ratelimit::Decision> decisions);
+
+  /// Connects anew with other settings (a reload).
+  void reconfigure(config::Redis settings);
+  /// Closes the connection; every call fails from now on.
+  void stop();
+  [[nodiscard]] bool is_stopped() const noexcept { return tasks_ == 0; }
+
+  [[nodiscard]] bool is_serving() const noexcept { return session_.is_serving(); }
+  /// Called on the loop's thread when is_serving() has changed; it begins as false.
+  std::function<void(bool serving)> on_change;
+
+ private:
+  /// Wakes one coroutine of this client; remembers a wake that comes early.
+  class Signal {
+   public:
+    explicit Signal(runtime::Loop& loop) noexcept : loop_(loop) {}
+    void notify();
+    bool await_ready() noexcept { return std::exchange(set_, false); }
+    void await_suspend(std::coroutine_handle<> awaiting) noexcept { waiting_ = awaiting; }
+    void await_resume() const noexcept {}
+
+   private:
+    runtime::Loop& loop_;
+    std::coroutine_handle<> waiting_;
+    bool set_ = false;
+  };
+
+  /// A coroutine that starts at once and whose frame this client destroys.
+  struct Owned;
+  struct Lookup;
+
+  Owned run();
+  Owned write_loop();
+  runtime::Task<void> attempt();
+  runtime::Task<std::vector<SocketAddress>> addresses();
+  runtime::Task<bool> open_stream(const std::vector<SocketAddress>& addresses);
+  [[nodiscard]] bool attempt_goes_on() const noexcept { return !stopping_ && !session_.wants_close(); }
+  [[nodiscard]] std::optional<RedisLogin> read_login();
+  void after_event();
+  void on_deadline();
+  void report();
+  bool submit(RedisTake& take);
+  void count(TakeOutcome outcome) noexcept;
+
+  runtime::Loop& loop_;
+  config::Redis settings_;
+  std::shared_ptr<const net::ClientTls> tls_;  // made at the first attempt that needs it
+  RedisSession session_;
+  runtime::Deadline timer_;
+  std::optional<net::Stream> stream_;
+  bool writable_ = false;            // connected: the writer may use the stream
+  bool writing_ = false;             // the writer is using it
+  std::string being_written_;
+  std::array<char, 16 * 1024> received_;
+  Signal run_wake_;
+  Signal write_wake_;
+  Signal writer_idle_;
+  std::shared_ptr<Lookup> lookup_;   // the one name look-up that is under way or done
+  bool stopping_ = false;
+  bool serving_reported_ = false;
+  bool trouble_reported_ = false;
+  unsigned tasks_ = 0;
+  std::array<std::coroutine_handle<>, 2> frames_{};
+
+  std::array<std::shared_ptr<runtime::Counter>, 5> results_;  // by TakeOutcome, from `decided` on
+  std::shared_ptr<runtime::Histogram> duration_;
+};
+
+class RedisClient::TakeOperation {
+ public:
+  TakeOperation(RedisClient& client, std::span<const ratelimit::BucketRequest> requests, std::span<ratelimit::Decision> decisions) noexcept;
+  ~TakeOperation() { client_.session_.abandon(take_); }
+  TakeOperation(const TakeOperation&) = delete;
+  TakeOperation& operator=(const TakeOperation&) = delete;
+
+  bool await_ready();
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept { coroutine_ = awaiting; }
+  [[nodiscard]] bool await_resume() noexcept;
+
+ private:
+  RedisClient& client_;
+  RedisTake take_;
+  std::coroutine_handle<> coroutine_;
+  runtime::TimePoint began_;
+};
+
+}  // namespace gatehouse::upstream
