@@ -32,8 +32,8 @@ std::string excerpt(std::string_view line, int& caret) {
   const auto at = std::min(static_cast<std::size_t>(std::max(caret, 1)) - 1, masked.size());
   std::size_t start = std::min(at > kShownBytes / 2 ? at - kShownBytes / 2 : 0, masked.size() - kShownBytes);
   std::size_t end = start + kShownBytes;
-  while (start < at && continues_code_point(masked[start])) ++start;
-  while (end < masked.size() && continues_code_point(masked[end])) ++end;
+  for (int i = 0; i < 3 && start < at && continues_code_point(masked[start]); ++i) ++start;
+  for (int i = 0; i < 3 && end < masked.size() && continues_code_point(masked[end]); ++i) ++end;
   if (caret > 0) caret -= static_cast<int>(start);
   return masked.substr(start, end - start);
 }

@@ -72,6 +72,8 @@ TEST(Problem, DoesNotCutInsideACharacter) {
   EXPECT_THAT(at(1, 1001, line).to_string(), Not(HasSubstr("\xEF\xBF\xBD")));
 }
 
+TEST(Problem, CutsALineOfBytesThatOnlyContinueCharacters) { EXPECT_LE(at(1, 1, std::string(5000, '\xBD')).source_line.size(), 203U); }
+
 TEST(Problem, NeverShowsASecretOfTheLine) {
   EXPECT_THAT(at(1, 2, "{url: \"redis://:hunter2@h\", password: hunter3}").to_string(), Not(HasSubstr("hunter")));
 }
