@@ -16,6 +16,7 @@ namespace gatehouse::config {
 
 struct LoadedGateway {
   std::optional<GatewayConfig> config;  // absent when a problem is an error
+  GatewayConfig as_read;                // what could be read, defaults for the rest: for checking the tenants all the same
   Problems problems;
 };
 

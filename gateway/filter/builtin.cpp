@@ -1,6 +1,7 @@
 // The filters in their order, which is the security policy and meant to be read: what is refused before a limit
 // takes nothing from a bucket; what the WAF blocks has paid.
 #include "gateway/filter/access.hpp"
+#include "gateway/filter/acme_challenge.hpp"
 #include "gateway/filter/concurrency.hpp"
 #include "gateway/filter/filter.hpp"
 #include "gateway/filter/forwarded_headers.hpp"
@@ -13,6 +14,7 @@ namespace gatehouse::filter {
 
 std::span<const Filter> builtin_filters() noexcept {
   static constexpr Filter filters[] = {
+      acme_challenge_filter,     // the CA asks for tokens over plain HTTP
       redirect_filter,           // http -> https
       loop_detection_filter,     // CDN-Loop: 508
       access_filter,             // allow and deny lists

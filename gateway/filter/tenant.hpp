@@ -59,6 +59,7 @@ struct Tenant {
 
   std::shared_ptr<runtime::Gauge> requests_in_flight;
   std::shared_ptr<runtime::Histogram> waf_duration;
+  std::shared_ptr<runtime::Histogram> unrouted_duration;  // of requests that found no route, redirects among them
   std::shared_ptr<TenantLoad> load;
   mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(Reason::count_)> local_replies;
   mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(WafVerdict::count_)> waf_verdicts;

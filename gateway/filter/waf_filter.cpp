@@ -27,9 +27,9 @@ class Stopwatch {
   Clock::time_point start_;
 };
 
-// Ends the transaction: verdict, event and metrics. Before a blocked request is answered, so that its event is
+// Ends the transaction: verdict, event and metrics; returns the denying rule's status. Before a blocked request is answered, so that its event is
 // queued first; after the answer otherwise.
-void conclude(Exchange& exchange, bool blocked) {
+int conclude(Exchange& exchange, bool blocked) {
   const waf::Outcome outcome = exchange.waf->finish();
   exchange.waf.reset();
   const Tenant& tenant = *exchange.tenant;
@@ -51,14 +51,15 @@ void conclude(Exchange& exchange, bool blocked) {
     append_waf_event(line, exchange, outcome, blocked);
     exchange.worker.audit_log->submit(line);
   }
+  return outcome.status;
 }
 
 Step act_on(Exchange& exchange, waf::Step step) {
   switch (step) {
     case waf::Step::proceed: return Step::next;
     case waf::Step::deny: {
-      conclude(exchange, true);
-      exchange.answer(403, Reason::waf, "The request was refused by the web application firewall.");
+      const int status = conclude(exchange, true);
+      exchange.answer(status, Reason::waf, "The request was refused by the web application firewall.");
       return Step::answer;
     }
     case waf::Step::error:
@@ -96,6 +97,7 @@ Step waf_on_request(Exchange& exchange) {
   start.server_port = exchange.local.port;
   start.method = exchange.head.method_name;
   start.target = http::target_for_waf(exchange.target.as_received, exchange.waf_target);
+  start.path = exchange.target.path;
   start.http_version = exchange.head.minor_version == 1 ? "1.1" : "1.0";
   start.host = host != nullptr ? host->value : std::string_view{};
   exchange.waf = exchange.waf_engine->begin(*tenant.waf_policy, start);

@@ -142,8 +142,15 @@ std::expected<void, Refusal> check_connection(const Fields& fields, bool in_requ
     });
     if (!fine) return std::unexpected(refusal);
   }
-  if (!each_element(fields, FieldId::upgrade, is_protocol)) return std::unexpected(Refusal::connection_malformed);
+  if (!each_element(fields, FieldId::upgrade, is_protocol) ||
+      !each_element(fields, FieldId::proxy_connection, is_token)) {
+    return std::unexpected(Refusal::connection_malformed);
+  }
   return {};
+}
+
+bool speaks_of_connection(const Fields& fields) noexcept {
+  return fields.has(FieldId::connection) || fields.has(FieldId::upgrade) || fields.has(FieldId::proxy_connection);
 }
 
 bool offers_websocket(const RequestHead& head) noexcept {
@@ -177,7 +184,7 @@ const char* reason_text(Refusal refusal) noexcept {
     case Refusal::expectation_unknown:
       return "an Expect other than 100-continue";
     case Refusal::connection_malformed:
-      return "a Connection or Upgrade that is no list of tokens";
+      return "a Connection, Proxy-Connection or Upgrade that is no list of tokens";
     case Refusal::connection_names_framing:
       return "a Connection that names a field meant for the upstream";
     case Refusal::path_above_root:
@@ -194,7 +201,7 @@ std::expected<BodyFraming, Refusal> request_framing(const RequestHead& head) noe
   const Fields& fields = head.fields;
   const auto framing = framing_fields(fields, head.minor_version);
   if (!framing) return framing;
-  if (fields.has(FieldId::connection) || fields.has(FieldId::upgrade)) {
+  if (speaks_of_connection(fields)) {
     if (const auto checked = check_connection(fields, true); !checked) return std::unexpected(checked.error());
     const bool body = framing->kind == BodyKind::chunked || framing->length != 0;
     if (body && offers_websocket(head)) return std::unexpected(Refusal::upgrade_with_body);
@@ -210,7 +217,7 @@ std::expected<BodyFraming, Refusal> request_framing(const RequestHead& head) noe
 std::expected<BodyFraming, Refusal> response_framing(const ResponseHead& head, Method method) noexcept {
   const auto framing = framing_fields(head.fields, head.minor_version);
   if (!framing) return framing;
-  if (head.fields.has(FieldId::connection) || head.fields.has(FieldId::upgrade)) {
+  if (speaks_of_connection(head.fields)) {
     if (const auto checked = check_connection(head.fields, false); !checked) return std::unexpected(checked.error());
   }
   if (head.status < 200 || head.status == 204) {

@@ -225,10 +225,12 @@ std::expected<std::size_t, Errc> Stream::read_now(std::span<char> buffer) noexce
   return 0;
 }
 
-std::string_view Stream::peek(std::span<char> room) noexcept {
+std::expected<std::string_view, Errc> Stream::peek(std::span<char> room) noexcept {
   const ssize_t n = ::recv(descriptor_.fd(), room.data(), room.size(), MSG_PEEK);
-  if (!descriptor_.hung_up) descriptor_.readable = false;
-  return n > 0 ? std::string_view(room.data(), static_cast<std::size_t>(n)) : std::string_view();
+  if (n == 0) return std::unexpected(Errc::end_of_stream);
+  if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return std::unexpected(Errc::reset);
+  descriptor_.readable = false;
+  return std::string_view(room.data(), static_cast<std::size_t>(n < 0 ? 0 : n));
 }
 
 bool Stream::discard(std::span<char> room) noexcept {

@@ -47,9 +47,9 @@ class Stream {
   [[nodiscard]] std::expected<std::size_t, Errc> read_now(std::span<char> buffer) noexcept;
   /// Waits until a read would find something (bytes, end or error), so that an idle connection holds no buffer.
   [[nodiscard]] ReadableOperation readable() noexcept;
-  /// Looks at what has arrived without taking it; plain sockets only. Empty: nothing, the end, or an error. After
-  /// this, readable() waits until more has come.
-  [[nodiscard]] std::string_view peek(std::span<char> room) noexcept;
+  /// Looks at what has arrived without taking it; plain sockets only. Empty when nothing has; an error at the end of the
+  /// stream. After this, readable() waits until more has come.
+  [[nodiscard]] std::expected<std::string_view, Errc> peek(std::span<char> room) noexcept;
   /// Takes bytes that peek() showed; plain sockets only.
   [[nodiscard]] bool discard(std::span<char> room) noexcept;
   /// Writes all bytes of all slices, in order. At most 8 slices.

@@ -1,6 +1,7 @@
 // Heads and answers; see answers.hpp.
 #include "gateway/proxy/answers.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #include "gateway/filter/forwarded_headers.hpp"
@@ -34,13 +35,14 @@ std::string_view status_text(int status) noexcept {
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
+    case 451: return "Unavailable For Legal Reasons";
     case 501: return "Not Implemented";
     case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
     case 508: return "Loop Detected";
-    default: return "Unknown";
+    default: return status < 500 ? "Refused" : "Failed";
   }
 }
 
@@ -80,14 +82,54 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out += "\r\n";
 }
 
-// JSON if the client names it and does not name HTML first; quality values are not weighed.
+// The weight of a media range in thousandths: its q parameter, 1000 without one (RFC 9110 section 12.4.2).
+int weight_of(std::string_view parameters) noexcept {
+  const std::size_t at = parameters.find("q=");
+  if (at == std::string_view::npos) return 1000;
+  int weight = 0;
+  int scale = 1000;
+  for (const char c : parameters.substr(at + 2)) {
+    if (c >= '0' && c <= '9') {
+      weight += (c - '0') * scale;
+      scale /= 10;
+    } else if (c != '.') {
+      break;
+    }
+  }
+  return std::min(weight, 1000);
+}
+
+// True if the client would rather have JSON than HTML; HTML when it does not care (RFC 9110 section 12.5.1).
 bool prefers_json(const http::Fields& fields) noexcept {
-  const Field* const accept = fields.find(FieldId::accept);
-  if (accept == nullptr) return false;
-  const std::size_t json = accept->value.find("application/json");
-  if (json == std::string_view::npos) return false;
-  const std::size_t html = accept->value.find("text/html");
-  return html == std::string_view::npos || json < html;
+  // The most specific range that names a type gives its weight: 3 exact, 2 "type/*", 1 "*/*".
+  struct Type {
+    std::string_view full, range;
+    int specificity = 0, weight = 0, order = 0;
+  };
+  Type json{"application/json", "application/*"};
+  Type html{"text/html", "text/*"};
+  int order = 0;
+  for (const Field& field : fields.all()) {
+    if (field.id != FieldId::accept) continue;
+    std::string_view list = field.value;
+    while (!list.empty()) {
+      const std::size_t comma = list.find(',');
+      std::string_view entry = list.substr(0, comma);
+      list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
+      const std::size_t semicolon = entry.find(';');
+      const int weight = semicolon == std::string_view::npos ? 1000 : weight_of(entry.substr(semicolon));
+      entry = entry.substr(0, semicolon);
+      while (!entry.empty() && entry.front() == ' ') entry.remove_prefix(1);
+      while (!entry.empty() && entry.back() == ' ') entry.remove_suffix(1);
+      ++order;
+      for (Type* const type : {&json, &html}) {
+        const int specificity = http::equals_ignore_case(entry, type->full) ? 3 : http::equals_ignore_case(entry, type->range) ? 2 : entry == "*/*" ? 1 : 0;
+        if (specificity > type->specificity) *type = {type->full, type->range, specificity, weight, order};
+      }
+    }
+  }
+  if (json.weight != html.weight) return json.weight > html.weight;
+  return json.specificity == 3 && (html.specificity < 3 || json.order < html.order);
 }
 
 }  // namespace
@@ -162,7 +204,8 @@ void append_client_head(std::string& out, const Exchange& exchange, ClientFramin
   append_status_line(out, head.status, head.reason);
   for (const Field& field : head.fields.all()) {
     if (http::is_hop_by_hop(field, head.fields)) continue;
-    if (field.id == FieldId::content_length && framing != ClientFraming::none) continue;
+    // A 204 has no length (RFC 9110 section 8.6); a HEAD's or a 304's is that of what was not sent.
+    if (field.id == FieldId::content_length && (framing != ClientFraming::none || head.status == 204)) continue;
     append_field(out, field.name, field.value);
   }
   if (!head.fields.has(FieldId::date)) {

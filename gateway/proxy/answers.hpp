@@ -9,7 +9,7 @@
 
 namespace gatehouse::proxy {
 
-/// "OK", "Not Found" ... (RFC 9110 section 15, RFC 6585); "Unknown" for others.
+/// "OK", "Not Found" ... (RFC 9110 section 15, RFC 6585); "Refused" and "Failed" for others.
 [[nodiscard]] std::string_view status_text(int status) noexcept;
 
 /// Appends the whole answer that exchange.reply describes: head with x-request-id, date and framing, and a short body, HTML or JSON by

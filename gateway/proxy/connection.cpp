@@ -128,9 +128,11 @@ Task<bool> Connection::read_proxy_header() {
     const Errc error = co_await stream.readable();
     if (error != Errc::ok) co_return false;
     buffer.make_room(net::max_proxy_header_bytes);
-    const std::string_view bytes = stream.peek(buffer.room());
-    const net::ProxyHeader header = net::parse_proxy_header(bytes);
-    if (bytes.empty() || header.status == net::ProxyHeader::Status::malformed) co_return false;
+    const auto bytes = stream.peek(buffer.room());
+    if (!bytes) co_return false;
+    const net::ProxyHeader header = net::parse_proxy_header(*bytes);
+    if (header.status == net::ProxyHeader::Status::malformed) co_return false;
+    if (header.status == net::ProxyHeader::Status::need_more && stream.descriptor().hung_up) co_return false;
     if (header.status == net::ProxyHeader::Status::need_more) continue;
     if (header.source) peer_ = *header.source;
     co_return stream.discard(buffer.room().first(header.header_bytes));

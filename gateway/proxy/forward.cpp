@@ -105,7 +105,8 @@ Attempt answer_upload(Exchange& exchange, Upload::State state) {
 }
 
 // Reads one head of the upstream's; interim answers included.
-Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& head, std::size_t max_bytes) {
+Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& head, std::size_t max_bytes, runtime::Duration timeout,
+                              std::size_t min_rate) {
   http::HeadLimits limits;
   limits.header_bytes = max_bytes;
   limits.header_count = 256;
@@ -126,6 +127,8 @@ Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& 
       co_return Errc::too_large;
     const auto got = co_await upstream.stream.read(upstream.buffer.room());
     if (!got) co_return got.error();
+    // The time-out is for the first byte, then for each silence; who drips all the same is ended by the least rate.
+    if (upstream.buffer.empty()) upstream.stream.expires_when_idle(timeout, min_rate);
     upstream.buffer.filled(*got);
   }
 }
@@ -252,8 +255,10 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
 Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
   Exchange& exchange = connection.exchange;
   constexpr int max_interim = 16;
+  const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
   for (int interim = 0; interim < max_interim; ++interim) {
-    const Errc error = co_await read_response_head(upstream, exchange.response, exchange.settings->limits.header_bytes);
+    const Errc error = co_await read_response_head(upstream, exchange.response, exchange.settings->limits.header_bytes, timeout,
+                                                exchange.settings->limits.min_rate_bytes_per_second);
     if (error != Errc::ok) co_return error;
     const int status = exchange.response.status;
     if (status >= 200) co_return Errc::ok;

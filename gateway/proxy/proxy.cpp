@@ -308,8 +308,10 @@ void complete(Connection& connection) {
     tenant->unrouted_requests[code_index]
         .get([&] { return worker.metrics.counter(families::requests_total, {tenant_name, "-", "-", "-", upstream::code_class_name(code)}); })
         .add();
+    tenant->unrouted_duration->observe_nanoseconds(duration);
   } else {
     worker.metrics.counter(families::requests_total, {"-", "-", "-", "-", upstream::code_class_name(code)})->add();
+    worker.metrics.histogram(families::request_duration, {"-", "-"})->observe_nanoseconds(duration);
   }
   if (exchange.reply.status != 0 && exchange.status == exchange.reply.status) {
     const auto make = [&] { return worker.metrics.counter(families::local_replies_total, {tenant_name, filter::reason_name(exchange.reply.reason)}); };

@@ -62,7 +62,10 @@ Task<void> Admin::serve(int fd, bool everything) {
     int status = 400;
     std::string type = "text/plain; charset=utf-8";
     std::string body = "malformed request\n";
-    if (parsed.status == http::ParseStatus::complete) {
+    // As strict as the gateway itself: what two programs could read differently is refused.
+    const bool complete = parsed.status == http::ParseStatus::complete;
+    const auto framing = complete ? http::request_framing(head) : std::unexpected(http::Refusal::target_malformed);
+    if (framing && http::request_target(head)) {
       const std::string_view path = head.target.substr(0, head.target.find('?'));
       status = 200;
       if (head.method != http::Method::get && head.method != http::Method::head) {
@@ -86,8 +89,7 @@ Task<void> Admin::serve(int fd, bool everything) {
         status = 404;
         body = "no such page\n";
       }
-      const auto framing = http::request_framing(head);
-      again = framing && framing->kind == http::BodyKind::none && !http::wants_close(head.fields, head.minor_version);
+      again = framing->kind == http::BodyKind::none && !http::wants_close(head.fields, head.minor_version);
     }
     std::string answer = fmt::format("HTTP/1.1 {} {}\r\ndate: ", status, status == 405 ? "Method Not Allowed" : proxy::status_text(status));
     proxy::append_http_date(answer);

@@ -19,7 +19,7 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
     runtime::Metrics metrics(1);
     upstream::HealthChecker health(loop, [](const upstream::HealthKey&, bool, const std::string&) {});
     SnapshotBuilder builder(metrics, health, loop, 1);
-    const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(std::move(*loaded.config)));
+    const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(*loaded.config));
     problems.insert(problems.end(), result.problems.begin(), result.problems.end());
     if (result.snapshot) {
       notes.push_back(fmt::format("{} tenants, {} hosts, {} files read", result.snapshot->tenants.size(), result.snapshot->hosts.size(), result.files.size()));
@@ -29,6 +29,11 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
                                     tenant.services.size(), tenant.routes.size(), tenant.waf_policy ? tenant.waf_policy->rule_count() : 0));
       }
     }
+  }
+  if (!loaded.config) {
+    // One problem of the platform's hides none of the tenants'.
+    if (const auto tenants = config::load_tenants(loaded.as_read))
+      for (const config::LoadedTenant& tenant : *tenants) problems.insert(problems.end(), tenant.problems.begin(), tenant.problems.end());
   }
   // Files in order, and a file's problems from top to bottom.
   std::ranges::sort(problems, [](const config::Problem& a, const config::Problem& b) {

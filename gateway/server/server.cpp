@@ -149,6 +149,7 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   if (!first.snapshot) throw std::runtime_error("the configuration cannot be served; see the problems above");
   apply(std::move(first));
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(1);
+  for (const char* const outcome : {"success", "failure"}) (void)metrics_.counter(families::config_reloads_total, {outcome});  // alerts need a zero
   start_workers();
   admin_ = std::make_unique<Admin>(*this, loop_);
   if (gateway_->admin) admin_->listen(*gateway_->admin, true);

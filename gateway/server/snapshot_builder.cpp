@@ -219,6 +219,7 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(const std::sh
     built->expressions.push_back(std::move(expression));
   }
   tenant.requests_in_flight = metrics_.gauge(families::requests_in_flight, {name});
+  tenant.unrouted_duration = metrics_.histogram(families::request_duration, {name, "-"});
   tenant.waf_duration = metrics_.histogram(families::waf_duration, {name});
   auto& load = loads_[name];
   if (!load) load = std::make_shared<filter::TenantLoad>();

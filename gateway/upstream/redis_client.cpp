@@ -5,7 +5,6 @@
 #include "gateway/upstream/redis_client.hpp"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/crypto.h>
@@ -13,10 +12,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 #include "gateway/runtime/log.hpp"
@@ -29,8 +24,8 @@ namespace {
 using runtime::Errc;
 using runtime::Task;
 
-constexpr std::size_t kMaxAddresses = 4;           // of one name that an attempt tries
-constexpr std::size_t kMaxPasswordBytes = 4096;    // Redis's own limit is far above any password
+constexpr std::size_t kMaxAddresses = 4;         // of one name that an attempt tries
+constexpr std::size_t kMaxPasswordBytes = 4096;  // Redis's own limit is far above any password
 
 void keep_alive(int fd) noexcept {
   // Firewalls forget connections that are quiet for minutes; the next decision would pay for it.
@@ -48,7 +43,8 @@ std::optional<std::string> read_password(const std::string& path) {
   std::string text(kMaxPasswordBytes + 1, '\0');
   std::size_t size = 0;
   ssize_t got = 0;
-  while (size < text.size() && (got = ::read(fd, text.data() + size, text.size() - size)) > 0) size += static_cast<std::size_t>(got);
+  while (size < text.size() && (got = ::read(fd, text.data() + size, text.size() - size)) > 0)
+    size += static_cast<std::size_t>(got);
   ::close(fd);
   if (got < 0 || size > kMaxPasswordBytes) {
     OPENSSL_cleanse(text.data(), text.size());
@@ -57,28 +53,6 @@ std::optional<std::string> read_password(const std::string& path) {
   text.resize(std::min(size, text.find('\n')));
   if (text.ends_with('\r')) text.pop_back();
   return text;
-}
-
-std::vector<SocketAddress> look_up(const std::string& host) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return {};
-  std::vector<SocketAddress> addresses;
-  for (const addrinfo* entry = found; entry != nullptr && addresses.size() < kMaxAddresses; entry = entry->ai_next) {
-    if (entry->ai_family == AF_INET) {
-      const auto* address = reinterpret_cast<const sockaddr_in*>(entry->ai_addr);
-      addresses.push_back({IpAddress::v4(ntohl(address->sin_addr.s_addr)), 0});
-    } else if (entry->ai_family == AF_INET6) {
-      std::array<std::uint8_t, 16> bytes;
-      std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6*>(entry->ai_addr)->sin6_addr, bytes.size());
-      addresses.push_back({IpAddress::v6(bytes), 0});
-    }
-  }
-  ::freeaddrinfo(found);
-  return addresses;
 }
 
 }  // namespace
@@ -94,28 +68,6 @@ struct RedisClient::Owned {
   std::coroutine_handle<> frame;
 };
 
-/// A name look-up on a thread of its own: the system's resolver blocks for seconds when a name server is gone. The thread
-/// outlives the client if need be, so the two meet under a mutex.
-struct RedisClient::Lookup {
-  std::mutex mutex;
-  RedisClient* client = nullptr;  // null: nobody waits any more
-  // Of the loop's thread:
-  std::string host;
-  bool done = false;
-  std::vector<SocketAddress> found;
-
-  static void run(const std::shared_ptr<Lookup>& lookup, const std::string& host) {
-    std::vector<SocketAddress> addresses = look_up(host);
-    const std::scoped_lock lock{lookup->mutex};
-    if (lookup->client == nullptr) return;
-    lookup->client->loop_.post([lookup, addresses = std::move(addresses)] {
-      lookup->done = true;
-      lookup->found = addresses;
-      if (lookup->client != nullptr) lookup->client->run_wake_.notify();  // cleared on this thread alone
-    });
-  }
-};
-
 void RedisClient::Signal::notify() {
   if (waiting_) {
     loop_.schedule(std::exchange(waiting_, {}));
@@ -128,10 +80,12 @@ RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::M
     : loop_(loop),
       settings_(std::move(settings)),
       session_(loop.now()),
-      timer_(loop, [](void* self) { static_cast<RedisClient*>(self)->on_deadline(); }, this),
+      timer_(
+          loop, [](void* self) { static_cast<RedisClient*>(self)->on_deadline(); }, this),
       run_wake_(loop),
       write_wake_(loop),
       writer_idle_(loop),
+      lookup_(loop, [this] { run_wake_.notify(); }),
       duration_(metrics.histogram(runtime::families::ratelimit_store_duration, {})) {
   const char* const names[] = {"ok", "error", "timeout", "lost", "skipped"};
   for (std::size_t i = 0; i < results_.size(); ++i) {
@@ -142,10 +96,6 @@ RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::M
 }
 
 RedisClient::~RedisClient() {
-  if (lookup_) {
-    const std::scoped_lock lock{lookup_->mutex};
-    lookup_->client = nullptr;
-  }
   session_.shut_down();
   // The stream first: it knows operations that live in the frames.
   if (stream_) stream_->descriptor().reader = stream_->descriptor().writer = nullptr;
@@ -232,7 +182,8 @@ void RedisClient::on_deadline() {
 
 void RedisClient::report() {
   if (session_.is_serving()) {
-    if (trouble_reported_) runtime::journal(runtime::Level::info, "Redis serves the rate limits again", {{"redis", settings_.url}});
+    if (trouble_reported_)
+      runtime::journal(runtime::Level::info, "Redis serves the rate limits again", {{"redis", settings_.url}});
     trouble_reported_ = false;
   } else if (session_.phase() == RedisSession::Phase::down && !trouble_reported_ && !stopping_) {
     // A hiccup that ends by itself is no news; a lost connection that could not be made anew is.
@@ -276,7 +227,7 @@ RedisClient::Owned RedisClient::run() {
 }
 
 Task<void> RedisClient::attempt() {
-  const std::vector<SocketAddress> candidates = co_await addresses();
+  const std::vector<IpAddress> candidates = co_await addresses();
   if (!attempt_goes_on()) co_return;
   if (candidates.empty()) {
     session_.disconnected("the name has no address", loop_.now());
@@ -307,41 +258,24 @@ Task<void> RedisClient::attempt() {
   }
 }
 
-Task<std::vector<SocketAddress>> RedisClient::addresses() {
-  if (const auto ip = IpAddress::parse(settings_.host)) co_return std::vector<SocketAddress>{{*ip, settings_.port}};
-  // One look-up at a time: when the name server is gone, attempts wait for the same one.
-  if (!lookup_ || lookup_->host != settings_.host) {
-    if (lookup_) {
-      const std::scoped_lock lock{lookup_->mutex};
-      lookup_->client = nullptr;
-    }
-    lookup_ = std::make_shared<Lookup>();
-    lookup_->client = this;
-    lookup_->host = settings_.host;
-    try {
-      std::thread([lookup = lookup_, host = settings_.host] { Lookup::run(lookup, host); }).detach();
-    } catch (...) {
-      lookup_.reset();
-      throw;
-    }
+Task<std::vector<IpAddress>> RedisClient::addresses() {
+  if (const auto ip = IpAddress::parse(settings_.host)) co_return std::vector<IpAddress>{*ip};
+  lookup_.begin(settings_.host);  // anew for each connection: a failover may move the name
+  while (attempt_goes_on()) {
+    if (auto found = lookup_.take()) co_return std::move(*found);
+    co_await run_wake_;
   }
-  while (!lookup_->done && attempt_goes_on()) co_await run_wake_;
-  std::vector<SocketAddress> found;
-  if (lookup_->done) {
-    found = std::move(lookup_->found);
-    lookup_.reset();  // the next attempt asks anew: a failover may move the name
-    for (SocketAddress& address : found) address.port = settings_.port;
-  }
-  co_return found;
+  co_return std::vector<IpAddress>{};
 }
 
-Task<bool> RedisClient::open_stream(const std::vector<SocketAddress>& candidates) {
+Task<bool> RedisClient::open_stream(std::span<const IpAddress> candidates) {
+  candidates = candidates.first(std::min(candidates.size(), kMaxAddresses));
   const auto share = RedisSession::attempt_time / candidates.size();
   std::string failure = runtime::error_text(Errc::connect);
-  for (const SocketAddress& address : candidates) {
+  for (const IpAddress& address : candidates) {
     stream_.emplace(loop_);
     stream_->expires_after(share);
-    Errc error = co_await stream_->connect(address);
+    Errc error = co_await stream_->connect({address, settings_.port});
     if (!attempt_goes_on()) co_return false;
     if (error == Errc::ok && settings_.tls) {
       if (!tls_) {

@@ -17,24 +17,26 @@
 #include "gateway/net/tls.hpp"
 #include "gateway/runtime/loop.hpp"
 #include "gateway/runtime/metrics.hpp"
+#include "gateway/upstream/name_lookup.hpp"
 #include "gateway/upstream/redis_session.hpp"
 
 namespace gatehouse::upstream {
 
 class RedisClient {
  public:
-  /// Begins to connect once the loop runs. To be made, used and stopped on the loop's thread; to be destroyed there when
-  /// is_stopped(), or after the loop has ended.
+  /// Begins to connect once the loop runs. To be made, used and stopped on the loop's thread; to be destroyed there
+  /// when is_stopped(), or after the loop has ended.
   RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics);
   ~RedisClient();
   RedisClient(const RedisClient&) = delete;
   RedisClient& operator=(const RedisClient&) = delete;
 
   class TakeOperation;
-  /// Asks for one token of each bucket, all or none. True: `decisions` are Redis's. False: Redis could not be asked or did
-  /// not answer in time (RedisSession::decision_time); what then holds is the limits' on_store_failure. With the breaker
-  /// open it is false without waiting. Both spans must stay in place until then.
-  [[nodiscard]] TakeOperation take(std::span<const ratelimit::BucketRequest> requests, std::span<ratelimit::Decision> decisions);
+  /// Asks for one token of each bucket, all or none. True: `decisions` are Redis's. False: Redis could not be asked or
+  /// did not answer in time (RedisSession::decision_time); what then holds is the limits' on_store_failure. With the
+  /// breaker open it is false without waiting. Both spans must stay in place until then.
+  [[nodiscard]] TakeOperation take(std::span<const ratelimit::BucketRequest> requests,
+                                   std::span<ratelimit::Decision> decisions);
 
   /// Connects anew with other settings (a reload).
   void reconfigure(config::Redis settings);
@@ -64,13 +66,12 @@ class RedisClient {
 
   /// A coroutine that starts at once and whose frame this client destroys.
   struct Owned;
-  struct Lookup;
 
   Owned run();
   Owned write_loop();
   runtime::Task<void> attempt();
-  runtime::Task<std::vector<SocketAddress>> addresses();
-  runtime::Task<bool> open_stream(const std::vector<SocketAddress>& addresses);
+  runtime::Task<std::vector<IpAddress>> addresses();
+  runtime::Task<bool> open_stream(std::span<const IpAddress> candidates);
   [[nodiscard]] bool attempt_goes_on() const noexcept { return !stopping_ && !session_.wants_close(); }
   [[nodiscard]] std::optional<RedisLogin> read_login();
   void after_event();
@@ -85,14 +86,14 @@ class RedisClient {
   RedisSession session_;
   runtime::Deadline timer_;
   std::optional<net::Stream> stream_;
-  bool writable_ = false;            // connected: the writer may use the stream
-  bool writing_ = false;             // the writer is using it
+  bool writable_ = false;  // connected: the writer may use the stream
+  bool writing_ = false;   // the writer is using it
   std::string being_written_;
   std::array<char, 16 * 1024> received_;
   Signal run_wake_;
   Signal write_wake_;
   Signal writer_idle_;
-  std::shared_ptr<Lookup> lookup_;   // the one name look-up that is under way or done
+  NameLookup lookup_;
   bool stopping_ = false;
   bool serving_reported_ = false;
   bool trouble_reported_ = false;
@@ -105,7 +106,8 @@ class RedisClient {
 
 class RedisClient::TakeOperation {
  public:
-  TakeOperation(RedisClient& client, std::span<const ratelimit::BucketRequest> requests, std::span<ratelimit::Decision> decisions) noexcept;
+  TakeOperation(RedisClient& client, std::span<const ratelimit::BucketRequest> requests,
+                std::span<ratelimit::Decision> decisions) noexcept;
   ~TakeOperation() { client_.session_.abandon(take_); }
   TakeOperation(const TakeOperation&) = delete;
   TakeOperation& operator=(const TakeOperation&) = delete;

@@ -30,8 +30,8 @@ bool is_error(const RespValue& reply, std::string_view code) {
 /// This server will not serve any call for a while: a replica after a failover, one that loads its data, one that has
 /// lost our login. A new connection may reach another.
 bool is_about_the_server(const RespValue& reply) {
-  constexpr std::string_view kCodes[] = {"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "CLUSTERDOWN",
-                                         "MOVED", "BUSY"};
+  constexpr std::string_view kCodes[] = {"READONLY", "LOADING",     "MASTERDOWN", "NOAUTH",
+                                         "NOPERM",   "CLUSTERDOWN", "MOVED",      "BUSY"};
   return std::ranges::any_of(kCodes, [&](std::string_view code) { return is_error(reply, code); });
 }
 
@@ -168,7 +168,8 @@ void RedisSession::received(std::string_view bytes, TimePoint now) {
 void RedisSession::on_reply(const RespValue& reply, TimePoint now) {
   if (slots_.empty()) {
     // "max number of clients reached" comes before any command was sent.
-    give_up(reply.type == RespValue::Type::error ? "refused: " + error_code(reply) : "an answer that nobody asked for", now);
+    give_up(reply.type == RespValue::Type::error ? "refused: " + error_code(reply) : "an answer that nobody asked for",
+            now);
     return;
   }
   const Slot slot = slots_.front();
@@ -199,7 +200,8 @@ void RedisSession::on_login_reply(Slot::Kind kind, const RespValue& reply, TimeP
       up_since_ = now;
       open_ = false;
       return;
-    case Slot::Kind::take: return;
+    case Slot::Kind::take:
+      return;
   }
 }
 
@@ -274,7 +276,8 @@ void RedisSession::on_time(TimePoint now) {
   switch (phase_) {
     case Phase::connecting:
     case Phase::login:
-      if (attempt_ends_ <= now) give_up(phase_ == Phase::connecting ? "no connection in time" : "no answer in time", now);
+      if (attempt_ends_ <= now)
+        give_up(phase_ == Phase::connecting ? "no connection in time" : "no answer in time", now);
       break;
     case Phase::up:
       if (open_ && next_attempt_ <= now) {
@@ -294,9 +297,12 @@ RedisSession::TimePoint RedisSession::next_time() const noexcept {
   TimePoint next = oldest_ != nullptr ? oldest_->deadline_ : TimePoint::max();
   switch (phase_) {
     case Phase::connecting:
-    case Phase::login: return std::min(next, attempt_ends_);
-    case Phase::up: return open_ ? std::min(next, next_attempt_) : next;
-    case Phase::down: return std::min(next, next_attempt_);
+    case Phase::login:
+      return std::min(next, attempt_ends_);
+    case Phase::up:
+      return open_ ? std::min(next, next_attempt_) : next;
+    case Phase::down:
+      return std::min(next, next_attempt_);
   }
   return next;
 }

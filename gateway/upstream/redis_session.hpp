@@ -17,21 +17,21 @@ namespace gatehouse::upstream {
 /// What became of a call.
 enum class TakeOutcome : std::uint8_t {
   pending,
-  decided,      // the decisions are filled in
-  refused,      // Redis answered with an error; the connection is fine
-  timed_out,    // no answer within the deadline; the breaker opens
-  lost,         // the connection ended with the call under way, or cannot be made
-  not_tried,    // the breaker is open, or too many calls are under way
+  decided,    // the decisions are filled in
+  refused,    // Redis answered with an error; the connection is fine
+  timed_out,  // no answer within the deadline; the breaker opens
+  lost,       // the connection ended with the call under way, or cannot be made
+  not_tried,  // the breaker is open, or too many calls are under way
 };
 
 /// One request's call for all its limits. Owned by whoever waits, who keeps it and what it points to in place until
 /// `done` was called or it was abandoned.
 struct RedisTake {
   std::span<const ratelimit::BucketRequest> requests;
-  std::span<ratelimit::Decision> decisions;                  // as many
-  void (*done)(RedisTake& self, void* context) = nullptr;    // must not call the session
+  std::span<ratelimit::Decision> decisions;                // as many
+  void (*done)(RedisTake& self, void* context) = nullptr;  // must not call the session
   void* context = nullptr;
-  TakeOutcome outcome = TakeOutcome::not_tried;              // pending from submit() to `done`
+  TakeOutcome outcome = TakeOutcome::not_tried;  // pending from submit() to `done`
 
  private:
   friend class RedisSession;
@@ -50,14 +50,14 @@ struct RedisLogin {
   int database = 0;
 };
 
-/// A call has `decision_time` from the moment that it is written (until then: from submit()). The first that is late fails all that wait and opens the breaker: from then
-/// on submit() refuses at once. If the late answers come after all, before the next attempt is due, the breaker closes
-/// again (Redis had a hiccup); else the connection is dropped and made anew, in pauses that grow from `first_pause` to
-/// `longest_pause`. A new connection closes the breaker by a login and a PING. The pause only starts small again after
-/// an answered call or a long quiet life, so that a Redis which greets but cannot serve (read-only, loading) costs one call
-/// in a pause.
-/// A connection that served well and ends (restart, idle time-out of the server) is made anew at once, with the breaker
-/// closed: calls wait for it within their deadlines.
+/// A call has `decision_time` from the moment that it is written (until then: from submit()). The first that is late
+/// fails all that wait and opens the breaker: from then on submit() refuses at once. If the late answers come after
+/// all, before the next attempt is due, the breaker closes again (Redis had a hiccup); else the connection is dropped
+/// and made anew, in pauses that grow from `first_pause` to `longest_pause`. A new connection closes the breaker by a
+/// login and a PING. The pause only starts small again after an answered call or a long quiet life, so that a Redis
+/// which greets but cannot serve (read-only, loading) costs one call in a pause. A connection that served well and ends
+/// (restart, idle time-out of the server) is made anew at once, with the breaker closed: calls wait for it within their
+/// deadlines.
 class RedisSession {
  public:
   using TimePoint = runtime::TimePoint;
@@ -67,9 +67,10 @@ class RedisSession {
   static constexpr Duration attempt_time = std::chrono::seconds(1);  // resolve, connect, TLS and login together
   static constexpr Duration first_pause = std::chrono::milliseconds(100);
   static constexpr Duration longest_pause = std::chrono::seconds(2);
-  static constexpr Duration long_life = std::chrono::seconds(10);    // of a connection: then its end starts the pauses anew
-  static constexpr std::size_t max_outstanding = 10'000;             // calls without an answer; more would not be in time
-  static constexpr unsigned max_sends = 3;                           // of one call, when Redis keeps forgetting the script
+  static constexpr Duration long_life =
+      std::chrono::seconds(10);                           // of a connection: then its end starts the pauses anew
+  static constexpr std::size_t max_outstanding = 10'000;  // calls without an answer; more would not be in time
+  static constexpr unsigned max_sends = 3;                // of one call, when Redis keeps forgetting the script
 
   enum class Phase : std::uint8_t { down, connecting, login, up };
 
@@ -84,7 +85,8 @@ class RedisSession {
 
   // --- the connection, as the socket part reports it
 
-  /// A connection is to be made now. Each answer of true is one attempt, to be followed by connected() or disconnected().
+  /// A connection is to be made now. Each answer of true is one attempt, to be followed by connected() or
+  /// disconnected().
   [[nodiscard]] bool wants_connection() const noexcept { return phase_ == Phase::connecting && !attempt_taken_; }
   void attempt_begins() noexcept { attempt_taken_ = true; }
   void connected(const RedisLogin& login, TimePoint now);
@@ -118,7 +120,8 @@ class RedisSession {
   [[nodiscard]] bool is_serving() const noexcept { return phase_ == Phase::up && !open_; }
   [[nodiscard]] bool breaker_is_open() const noexcept { return open_; }
   [[nodiscard]] std::size_t outstanding() const noexcept { return outstanding_; }
-  /// Why the last connection or attempt failed; never Redis's own words beyond an error's first, which cannot hold a secret.
+  /// Why the last connection or attempt failed; never Redis's own words beyond an error's first, which cannot hold a
+  /// secret.
   [[nodiscard]] const std::string& last_failure() const noexcept { return last_failure_; }
 
  private:
@@ -145,16 +148,16 @@ class RedisSession {
   bool attempt_taken_ = false;
   bool wants_close_ = false;
   bool open_ = false;
-  TimePoint attempt_ends_;                 // connecting and login
-  TimePoint next_attempt_;                 // down, or up with the breaker open
+  TimePoint attempt_ends_;  // connecting and login
+  TimePoint next_attempt_;  // down, or up with the breaker open
   TimePoint up_since_;
   Duration pause_ = first_pause;
 
   std::string output_;
   ratelimit::RespReader reader_;
-  std::deque<Slot> slots_;                 // commands sent on this connection and not answered, in order
-  unsigned scripts_on_the_way_ = 0;        // of them, EVALs
-  RedisTake* oldest_ = nullptr;            // of all calls that wait, in order of submission
+  std::deque<Slot> slots_;           // commands sent on this connection and not answered, in order
+  unsigned scripts_on_the_way_ = 0;  // of them, EVALs
+  RedisTake* oldest_ = nullptr;      // of all calls that wait, in order of submission
   RedisTake* newest_ = nullptr;
   std::size_t outstanding_ = 0;
   std::string last_failure_;
