@@ -364,6 +364,7 @@ std::vector<AmbiguousRequest> fields() {
       {"ConnectionWithSemicolon", get_with({"Connection: keep-alive; timeout=5"}), connection_malformed},
       {"ConnectionWithBlankInside", get_with({"Connection: close host"}), connection_malformed},
       {"ConnectionQuoted", get_with({"Connection: \"close\""}), connection_malformed},
+      {"ProxyConnectionWithColon", get_with({"Proxy-Connection: Connection: close"}), connection_malformed},
       {"UpgradeWithBlankInside", get_with({"Connection: upgrade", "Upgrade: web socket"}), connection_malformed},
       {"UpgradeWithTwoSlashes", get_with({"Connection: upgrade", "Upgrade: a/b/c"}), connection_malformed},
       {"UpgradeWithBody", post_with({"Connection: upgrade", "Upgrade: websocket", "Content-Length: 5"}),
