@@ -25,7 +25,7 @@ def gateway(upstream):
 
 def test_every_field(gateway, upstream):
     upstream.forget()
-    gateway.request("/every?secret=1", method="POST", headers=[("User-Agent", "test \"agent\" \\ é/1"), ("Content-Type", "text/plain")], body="hello")
+    gateway.request("/every?secret=1", method="POST", headers=[("User-Agent", "test \"agent\" \\ é/1"), ("Content-Type", "application/x-www-form-urlencoded")], body="hello")
     record = gateway.access_record(url__path="/every")
     assert set(record) <= NAMES
     moment = datetime.datetime.fromisoformat(record["@timestamp"].replace("Z", "+00:00"))

@@ -3,7 +3,9 @@ import json
 
 import pytest
 
+from harness.client import Connection, request_bytes
 from harness.gateway import Gateway, tenant
+from harness.ports import free_port
 
 TRUSTED = "127.0.0.5"
 
@@ -88,3 +90,14 @@ def test_the_access_log_tells_no_more_than_configured(upstream, detail, address)
         gateway.request("/six", headers=[("X-Forwarded-For", "2001:db8:1:2:3:4:5:6")])
         record = gateway.access_record(url__path="/six")
         assert record.get("client.ip") == ("2001:db8:1::" if address else None)
+
+
+def test_both_families_on_one_listener(upstream):
+    """[::] serves IPv4 too, and its clients have IPv4 addresses."""
+    port = free_port()
+    with Gateway({"shop": tenant(upstream=upstream)}, listeners=[{"address": f"[::]:{port}", "protocol": "http"}]) as gateway:
+        for address in ("127.0.0.1", "::1"):
+            upstream.forget()
+            with Connection((address, port)) as connection:
+                assert connection.exchange(request_bytes()).status == 200
+            assert upstream.requests[0].header("x-forwarded-for") == address

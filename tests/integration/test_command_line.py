@@ -57,7 +57,7 @@ def test_check_fine(prepared):
     result = check(prepared())
     assert (result.returncode, result.stderr) == (0, "")
     result = check(prepared(), "-v")
-    assert result.returncode == 0 and "shop.yaml" in result.stdout
+    assert result.returncode == 0 and "shop" in result.stdout
 
 
 def test_check_tells_every_problem_at_once(prepared):

@@ -122,3 +122,33 @@ def test_requests_that_cost_the_waf_much_do_not_stop_the_others(upstream):
             assert gateway.request(host="other.test").status == 200
         assert time.monotonic() - begin < 5
         assert attacker.response().status in (403, 503)
+
+
+def test_no_descriptor_is_left_behind(upstream):
+    """Clients that leave in every way, upstreams that refuse and break: afterwards all is closed but the pool."""
+    with Upstream(lambda connection, request: connection.reset()) as breaking, \
+            Gateway({"shop": tenant(upstream=upstream), "breaking": tenant("breaking", breaking), "refusing": tenant("refusing"),
+                     "secure": tenant("secure", upstream, hosts=[{"name": "secure.test", "tls": {"self_signed": True}}])}, {"workers": 1}) as gateway:
+        def round_of_everything():
+            for host in ("shop.test", "breaking.test", "refusing.test"):
+                gateway.request(host=host)
+                with gateway.connect() as connection:
+                    connection.send(request_bytes("POST", host=host, headers=[("Content-Length", "100")]) + b"x" * 50)
+                    connection.reset()
+            with gateway.connect(tls=True, server_name="secure.test") as connection:
+                connection.send(request_bytes(host="secure.test"))
+                connection.reset()
+            with gateway.connect(port=gateway.https_port) as connection:
+                connection.send(b"\x16\x03\x01")
+                connection.reset()
+            with gateway.connect() as connection:
+                connection.send(b"nonsense\r\n\r\n")
+            gateway.admin("/metrics")
+
+        round_of_everything()
+        gateway.wait_metric(0, "gatehouse_connections")
+        before = gateway.open_files()
+        for _ in range(30):
+            round_of_everything()
+        gateway.wait_metric(0, "gatehouse_connections")
+        poll(lambda: gateway.open_files() <= before + 8, f"the {gateway.open_files()} descriptors to be {before} or so again")

@@ -214,3 +214,21 @@ def test_waf_of_a_tenant_changes(gateway, upstream):
     gateway.write_tenant("shop", tenant(upstream=upstream, waf={"mode": "block", "exclusions": [{"rule": 1, "nonsense": 2}]}))
     reload(gateway)
     assert gateway.request(attack).status == 403
+
+
+def test_reloads_do_not_add_up(gateway, upstream, is_sanitized):
+    """Neither unchanged ones nor new policies make the process grow."""
+    def turn(number):
+        text = f'SecRule ARGS:x "@streq {number}" "id:10001,phase:2,deny,status:403"'
+        gateway.write_tenant("shop", tenant(upstream=upstream, waf={"mode": "block", "rules_before": text}))
+        reload(gateway)
+        assert gateway.request(f"/?x={number}").status == 403
+
+    for number in range(10):
+        turn(number)
+    before = gateway.memory_bytes()
+    for number in range(10, 40):
+        turn(number)
+    if not is_sanitized:
+        assert gateway.memory_bytes() - before < 16 << 20
+    assert gateway.open_files() < 100

@@ -19,12 +19,12 @@ def servers():
         server.close()
 
 
-def sited(servers, health=QUICK):
+def sited(servers, health=QUICK, **more):
     """The gateway's own site is named second: its place in the list does not matter, that of the others does."""
     sites = [{"site": "far", "endpoints": [servers["far"].address]},
              {"site": "here", "endpoints": [servers["near"].address, servers["near2"].address]},
              {"site": "farther", "endpoints": [servers["farther"].address]}]
-    web = {"sites": sites, **({"health": health} if health else {})}
+    web = {"sites": sites, "health": health, **more}
     return {"shop": tenant(services={"web": web})}
 
 
@@ -76,8 +76,8 @@ def test_own_site_first_then_in_order_and_back(servers):
 
 
 def test_killed_site_is_left_without_a_failed_request(servers):
-    """Connections are refused before the checks have noticed: the retry goes to the next site."""
-    with Gateway(sited(servers)) as gateway:
+    """Connections are refused before the checks have noticed: with as many attempts as endpoints the last goes to the next site."""
+    with Gateway(sited(servers, retry={"attempts": 3})) as gateway:
         for server in servers.values():
             gateway.wait_metric(1, "gatehouse_endpoint_healthy", endpoint=server.address)
         servers["near"].stop_listening()

@@ -87,8 +87,9 @@ def test_rules_of_the_tenant(gateway):
 def test_a_denial_by_headers_does_not_wait_for_the_body(gateway, upstream):
     upstream.forget()
     with gateway.connect() as connection:
-        response = connection.exchange(request_bytes("POST", host="early.test", headers=FORM + [("X-Deny", "yes"), ("Content-Length", "1000")]))
-        assert response.status == 403
+        headers = FORM + [("X-Deny", "yes"), ("Expect", "100-continue"), ("Content-Length", "1000")]
+        response = connection.exchange(request_bytes("POST", host="early.test", headers=headers))
+        assert response.status == 403 and response.interim == []
     assert upstream.requests == []
 
 

@@ -103,10 +103,11 @@ class Connection:
             return error
 
     def finish_sending(self):
-        self.raw.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the peer may have closed already
+            self.raw.shutdown(socket.SHUT_WR)
 
     def reset(self):
-        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     def close(self):

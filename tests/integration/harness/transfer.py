@@ -35,7 +35,7 @@ def sized_upstream(**options):
 
 def upload(connection, size, *, chunks=False, host="shop.test", pause=None, after_block=None):
     """Sends `size` bytes; returns the answer. pause: called before each block (a slow writer)."""
-    headers = [("Content-Type", "application/octet-stream")]
+    headers = [("Content-Type", "application/json")]
     headers.append(("Transfer-Encoding", "chunked") if chunks else ("Content-Length", str(size)))
     connection.send(request_bytes("POST", "/upload", host, headers))
     left = size
