@@ -17,9 +17,9 @@ namespace gatehouse::ratelimit {
 using Microseconds = std::chrono::microseconds;
 
 /// Bounds that keep every intermediate value below 2^53, so that Redis's Lua, whose numbers are doubles, is exact too.
-inline constexpr std::uint64_t kMaxTokens = 1'000'000'000;        // of `capacity` and of `tokens`; more is taken as this
+inline constexpr std::uint64_t kMaxTokens = 1'000'000'000;  // of `capacity` and of `tokens`; more is taken as this
 inline constexpr Microseconds kMaxPeriod{366LL * 86'400'000'000};  // a longer period is taken as this
-inline constexpr Microseconds kMaxWait{1LL << 52};                // 142 years: waits beyond are told as this
+inline constexpr Microseconds kMaxWait{1LL << 52};                 // 142 years: waits beyond are told as this
 
 /// A bucket holds at most `capacity` tokens and gains `tokens` each `period`.
 struct BucketParameters {
@@ -47,10 +47,10 @@ struct BucketState {
 
 /// What a request was told.
 struct Decision {
-  bool allowed = true;                 // there is a token in this bucket
-  std::uint64_t remaining = 0;         // whole tokens left after this request
-  Microseconds retry_after{0};         // until one token is there; 0 when allowed
-  Microseconds reset_after{0};         // until the bucket is full again
+  bool allowed = true;          // there is a token in this bucket
+  std::uint64_t remaining = 0;  // whole tokens left after this request
+  Microseconds retry_after{0};  // until one token is there; 0 when allowed
+  Microseconds reset_after{0};  // until the bucket is full again
   bool operator==(const Decision&) const = default;
 };
 

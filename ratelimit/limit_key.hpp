@@ -14,7 +14,7 @@ namespace gatehouse::ratelimit {
 
 /// One bucket of one request.
 struct BucketRequest {
-  std::string key;               // store key, see bucket_key()
+  std::string key;  // store key, see bucket_key()
   BucketParameters parameters;
 };
 
@@ -33,12 +33,12 @@ struct KeyPart {
   std::string_view text;
 };
 
-/// "gatehouse:{tenant}:limit:part:part...", each part as kind, length, "=", text: "gatehouse:{shop}:api:c11=203.0.113.9".
-/// The hash tag keeps one tenant's keys in one Redis Cluster slot. Texts come from clients: the length makes the list
-/// unambiguous, so no two different lists give the same key, and a text that is longer than 64 bytes, has bytes
-/// outside of [A-Za-z0-9._:-] or is a header's is replaced by "~" and its SHA-256 in hexadecimal: a client chooses
-/// neither a key's size nor its bytes. A tenant's or limit's name is treated alike, ":" included among the odd bytes.
-/// Several headers of one limit are several parts, in the limit's order.
+/// "gatehouse:{tenant}:limit:part:part...", each part as kind, length, "=", text:
+/// "gatehouse:{shop}:api:c11=203.0.113.9". The hash tag keeps one tenant's keys in one Redis Cluster slot. Texts come
+/// from clients: the length makes the list unambiguous, so no two different lists give the same key, and a text that is
+/// longer than 64 bytes, has bytes outside of [A-Za-z0-9._:-] or is a header's is replaced by "~" and its SHA-256 in
+/// hexadecimal: a client chooses neither a key's size nor its bytes. A tenant's or limit's name is treated alike, ":"
+/// included among the odd bytes. Several headers of one limit are several parts, in the limit's order.
 [[nodiscard]] std::string bucket_key(std::string_view tenant, std::string_view limit, std::span<const KeyPart> parts);
 
 /// Appends the digest in lower-case hexadecimal. For keys and for the script's name; not for passwords.

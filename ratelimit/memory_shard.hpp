@@ -42,7 +42,9 @@ class MemoryShard {
     std::uint32_t entry;
   };
 
-  [[nodiscard]] std::uint32_t& chain_of(const Fingerprint& key) noexcept { return heads_[key.low & (heads_.size() - 1)]; }
+  [[nodiscard]] std::uint32_t& chain_of(const Fingerprint& key) noexcept {
+    return heads_[key.low & (heads_.size() - 1)];
+  }
   void put(std::size_t at, const Place& place) noexcept;
   void sift_up(std::size_t at) noexcept;
   void sift_down(std::size_t at) noexcept;

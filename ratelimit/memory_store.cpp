@@ -15,7 +15,7 @@ namespace gatehouse::ratelimit {
 
 namespace {
 
-constexpr std::size_t kMaxShards = 64;             // a set of shards is the bits of one integer
+constexpr std::size_t kMaxShards = 64;  // a set of shards is the bits of one integer
 constexpr std::size_t kBucketsThatNeedAShard = 1024;
 
 std::size_t shards_for(std::size_t max_buckets) noexcept {
@@ -98,8 +98,8 @@ void MemoryStore::take_all(std::span<const BucketRequest> requests, Microseconds
   if (!all_allowed) return;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     if (buckets[i].repeated) {
-      decisions[i] = decisions[static_cast<std::size_t>(
-          std::ranges::find(buckets, buckets[i].key, &Bucket::key) - buckets.begin())];
+      decisions[i] = decisions[static_cast<std::size_t>(std::ranges::find(buckets, buckets[i].key, &Bucket::key) -
+                                                        buckets.begin())];
       continue;
     }
     // Looked up again: an insertion for this very request may have moved or forgotten it.

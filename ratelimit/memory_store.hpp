@@ -17,7 +17,8 @@ namespace gatehouse::ratelimit {
 /// one of the shard that would be full soonest is forgotten, so that a flood of new keys (whose buckets lack one token
 /// each) cannot refill the bucket of a limited client. Keys are kept as 128-bit fingerprints under a secret drawn at
 /// start, so a client can aim neither at another's bucket nor at one shard.
-/// Thread-safe: sharded; the locks of a request's shards are held for its arithmetic alone, and always taken in one order.
+/// Thread-safe: sharded; the locks of a request's shards are held for its arithmetic alone, and always taken in one
+/// order.
 class MemoryStore {
  public:
   explicit MemoryStore(std::size_t max_buckets = 1'000'000);

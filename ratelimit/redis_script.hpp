@@ -14,9 +14,9 @@
 namespace gatehouse::ratelimit {
 
 /// The script's text: bucket.cpp's arithmetic in Lua, all values exact integers below 2^53 (see refill_step()).
-/// KEYS: buckets, a key at most once. ARGV: RefillStep's three numbers for each key. Uses TIME inside the script (effects
-/// replication, the default since Redis 5). A bucket is one string of 16 bytes: micro-tokens and microseconds, big
-/// endian. Its TTL is the time to fill and a second, so that an expired bucket is one that is full. All limits are
+/// KEYS: buckets, a key at most once. ARGV: RefillStep's three numbers for each key. Uses TIME inside the script
+/// (effects replication, the default since Redis 5). A bucket is one string of 16 bytes: micro-tokens and microseconds,
+/// big endian. Its TTL is the time to fill and a second, so that an expired bucket is one that is full. All limits are
 /// charged or none, and a refused request writes nothing: a flood of refusals costs Redis no replication.
 /// Returns for each key: allowed (0|1), remaining, retry_after in microseconds, reset_after in microseconds.
 [[nodiscard]] std::string_view take_script() noexcept;

@@ -24,7 +24,9 @@ struct Building {
   bool too_many_elements = false;
 };
 
-Building& building(const redisReadTask* task) { return *static_cast<Building*>(task->privdata); }
+Building& building(const redisReadTask* task) {
+  return *static_cast<Building*>(task->privdata);
+}
 
 /// Where the value of this task goes: the root, or a new last item of the array that is being read. Only the innermost
 /// array ever grows, so pointers to the arrays around it stay valid.
@@ -93,7 +95,8 @@ void append_length(std::string& out, char mark, std::uint64_t length) {
 }  // namespace
 
 struct RespReader::State {
-  explicit State(std::size_t max_bytes) : max_reply_bytes(max_bytes), reader(redisReaderCreateWithFunctions(&object_functions)) {
+  explicit State(std::size_t max_bytes)
+      : max_reply_bytes(max_bytes), reader(redisReaderCreateWithFunctions(&object_functions)) {
     if (!reader) throw std::bad_alloc();
     reader->privdata = &building;
   }
@@ -138,7 +141,7 @@ std::expected<std::optional<RespValue>, std::string> RespReader::next() {
   if (!state.error.empty()) return std::unexpected(state.error);
   void* reply = nullptr;
   if (redisReaderGetReply(state.reader.get(), &reply) != REDIS_OK) {
-    state.error = state.building.too_many_elements ? "reply has too many elements"
+    state.error = state.building.too_many_elements     ? "reply has too many elements"
                   : state.reader->err == REDIS_ERR_OOM ? "out of memory"
                                                        : "not a RESP2 reply";
     return std::unexpected(state.error);
@@ -162,7 +165,9 @@ std::expected<std::optional<RespValue>, std::string> RespReader::next() {
   return std::nullopt;
 }
 
-void append_command_head(std::string& out, std::size_t arguments) { append_length(out, '*', arguments); }
+void append_command_head(std::string& out, std::size_t arguments) {
+  append_length(out, '*', arguments);
+}
 
 void append_bulk(std::string& out, std::string_view argument) {
   append_length(out, '$', argument.size());

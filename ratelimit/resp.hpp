@@ -18,8 +18,8 @@ struct RespValue {
   enum class Type { null, string, status, error, integer, array };
   Type type = Type::null;
   std::int64_t integer = 0;
-  std::string text;                 // string, status, error
-  std::vector<RespValue> items;     // array
+  std::string text;              // string, status, error
+  std::vector<RespValue> items;  // array
 };
 
 /// Appends one command as an array of bulk strings.

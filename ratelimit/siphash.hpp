@@ -22,7 +22,8 @@ class SipHash128 {
   SipHash128(std::uint64_t key_low, std::uint64_t key_high) noexcept : k0_(key_low), k1_(key_high) {}
 
   [[nodiscard]] Fingerprint operator()(std::string_view text) const noexcept {
-    State s{k0_ ^ 0x736f6d6570736575, k1_ ^ 0x646f72616e646f6d ^ 0xee, k0_ ^ 0x6c7967656e657261, k1_ ^ 0x7465646279746573};
+    State s{k0_ ^ 0x736f6d6570736575, k1_ ^ 0x646f72616e646f6d ^ 0xee, k0_ ^ 0x6c7967656e657261,
+            k1_ ^ 0x7465646279746573};
     std::size_t at = 0;
     for (; at + 8 <= text.size(); at += 8) s.absorb(load(text.data() + at, 8));
     s.absorb(load(text.data() + at, text.size() - at) | static_cast<std::uint64_t>(text.size()) << 56);
@@ -39,10 +40,16 @@ class SipHash128 {
     std::uint64_t v0, v1, v2, v3;
 
     void round() noexcept {
-      v0 += v1; v1 = std::rotl(v1, 13) ^ v0; v0 = std::rotl(v0, 32);
-      v2 += v3; v3 = std::rotl(v3, 16) ^ v2;
-      v0 += v3; v3 = std::rotl(v3, 21) ^ v0;
-      v2 += v1; v1 = std::rotl(v1, 17) ^ v2; v2 = std::rotl(v2, 32);
+      v0 += v1;
+      v1 = std::rotl(v1, 13) ^ v0;
+      v0 = std::rotl(v0, 32);
+      v2 += v3;
+      v3 = std::rotl(v3, 16) ^ v2;
+      v0 += v3;
+      v3 = std::rotl(v3, 21) ^ v0;
+      v2 += v1;
+      v1 = std::rotl(v1, 17) ^ v2;
+      v2 = std::rotl(v2, 32);
     }
     void absorb(std::uint64_t word) noexcept {
       v3 ^= word;

@@ -41,7 +41,9 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-std::vector<std::string> on_port(std::uint16_t port) { return {"--bind", "127.0.0.1", "--port", std::to_string(port)}; }
+std::vector<std::string> on_port(std::uint16_t port) {
+  return {"--bind", "127.0.0.1", "--port", std::to_string(port)};
+}
 
 class RedisClientTest : public ::testing::Test {
  protected:
@@ -333,8 +335,8 @@ TEST_F(RedisClientTest, SpeaksTls) {
   const net::ServerTlsSettings pair = net::make_self_signed({"localhost"});
   const std::string certificate = write_file("certificate.pem", pair.certificate_pem);
   const std::string key = write_file("key.pem", pair.key_pem);
-  const RedisProcess redis{{"--bind", "127.0.0.1", "--port", "0", "--tls-port", std::to_string(port), "--tls-cert-file", certificate,
-                            "--tls-key-file", key, "--tls-auth-clients", "no"}};
+  const RedisProcess redis{{"--bind", "127.0.0.1", "--port", "0", "--tls-port", std::to_string(port), "--tls-cert-file",
+                            certificate, "--tls-key-file", key, "--tls-auth-clients", "no"}};
   settings.tls = true;
   settings.host = "localhost";
   settings.ca_file = certificate;

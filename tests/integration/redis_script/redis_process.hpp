@@ -1,5 +1,6 @@
-// A redis-server of the test's own, on a Unix socket in a temporary directory and if wanted on a port of loopback, and a
-// blocking client that speaks through our own framing. Called by redis_script.cpp and ../redis_client/redis_client.cpp.
+// A redis-server of the test's own, on a Unix socket in a temporary directory and if wanted on a port of loopback, and
+// a blocking client that speaks through our own framing. Called by redis_script.cpp and
+// ../redis_client/redis_client.cpp.
 #pragma once
 
 #include <fcntl.h>
@@ -45,7 +46,8 @@ class RedisProcess {
   RedisProcess& operator=(const RedisProcess&) = delete;
 
   void start() {
-    std::vector<std::string> words{REDIS_SERVER, "--unixsocket", socket_, "--save", "", "--appendonly", "no", "--dir", directory_.string()};
+    std::vector<std::string> words{REDIS_SERVER,   "--unixsocket", socket_, "--save",           "",
+                                   "--appendonly", "no",           "--dir", directory_.string()};
     words.insert(words.end(), options_.begin(), options_.end());
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());

@@ -27,8 +27,10 @@ using namespace std::chrono_literals;
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
   const std::size_t at = text.find(from);
-  if (at == std::string::npos || text.find(from, at + 1) != std::string::npos) ADD_FAILURE() << "not once: " << from;
-  else text.replace(at, from.size(), to);
+  if (at == std::string::npos || text.find(from, at + 1) != std::string::npos)
+    ADD_FAILURE() << "not once: " << from;
+  else
+    text.replace(at, from.size(), to);
   return text;
 }
 
@@ -93,7 +95,8 @@ std::uint64_t pick(std::mt19937_64& random, std::uint64_t least, std::uint64_t m
 
 BucketParameters random_parameters(std::mt19937_64& random) {
   constexpr std::uint64_t kMagnitudes[] = {2, 20, 1'000, 1'000'000, kMaxTokens};
-  const Microseconds periods[] = {1s, 1s, 1min, 1h, 24h, kMaxPeriod, Microseconds{static_cast<std::int64_t>(pick(random, 1, 90'000'000))}};
+  const Microseconds periods[] = {
+      1s, 1s, 1min, 1h, 24h, kMaxPeriod, Microseconds{static_cast<std::int64_t>(pick(random, 1, 90'000'000))}};
   return {.capacity = pick(random, 1, kMagnitudes[pick(random, 0, 4)]),
           .tokens = pick(random, 1, kMagnitudes[pick(random, 0, 4)]),
           .period = periods[pick(random, 0, 6)]};
@@ -119,11 +122,22 @@ TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
       const BucketParameters& paced = buckets[pick(random, 0, count - 1)].request.parameters;
       const auto pace = static_cast<std::uint64_t>(paced.period.count()) / paced.tokens + 2;
       switch (pick(random, 0, 9)) {
-        case 0: now += Microseconds{static_cast<std::int64_t>(pick(random, 0, 30 * pace))}; break;
-        case 1: now -= Microseconds{static_cast<std::int64_t>(pick(random, 0, 3 * pace))}; break;
-        case 2: now -= std::min<Microseconds>(now / 2, Microseconds{static_cast<std::int64_t>(pick(random, 0, 3'600'000'000'000))}); break;
-        case 3: case 4: case 5: break;
-        default: now += Microseconds{static_cast<std::int64_t>(pick(random, 0, pace))};
+        case 0:
+          now += Microseconds{static_cast<std::int64_t>(pick(random, 0, 30 * pace))};
+          break;
+        case 1:
+          now -= Microseconds{static_cast<std::int64_t>(pick(random, 0, 3 * pace))};
+          break;
+        case 2:
+          now -= std::min<Microseconds>(now / 2,
+                                        Microseconds{static_cast<std::int64_t>(pick(random, 0, 3'600'000'000'000))});
+          break;
+        case 3:
+        case 4:
+        case 5:
+          break;
+        default:
+          now += Microseconds{static_cast<std::int64_t>(pick(random, 0, pace))};
       }
       if (now < 0us) now = 0us;
       if (now > Microseconds{3'000'000'000'000'000}) now = Microseconds{3'000'000'000'000'000};
@@ -136,8 +150,10 @@ TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
       if (asked.empty()) asked.push_back(&buckets.front());
       for (Bucket* const bucket : asked) {
         if (pick(random, 0, 5) == 0) {
-          bucket->state = {.micro_tokens = pick(random, 0, pick(random, 0, 1) == 0 ? 2'000'000 : 1'000'000 * bucket->request.parameters.capacity),
-                           .updated = now - Microseconds{static_cast<std::int64_t>(pick(random, 0, 1'000'000))}};
+          bucket->state = {
+              .micro_tokens = pick(
+                  random, 0, pick(random, 0, 1) == 0 ? 2'000'000 : 1'000'000 * bucket->request.parameters.capacity),
+              .updated = now - Microseconds{static_cast<std::int64_t>(pick(random, 0, 1'000'000))}};
           bucket->state.updated = std::max(bucket->state.updated, 0us);
           bucket->used = true;
           (void)redis.call({"SET", bucket->request.key, stored(bucket->state)});
@@ -170,13 +186,12 @@ TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
       ASSERT_TRUE(read_take_reply(reply, decisions)) << reply.text << " in sequence " << sequence;
       for (std::size_t i = 0; i < decisions.size(); ++i) {
         const BucketParameters& p = requests[i].parameters;
-        ASSERT_EQ(decisions[i], expected[i]) << "sequence " << sequence << " step " << step << ": " << p.capacity << ", " << p.tokens
-                                             << " each " << p.period.count();
+        ASSERT_EQ(decisions[i], expected[i]) << "sequence " << sequence << " step " << step << ": " << p.capacity
+                                             << ", " << p.tokens << " each " << p.period.count();
       }
       if (all) {
         for (const Bucket* const bucket : asked) {
-          ASSERT_EQ(redis.call({"GET", bucket->request.key}).text,
-                    stored(bucket->state));
+          ASSERT_EQ(redis.call({"GET", bucket->request.key}).text, stored(bucket->state));
         }
       }
     }
@@ -213,7 +228,8 @@ TEST_F(RealClock, FollowsRedissTime) {
       now = stored_time(redis.call({"GET", "bucket"}).text);
     } else {
       ++refused;
-      now = state.updated + Microseconds{static_cast<std::int64_t>((1'000'000 - state.micro_tokens + 1'999) / 2'000)} - decision.retry_after;
+      now = state.updated + Microseconds{static_cast<std::int64_t>((1'000'000 - state.micro_tokens + 1'999) / 2'000)} -
+            decision.retry_after;
     }
     if (!used) state = full_bucket(kParameters, now);
     used = true;
@@ -225,7 +241,8 @@ TEST_F(RealClock, FollowsRedissTime) {
 }
 
 TEST_F(RealClock, KeepsABucketAtLeastUntilItIsFull) {
-  for (const BucketParameters& p : {BucketParameters{20, 10, 1s}, BucketParameters{1'000, 1, 1h}, BucketParameters{kMaxTokens, 1, kMaxPeriod}}) {
+  for (const BucketParameters& p :
+       {BucketParameters{20, 10, 1s}, BucketParameters{1'000, 1, 1h}, BucketParameters{kMaxTokens, 1, kMaxPeriod}}) {
     const std::string key = fmt::format("ttl{}", p.capacity);
     for (int i = 0; i < 5; ++i) {
       const Decision decision = take_now({{key, p}}).front();

@@ -20,7 +20,9 @@ constexpr BucketParameters kTenPerSecond{.capacity = 20, .tokens = 10, .period =
 std::vector<BucketParameters> sample_parameters(std::mt19937_64& random, int count) {
   std::vector<BucketParameters> samples;
   for (int i = 0; i < count; ++i) {
-    const auto up_to = [&](std::uint64_t most) { return std::uniform_int_distribution<std::uint64_t>{1, most}(random); };
+    const auto up_to = [&](std::uint64_t most) {
+      return std::uniform_int_distribution<std::uint64_t>{1, most}(random);
+    };
     constexpr std::uint64_t kMagnitudes[] = {3, 50, 1'000, 1'000'000, kMaxTokens};
     const Microseconds periods[] = {1s, 1min, 1h, Microseconds{static_cast<std::int64_t>(up_to(10'000'000))}};
     samples.push_back({.capacity = up_to(kMagnitudes[up_to(5) - 1]),
@@ -117,8 +119,9 @@ TEST(Take, AdmitsNoMoreThanBurstAndRateOverAnyWindow) {
 
 TEST(Take, DoesNotDriftWhenVisitedAtOddIntervals) {
   std::mt19937_64 random{13};
-  for (const BucketParameters& p : {BucketParameters{5, 7, 1h}, BucketParameters{3, 100, 1min}, BucketParameters{2, 3, 1s},
-                                    BucketParameters{3, 999'983, 1h}, BucketParameters{4, 11, 7s}}) {
+  for (const BucketParameters& p :
+       {BucketParameters{5, 7, 1h}, BucketParameters{3, 100, 1min}, BucketParameters{2, 3, 1s},
+        BucketParameters{3, 999'983, 1h}, BucketParameters{4, 11, 7s}}) {
     const std::int64_t pace = std::max<std::int64_t>(2, p.period.count() / static_cast<std::int64_t>(p.tokens));
     std::uniform_int_distribution<std::int64_t> gap{1, pace / 2 + 1};
     BucketState state = full_bucket(p, kStart);
@@ -139,7 +142,8 @@ TEST(Take, SaysExactlyWhenTheNextTokenIsThere) {
   std::mt19937_64 random{17};
   for (const BucketParameters& p : sample_parameters(random, 2'000)) {
     const RefillStep step = refill_step(p);
-    BucketState state{.micro_tokens = std::uniform_int_distribution<std::uint64_t>{0, 999'999}(random), .updated = kStart};
+    BucketState state{.micro_tokens = std::uniform_int_distribution<std::uint64_t>{0, 999'999}(random),
+                      .updated = kStart};
     const Microseconds now = kStart + Microseconds{static_cast<std::int64_t>(random() % 1'000)};
     const Decision decision = take(step, state, now);
     if (decision.allowed) continue;
@@ -252,7 +256,8 @@ TEST(ShareOf, NeverExceedsTheRateInSum) {
   for (const BucketParameters& p : sample_parameters(random, 2'000)) {
     const std::uint64_t gateways = random() % 300 + 1;
     const BucketParameters share = share_of(p, gateways);
-    ASSERT_LE(Wide{share.tokens} * Wide{gateways} * Wide{p.period.count()}, Wide{p.tokens} * Wide{share.period.count()});
+    ASSERT_LE(Wide{share.tokens} * Wide{gateways} * Wide{p.period.count()},
+              Wide{p.tokens} * Wide{share.period.count()});
     if (p.capacity >= gateways) {
       ASSERT_LE(share.capacity * gateways, p.capacity);
     }

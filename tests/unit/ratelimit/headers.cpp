@@ -20,7 +20,9 @@ std::string limit(const Decision& decision) {
   return value;
 }
 
-TEST(RateLimitPolicy, IsTheContractsExample) { EXPECT_EQ(policy("per_client", {20, 10, 1s}), "\"per_client\";q=20;w=2"); }
+TEST(RateLimitPolicy, IsTheContractsExample) {
+  EXPECT_EQ(policy("per_client", {20, 10, 1s}), "\"per_client\";q=20;w=2");
+}
 
 TEST(RateLimitPolicy, RoundsTheWindowUpToWholeSecondsAndAtLeastOne) {
   EXPECT_EQ(policy("a", {21, 10, 1s}), "\"a\";q=21;w=3");
@@ -37,7 +39,8 @@ TEST(RateLimitPolicy, AppendsToWhatIsThere) {
 
 TEST(RateLimit, SaysWhenTheNextTokenIsThere) {
   EXPECT_EQ(limit({.allowed = false, .remaining = 0, .retry_after = 100ms, .reset_after = 2s}), "\"l\";r=0;t=1");
-  EXPECT_EQ(limit({.allowed = false, .remaining = 0, .retry_after = 59'000'001us, .reset_after = 90s}), "\"l\";r=0;t=60");
+  EXPECT_EQ(limit({.allowed = false, .remaining = 0, .retry_after = 59'000'001us, .reset_after = 90s}),
+            "\"l\";r=0;t=60");
 }
 
 TEST(RateLimit, SaysWhenAnOpenBucketIsFull) {

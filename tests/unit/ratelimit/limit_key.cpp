@@ -27,13 +27,15 @@ TEST(BucketKey, IsReadableForPlainValues) {
 
 TEST(BucketKey, NeverShowsAHeadersValue) {
   const std::string with_secret = key({{Kind::header, "abc"}});
-  EXPECT_EQ(with_secret,
-            "gatehouse:{shop}:api:v65=~ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-4
+  EXPECT_EQ(
+      with_secret,
+      "gatehouse:{shop}:api:v65=~ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-4
 }
 
 TEST(BucketKey, BoundsLengthAndBytesWhateverTheClientSends) {
-  for (const std::string& text : {std::string(100'000, 'a'), std::string("a b"), std::string("x\r\n"), std::string("\0", 1),
-                                  std::string("}{"), std::string("\xff\xfe"), std::string(65, 'a')}) {
+  for (const std::string& text :
+       {std::string(100'000, 'a'), std::string("a b"), std::string("x\r\n"), std::string("\0", 1), std::string("}{"),
+        std::string("\xff\xfe"), std::string(65, 'a')}) {
     const std::string name = key({{Kind::host, text}});
     EXPECT_EQ(name.size(), std::string_view{"gatehouse:{shop}:api:h65=~"}.size() + 64);
     EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789:{}=~"), std::string::npos);
@@ -75,8 +77,9 @@ TEST(BucketKey, KeepsAMissingHeaderApartFromTheClientAndFromAnyValue) {
 
 TEST(BucketKey, KeepsTenantsAndLimitsApart) {
   const std::array<KeyPart, 1> parts{{{Kind::client, "::1"}}};
-  const std::set<std::string> names{bucket_key("a", "b", parts),   bucket_key("a:b", "", parts), bucket_key("a}:b", "", parts),
-                                    bucket_key("a", "b:c", parts), bucket_key("a", "b:c3=::1", {}), bucket_key("b", "a", parts)};
+  const std::set<std::string> names{bucket_key("a", "b", parts),     bucket_key("a:b", "", parts),
+                                    bucket_key("a}:b", "", parts),   bucket_key("a", "b:c", parts),
+                                    bucket_key("a", "b:c3=::1", {}), bucket_key("b", "a", parts)};
   EXPECT_EQ(names.size(), 6u);
 }
 

@@ -165,7 +165,8 @@ TEST(MemoryShard, KeepsWhatAModelKeeps) {
     now += 3us;
     const std::uint64_t number = random() % 120;
     const Fingerprint key{number, ~number};
-    const Microseconds full_at = now + Microseconds{static_cast<std::int64_t>(random() % 300) * 1'000'000 + ++unique % 1'000'000};
+    const Microseconds full_at =
+        now + Microseconds{static_cast<std::int64_t>(random() % 300) * 1'000'000 + ++unique % 1'000'000};
     BucketState* const found = shard.find(key);
     ASSERT_EQ(found != nullptr, model.contains(number));
     if (found != nullptr) {

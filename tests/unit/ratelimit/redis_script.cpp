@@ -41,7 +41,8 @@ TEST(TakeReply, GivesADecisionForEachBucket) {
   std::array<Decision, 2> decisions;
   ASSERT_TRUE(read_take_reply(integers({1, 19, 0, 100'000, 0, 0, 3'600, 7'200'000}), decisions));
   EXPECT_EQ(decisions[0], (Decision{.allowed = true, .remaining = 19, .retry_after = 0us, .reset_after = 100ms}));
-  EXPECT_EQ(decisions[1], (Decision{.allowed = false, .remaining = 0, .retry_after = 3'600us, .reset_after = 7'200'000us}));
+  EXPECT_EQ(decisions[1],
+            (Decision{.allowed = false, .remaining = 0, .retry_after = 3'600us, .reset_after = 7'200'000us}));
 }
 
 TEST(TakeReply, IsRefusedWhenItHasAnotherShape) {

@@ -79,8 +79,9 @@ TEST(RespReader, GivesTheSameHoweverTheBytesArrive) {
 }
 
 TEST(RespReader, RefusesWhatIsNotResp2AndStaysRefusing) {
-  for (const std::string_view bytes : {"HTTP/1.1 400 Bad Request\r\n", "%1\r\n", "_\r\n", ":1x\r\n", ":\r\n", "*x\r\n", "$-2\r\n",
-                                       "$99999999999999999999\r\n", ":99999999999999999999\r\n", "*-2\r\n"}) {
+  for (const std::string_view bytes :
+       {"HTTP/1.1 400 Bad Request\r\n", "%1\r\n", "_\r\n", ":1x\r\n", ":\r\n", "*x\r\n", "$-2\r\n",
+        "$99999999999999999999\r\n", ":99999999999999999999\r\n", "*-2\r\n"}) {
     RespReader reader;
     reader.feed(bytes);
     ASSERT_FALSE(reader.next().has_value()) << bytes;

@@ -56,7 +56,8 @@ class RedisSessionTest : public ::testing::Test {
 
   std::vector<std::string> sent_names() {
     std::vector<std::string> names;
-    for (const auto& words : sent()) names.push_back(words[0] == "EVAL" || words[0] == "EVALSHA" ? words[0] + " " + words[3] : words[0]);
+    for (const auto& words : sent())
+      names.push_back(words[0] == "EVAL" || words[0] == "EVALSHA" ? words[0] + " " + words[3] : words[0]);
     return names;
   }
 
@@ -85,7 +86,8 @@ class RedisSessionTest : public ::testing::Test {
 
 TEST_F(RedisSessionTest, LogsInBeforeAnythingElse) {
   connect({.authenticate = true, .username = "gate", .password = "s e\r\ncret", .database = 3});
-  EXPECT_EQ(sent(), (std::vector<std::vector<std::string>>{{"AUTH", "gate", "s e\r\ncret"}, {"SELECT", "3"}, {"PING"}}));
+  EXPECT_EQ(sent(),
+            (std::vector<std::vector<std::string>>{{"AUTH", "gate", "s e\r\ncret"}, {"SELECT", "3"}, {"PING"}}));
   session.received("+OK\r\n+OK\r\n", now);
   EXPECT_FALSE(session.is_serving());
   session.received("+PONG\r\n", now);
