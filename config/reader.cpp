@@ -34,32 +34,38 @@ void Mapping::refuse(std::string_view key, std::string message) {
   }
 }
 
-Mark Mapping::at(std::string_view key) const noexcept {
+const Node* Mapping::value(std::string_view key) const noexcept {
   const Member* member = node_ == nullptr ? nullptr : node_->find(key);
-  return member == nullptr ? at() : member->value.at;
+  return member == nullptr ? nullptr : &member->value;
+}
+
+Mark Mapping::at(std::string_view key) const noexcept {
+  const Node* node = value(key);
+  return node == nullptr ? at() : node->at;
 }
 
 Mark Mapping::text_at(std::string_view key) const noexcept {
-  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
-  return member == nullptr || member->value.kind != Node::Kind::scalar ? at(key) : member->value.text_at;
+  const Node* node = value(key);
+  return node == nullptr || node->kind != Node::Kind::scalar ? at(key) : node->text_at;
 }
 
 Mark Mapping::item_at(std::string_view key, std::size_t index) const noexcept {
-  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
-  return member == nullptr || index >= member->value.items.size() ? at(key) : member->value.items[index].at;
+  const Node* node = value(key);
+  return node == nullptr || index >= node->items.size() ? at(key) : node->items[index].at;
 }
 
 std::vector<std::string_view> Mapping::names(std::string_view key) const {
+  constexpr std::size_t most = 1'000;  // of more the mapping itself is refused
   std::vector<std::string_view> names;
-  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
-  if (member == nullptr) return names;
-  for (const Member& each : member->value.members) names.push_back(each.key);
+  if (const Node* node = value(key)) {
+    for (std::size_t i = 0; i < node->members.size() && i < most; ++i) names.push_back(node->members[i].key);
+  }
   return names;
 }
 
 Mark Mapping::name_at(std::string_view key, std::string_view name) const noexcept {
-  const Member* member = node_ == nullptr ? nullptr : node_->find(key);
-  const Member* named = member == nullptr ? nullptr : member->value.find(name);
+  const Node* node = value(key);
+  const Member* named = node == nullptr ? nullptr : node->find(name);
   return named == nullptr ? at(key) : named->key_at;
 }
 
@@ -79,10 +85,13 @@ bool Mapping::finish() {
   if (!refused_given_) {
     for (const std::string_view key : missing_) error(fmt::format("'{}' is missing here", key));
   }
+  std::size_t unknown = 0;
   for (const Member& member : node_->members) {
     const auto is_key = [&](std::string_view key) { return key == member.key; };
     if (std::ranges::any_of(known_, is_key) || std::ranges::any_of(refused_, is_key)) continue;
-    error_at(member.key_at, fmt::format("{} is not a key here{}", cite(member.key), suggestion(member.key, known_)));
+    // Of tens of thousands of unknown keys only the first are shown anyway.
+    const bool shown = ++unknown <= Source::kMostProblems;
+    error_at(member.key_at, shown ? fmt::format("{} is not a key here{}", cite(member.key), suggestion(member.key, known_)) : std::string());
   }
   return !failed_;
 }

@@ -74,8 +74,10 @@ class Mapping {
   [[nodiscard]] Mark at() const noexcept { return node_ == nullptr ? Mark{} : node_->at; }
   [[nodiscard]] Mark at(std::string_view key) const noexcept;
   [[nodiscard]] Mark text_at(std::string_view key) const noexcept;
+  /// The value of a key; nullptr if it is absent.
+  [[nodiscard]] const Node* value(std::string_view key) const noexcept;
   [[nodiscard]] Mark item_at(std::string_view key, std::size_t index) const noexcept;
-  /// The keys of the mapping that is a key's value, and where one of them stands.
+  /// The keys of the mapping that is a key's value (not all of thousands), and where one of them stands.
   [[nodiscard]] std::vector<std::string_view> names(std::string_view key) const;
   [[nodiscard]] Mark name_at(std::string_view key, std::string_view name) const noexcept;
   [[nodiscard]] Place place(Mark mark) const { return source_ == nullptr ? Place{} : source_->place(mark); }

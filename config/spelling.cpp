@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kLongestWord = 64;    // longer ones are nobody's typing error, and the table is quadratic
 constexpr std::size_t kListedWords = 40;
+constexpr std::size_t kComparedWords = 200;
 
 char folded(char c) noexcept { return c == '-' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
@@ -43,6 +44,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> known) {
+  known = known.first(std::min(known.size(), kComparedWords));
   std::string_view best;
   std::size_t least = word.size() <= 4 ? 2 : word.size() <= 8 ? 3 : 4;  // exclusive: a third of the word or so
   for (const std::string_view candidate : known) {

@@ -78,6 +78,9 @@ struct HeaderMatch {
 
 enum class PathMatch { prefix, exact, regex };
 
+/// RE2's max_mem for path expressions, here and where they run: one that needs more to be compiled is refused.
+inline constexpr int kRegexMemoryBytes = 256 * 1024;
+
 struct RouteMatch {
   PathMatch kind = PathMatch::prefix;
   std::string path = "/";              // prefix: whole segments; regex: RE2, anchored at both ends

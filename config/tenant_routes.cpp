@@ -59,23 +59,29 @@ struct HeaderMatches {
   }
 };
 
+constexpr std::size_t kLongestRegex = 500;
+constexpr std::size_t kMostRegexBytes = 32 * 1024;  // of all routes: compiling what a tenant wrote takes some 60 us a byte at worst
+
 Parsed<std::string> check_regex(std::string_view text) {
   RE2::Options options(RE2::Quiet);
-  options.set_max_mem(1 << 20);
+  options.set_max_mem(kRegexMemoryBytes);
   const RE2 regex(re2::StringPiece(text.data(), text.size()), options);
   if (!regex.ok()) return std::unexpected(fmt::format("does not compile (RE2): {}", printable(regex.error(), 200)));
   return std::string(text);
 }
 
-void read_match(Mapping& m, RouteMatch& match) {
+void read_match(Mapping& m, RouteMatch& match, std::size_t& regex_bytes) {
   constexpr std::string_view path_keys[] = {"path", "path_exact", "path_regex"};
   m.read("path", match.path, path_text(), "Prefix of whole segments: /api matches /api and /api/x, not /apix.");
   std::string other;
   if (m.read("path_exact", other, path_text(), "The whole path.")) match.kind = PathMatch::exact, match.path = other;
-  if (m.read("path_regex", other, Text{"a regular expression", check_regex, 1'000}, "Regular expression (RE2) that the whole path must match.")) {
+  const bool too_many = regex_bytes > kMostRegexBytes;
+  if (m.read("path_regex", other, Text{"a regular expression", too_many ? nullptr : check_regex, kLongestRegex}, "Regular expression (RE2) that the whole path must match.")) {
     match.kind = PathMatch::regex;
     match.path = other;
   }
+  if (too_many && m.has("path_regex")) m.error("path_regex", fmt::format("the expressions of a tenant's routes have at most {} bytes in all", kMostRegexBytes));
+  if (const Node* node = m.value("path_regex")) regex_bytes += node->text.size();
   if (std::ranges::count_if(path_keys, [&](std::string_view key) { return m.has(key); }) > 1) m.error("'path', 'path_exact' and 'path_regex' exclude each other; keep one");
   m.read("methods", match.methods, list_of(method_text(), 1, 32), "Methods; without it all.");
   m.read("headers", match.headers, HeaderMatches{}, "Header fields that the request must have, with this value, or with any where none is given.");
@@ -98,22 +104,24 @@ std::optional<std::size_t> find_by_name(Mapping& m, Mark at, std::string_view wh
   return std::nullopt;
 }
 
-struct Names {
-  std::vector<std::string_view> services;
+/// What the routes share while they are read.
+struct Shared {
+  std::vector<std::string_view> services;      // as named in the file, valid or not
   std::vector<std::string_view> rate_limits;
+  std::size_t regex_bytes = 0;
 };
 
-void read_route(Mapping& m, Route& route, const TenantConfig& tenant, const Names& names) {
+void read_route(Mapping& m, Route& route, const TenantConfig& tenant, Shared& shared) {
   constexpr auto check_name = [](std::string_view text) -> Parsed<std::string> {
     if (std::ranges::any_of(text, [](char c) { return c <= ' ' || c > '~'; })) return std::unexpected("has blanks or characters outside of ASCII");
     return std::string(text);
   };
   route.place = m.place(m.at());
   m.read("name", route.name, Text{"a route's name", check_name, 200}, "Name for logs and metrics, unique in the tenant. Default: the path.");
-  m.require("match", route.match, object<RouteMatch>(read_match), "Which requests this route takes; the first route that fits does.");
+  m.require("match", route.match, object<RouteMatch>([&](Mapping& inner, RouteMatch& match) { read_match(inner, match, shared.regex_bytes); }), "Which requests this route takes; the first route that fits does.");
   std::string service;
   if (m.require("service", service, name_text("a service's name"), "The service that answers.")) {
-    if (const auto index = find_by_name(m, m.at("service"), "service", service, tenant.services, names.services)) route.service = *index;
+    if (const auto index = find_by_name(m, m.at("service"), "service", service, tenant.services, shared.services)) route.service = *index;
   }
   std::vector<std::string> limits;
   m.read("rate_limits", limits, list_of(name_text("a rate limit's name"), 0, 16), "Rate limits that its requests pass, by name.");
@@ -121,7 +129,7 @@ void read_route(Mapping& m, Route& route, const TenantConfig& tenant, const Name
   for (std::size_t i = 0; i < limits.size(); ++i) {
     const Mark at = m.item_at("rate_limits", i);
     if (!seen.insert(limits[i]).second) m.error_at(at, fmt::format("the rate limit {} is given twice", cite(limits[i])));
-    if (const auto index = find_by_name(m, at, "rate limit", limits[i], tenant.rate_limits, names.rate_limits)) route.rate_limits.push_back(*index);
+    if (const auto index = find_by_name(m, at, "rate limit", limits[i], tenant.rate_limits, shared.rate_limits)) route.rate_limits.push_back(*index);
   }
   m.read("timeout", route.timeout, Duration{1ms, 24h}, "For the upstream's answer, instead of the gateway's timeouts.response.");
   if (route.name.empty()) route.name = route.match.path;
@@ -179,8 +187,8 @@ bool prefix_covers(std::string_view wide, std::string_view narrow) noexcept {
 }
 
 void read_routes(Mapping& m, TenantConfig& tenant, const Platform&) {
-  const Names names{m.names("services"), m.names("rate_limits")};
-  const bool good = m.require("routes", tenant.routes, list_of(object<Route>([&](Mapping& inner, Route& route) { read_route(inner, route, tenant, names); }), 1, 1'000),
+  Shared shared{m.names("services"), m.names("rate_limits")};
+  const bool good = m.require("routes", tenant.routes, list_of(object<Route>([&](Mapping& inner, Route& route) { read_route(inner, route, tenant, shared); }), 1, 1'000),
                               "Which request goes to which service; the first route that fits.");
   check_routes(m, tenant);
   if (!good) return;  // a route with an error may be the one that uses them

@@ -81,7 +81,17 @@ TEST(TenantRoutes, CompileExpressions) {
   EXPECT_THAT(match("path_regex: \"/a(\""), ElementsAre(error_at("3:26", "does not compile (RE2)")));
   EXPECT_THAT(match("path_regex: '(a)\\1'"), ElementsAre(error_at("3:26", "does not compile (RE2)")));
   EXPECT_THAT(match("path_regex: '((((a{1,100}){1,100}){1,100}){1,100})'"), ElementsAre(error_at("3:26", "does not compile (RE2)")));
-  EXPECT_THAT(match("path_regex: " + std::string(1001, 'a')), ElementsAre(error_at("3:26", "at most 1000 bytes")));
+  EXPECT_THAT(match("path_regex: " + std::string(501, 'a')), ElementsAre(error_at("3:26", "at most 500 bytes")));
+}
+
+TEST(TenantRoutes, BoundTheExpressionsOfATenant) {
+  const auto routes_of = [](int count) {
+    std::string section = "routes:\n";
+    for (int i = 0; i < count; ++i) section += "  - {match: {path_regex: " + std::string(400, 'a') + std::to_string(100 + i) + "}, service: web}\n";
+    return section;
+  };
+  EXPECT_THAT(tenant_problems(routes_of(81)), IsEmpty());
+  EXPECT_THAT(tenant_problems(routes_of(83)), ElementsAre(error_at("85:26", "at most 32768 bytes in all")));
 }
 
 TEST(TenantRoutes, HaveOneKindOfPath) {
