@@ -150,15 +150,17 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   apply(std::move(first));
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(1);
   for (const char* const outcome : {"success", "failure"}) (void)metrics_.counter(families::config_reloads_total, {outcome});  // alerts need a zero
-  start_workers();
+  // All sockets are open before the first thread runs: an address that is taken is an error at start, with nothing half done.
   admin_ = std::make_unique<Admin>(*this, loop_);
   if (gateway_->admin) admin_->listen(*gateway_->admin, true);
   if (gateway_->metrics) admin_->listen(*gateway_->metrics, false);
+  make_workers();
+  start_workers();
 }
 
-Server::~Server() {
-  runtime::set_journal_file(nullptr);
-}
+Server::~Server() = default;
+
+Server::JournalGuard::~JournalGuard() { runtime::set_journal_file(nullptr); }
 
 void Server::open_logs(const config::GatewayConfig& gateway) {
   const auto open = [](const std::shared_ptr<runtime::LogFile>& present, const std::string& path) -> std::shared_ptr<runtime::LogFile> {
@@ -182,7 +184,7 @@ void Server::report(const config::Problems& problems) {
              {"log.origin.file.column", std::to_string(problem.place.column)}});
 }
 
-void Server::start_workers() {
+void Server::make_workers() {
   for (const config::Listener& listener : gateway_->listeners) {
     auto facts = std::make_unique<proxy::ListenerFacts>();
     facts->address = listener.address;
@@ -196,7 +198,6 @@ void Server::start_workers() {
     facts->refused_proxy_header = metrics_.counter(families::connections_refused_total, {name, "proxy_header"});
     listeners_.push_back(std::move(facts));
   }
-  // All sockets are open before the first thread runs: an address that is taken is an error at start, with nothing half done.
   for (unsigned i = 0; i < worker_count_; ++i) {
     auto thread = std::make_unique<WorkerThread>(i, *this);
     proxy::Worker& worker = thread->worker;
@@ -213,19 +214,22 @@ void Server::start_workers() {
     }
     workers_.push_back(std::move(thread));
   }
-  std::latch running(static_cast<std::ptrdiff_t>(worker_count_));
+}
+
+void Server::start_workers() {
+  const auto running = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(worker_count_));
   for (auto& thread : workers_) {
     WorkerThread* const self = thread.get();
-    self->thread = std::thread([this, self, &running] {
+    self->thread = std::thread([this, self, running] {
       runtime::set_metric_writer(self->worker.context.id);
       self->use_redis(snapshot_->config->redis);
       self->loop.spawn(WorkerThread::housekeeping(*self));
       for (const auto& listener : self->listeners) listener->start();
-      running.count_down();
+      running->count_down();
       self->loop.run();
     });
   }
-  running.wait();
+  running->wait();
 }
 
 void Server::apply(SnapshotBuilder::Result result) {
@@ -365,7 +369,11 @@ void Server::stop_workers() {
     self->loop.post([self] { self->worker.context.flush_access_records(); });
     self->loop.stop();
   }
-  for (const auto& thread : workers_) thread->thread.join();
+  for (const auto& thread : workers_) {
+    thread->thread.join();
+    thread->worker.context.access_log.reset();  // the last to let a log go waits until it is written
+    thread->worker.context.audit_log.reset();
+  }
 }
 
 int Server::run() {

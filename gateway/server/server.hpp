@@ -42,6 +42,7 @@ class Server {
   /// Opens the logs that `gateway` names; those whose path is unchanged stay open. Throws std::runtime_error.
   void open_logs(const config::GatewayConfig& gateway);
   [[nodiscard]] std::string watched_state() const;
+  void make_workers();   // opens their listeners; no thread yet
   void start_workers();
   void reload(const char* cause);
   void apply(SnapshotBuilder::Result result);
@@ -60,6 +61,9 @@ class Server {
   ratelimit::MemoryStore memory_;
   std::unique_ptr<proxy::Shared> shared_;
   std::unique_ptr<runtime::LogFile> journal_;
+  struct JournalGuard {
+    ~JournalGuard();
+  } journal_guard_;  // the journal is not used any more once its file goes, also when the constructor throws
   std::shared_ptr<runtime::LogFile> access_log_;
   std::shared_ptr<runtime::LogFile> audit_log_;
   std::atomic<int> redis_serving_ = 0;

@@ -91,7 +91,6 @@ RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::M
   for (std::size_t i = 0; i < results_.size(); ++i) {
     results_[i] = metrics.counter(runtime::families::ratelimit_store_requests_total, {names[i]});
   }
-  tasks_ = 2;
   frames_ = {write_loop().frame, run().frame};
 }
 
@@ -153,6 +152,7 @@ void RedisClient::count(TakeOutcome outcome) noexcept {
 void RedisClient::reconfigure(config::Redis settings) {
   settings_ = std::move(settings);
   tls_.reset();
+  stopping_ = false;
   session_.restart(loop_.now());
   after_event();
 }
@@ -163,7 +163,7 @@ void RedisClient::stop() {
   timer_.cancel();
   if (stream_) stream_->cancel(Errc::cancelled);
   run_wake_.notify();
-  write_wake_.notify();
+  report();
 }
 
 /// After everything that the session was told: what it wants now.
@@ -200,8 +200,8 @@ void RedisClient::report() {
 // --- connecting and reading
 
 RedisClient::Owned RedisClient::run() {
-  while (!stopping_) {
-    if (!session_.wants_connection()) {
+  for (;;) {
+    if (stopping_ || !session_.wants_connection()) {
       co_await run_wake_;
       continue;
     }
@@ -223,7 +223,6 @@ RedisClient::Owned RedisClient::run() {
     session_.closed();
     after_event();
   }
-  --tasks_;
 }
 
 Task<void> RedisClient::attempt() {
@@ -317,7 +316,7 @@ std::optional<RedisLogin> RedisClient::read_login() {
 // --- writing
 
 RedisClient::Owned RedisClient::write_loop() {
-  while (!stopping_) {
+  for (;;) {
     if (!writable_ || session_.output().empty()) {
       co_await write_wake_;
       continue;
@@ -341,7 +340,6 @@ RedisClient::Owned RedisClient::write_loop() {
     }
     if (!writable_) writer_idle_.notify();
   }
-  --tasks_;
 }
 
 }  // namespace gatehouse::upstream

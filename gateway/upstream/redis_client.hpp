@@ -38,11 +38,13 @@ class RedisClient {
   [[nodiscard]] TakeOperation take(std::span<const ratelimit::BucketRequest> requests,
                                    std::span<ratelimit::Decision> decisions);
 
-  /// Connects anew with other settings (a reload).
+  /// Connects anew with other settings (a reload), also after a stop().
   void reconfigure(config::Redis settings);
   /// Closes the connection; every call fails from now on.
   void stop();
-  [[nodiscard]] bool is_stopped() const noexcept { return tasks_ == 0; }
+  [[nodiscard]] bool is_stopped() const noexcept {
+    return stopping_ && run_wake_.is_awaited() && write_wake_.is_awaited();
+  }
 
   [[nodiscard]] bool is_serving() const noexcept { return session_.is_serving(); }
   /// Called on the loop's thread when is_serving() has changed; it begins as false.
@@ -54,6 +56,7 @@ class RedisClient {
    public:
     explicit Signal(runtime::Loop& loop) noexcept : loop_(loop) {}
     void notify();
+    [[nodiscard]] bool is_awaited() const noexcept { return static_cast<bool>(waiting_); }
     bool await_ready() noexcept { return std::exchange(set_, false); }
     void await_suspend(std::coroutine_handle<> awaiting) noexcept { waiting_ = awaiting; }
     void await_resume() const noexcept {}
@@ -97,7 +100,6 @@ class RedisClient {
   bool stopping_ = false;
   bool serving_reported_ = false;
   bool trouble_reported_ = false;
-  unsigned tasks_ = 0;
   std::array<std::coroutine_handle<>, 2> frames_{};
 
   std::array<std::shared_ptr<runtime::Counter>, 5> results_;  // by TakeOutcome, from `decided` on
