@@ -11,7 +11,11 @@ namespace gatehouse::filter {
 
 void Exchange::reset() {
   head.fields.clear();
-  target = {};
+  target.host.clear();  // keeps its memory
+  target.path.clear();
+  target.as_received = target.query = {};
+  target.port = 0;
+  target.has_query = false;
   framing = {};
   peer_trusted = false;
   request_id.clear();

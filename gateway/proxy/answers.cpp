@@ -180,11 +180,17 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
     out += exchange.target.query;
   }
   out += " HTTP/1.1\r\nhost: ";
-  if (const Field* const host = head.fields.find(FieldId::host)) out += host->value;
+  if (const Field* const host = head.fields.find(FieldId::host)) {
+    out += host->value;
+  } else {  // HTTP/1.0 in absolute-form
+    out += exchange.target.host;
+    if (exchange.target.port != 0) out += ':' + std::to_string(exchange.target.port);
+  }
   out += "\r\n";
   for (const Field& field : head.fields.all()) {
     if (field.id == FieldId::host || field.id == FieldId::content_length || field.id == FieldId::expect) continue;
     if (http::is_hop_by_hop(field, head.fields) || filter::is_replaced_field(field)) continue;
+    if (http::equals_ignore_case(field.name, "proxy")) continue;  // CGI turns it into HTTP_PROXY (CVE-2016-5385, "httpoxy")
     append_field(out, field.name, field.value);
   }
   out += exchange.request_fields;

@@ -107,19 +107,14 @@ bool understand(Connection& connection) {
     return false;
   }
   exchange.framing = *framing;
-  auto target = http::request_target(exchange.head);
+  const auto target = http::request_target(exchange.head, exchange.target);
   if (!target) {
+    exchange.target = {};
     refuse(exchange, target.error());
     return false;
   }
-  exchange.target = std::move(*target);
   connection.request_body.start(exchange.framing, connection.buffer);
-  const http::Field* const upgrade = exchange.head.fields.find(FieldId::upgrade);
-  const http::Field* const connection_field = exchange.head.fields.find(FieldId::connection);
-  exchange.wants_websocket = upgrade != nullptr && connection_field != nullptr && exchange.head.minor_version == 1 &&
-                             exchange.head.method == http::Method::get && exchange.framing.kind == BodyKind::none &&
-                             http::equals_ignore_case(upgrade->value, "websocket") &&
-                             http::list_contains(connection_field->value, "upgrade");
+  exchange.wants_websocket = exchange.framing.kind == BodyKind::none && http::is_websocket_upgrade(exchange.head);
   return true;
 }
 
