@@ -170,6 +170,10 @@ bool Exclusions::may_remove(std::uint32_t rule) const noexcept {
   return std::any_of(rules_.begin(), rules_.end(), [&](const Removed& removed) { return removed.rule == rule; });
 }
 
+bool Exclusions::concern(std::uint32_t rule) const noexcept {
+  return may_remove(rule) || std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.rule == rule; });
+}
+
 Exclusions::Active Exclusions::activate(std::string_view path) const {
   Active active;
   const auto applies = [&](const std::string& prefix) {

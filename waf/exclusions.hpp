@@ -57,6 +57,9 @@ class Exclusions {
   /// True if some path may take this rule out; asked once a rule when a policy is made.
   [[nodiscard]] bool may_remove(std::uint32_t rule) const noexcept;
 
+  /// True if some exclusion is about this rule, whole or in part.
+  [[nodiscard]] bool concern(std::uint32_t rule) const noexcept;
+
   /// What applies to one transaction.
   struct Active {
     std::vector<std::uint32_t> rules;  // taken out whole, sorted

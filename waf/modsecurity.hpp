@@ -26,6 +26,7 @@
 #pragma pop_macro("NULL")
 
 #include <modsecurity/rule_message.h>
+#include <modsecurity/rule_marker.h>
 #include <modsecurity/rule_with_actions.h>
 #include <modsecurity/rule_with_operator.h>
 #include <modsecurity/rules_set.h>

@@ -88,6 +88,27 @@ bool has_chain(const std::vector<seclang::Action>& actions) {
   return std::any_of(actions.begin(), actions.end(), [](const auto& action) { return action.name == "chain"; });
 }
 
+bool is_rule(const seclang::Directive& directive) { return seclang::equals_ignoring_case(directive.name, "SecRule"); }
+bool is_action(const seclang::Directive& directive) { return seclang::equals_ignoring_case(directive.name, "SecAction"); }
+
+// SecDefaultAction with a transformation, which every rule then begins with.
+bool changes_values(const seclang::Directive& directive) {
+  return std::any_of(directive.words.begin(), directive.words.end(), [](const seclang::Word& word) {
+    const std::string text = seclang::lower_case(word.text);
+    for (std::size_t at = text.find("t:"); at != std::string::npos; at = text.find("t:", at + 1)) {
+      if ((at == 0 || text[at - 1] == ',' || text[at - 1] == ' ') && text.compare(at, 6, "t:none") != 0) return true;
+    }
+    return false;
+  });
+}
+
+// What is asked of a rule's text later. Patterns are long and nobody asks for them.
+RuleLink link_of(const seclang::Directive& directive) {
+  RuleLink link{directive.variables, directive.op, directive.actions};
+  if (link.op.argument.size() > 128) link.op.argument = "%{";  // "not known" to whoever expands it
+  return link;
+}
+
 }  // namespace
 
 bool is_never_run(std::uint32_t id) noexcept {
@@ -163,20 +184,26 @@ bool PlatformRules::load_text(std::string_view text, const std::string& name, Pr
 // twice (it sees those among SecRules of one phase alone, and names no place).
 void PlatformRules::learn(const std::string& name, std::string_view text, Problems& problems) {
   const seclang::Text parsed = seclang::parse(text);  // its errors are left to libmodsecurity, which decides
+  std::uint32_t id = 0;  // of the rule that the next link belongs to
   bool chained = false;
   for (const seclang::Directive& directive : parsed.directives) {
-    const bool rule = seclang::equals_ignoring_case(directive.name, "SecRule");
-    if (!rule && !seclang::equals_ignoring_case(directive.name, "SecAction")) continue;
+    const bool rule = is_rule(directive);
+    if (!rule && !is_action(directive)) {
+      if (seclang::equals_ignoring_case(directive.name, "SecDefaultAction") && changes_values(directive)) texts_tell_all_ = false;
+      continue;
+    }
     if (rule) check_pattern(name, directive.op, problems);
     if (!std::exchange(chained, has_chain(directive.actions))) {
-      const std::uint32_t id = id_of(directive.actions);
+      id = id_of(directive.actions);
       if (id == 0) continue;  // libmodsecurity refuses it
-      RuleFacts facts{.variables = directive.variables, .needs = rule ? slots_.needs(directive.variables) : always_present};
+      RuleFacts facts{.text = {}, .needs = rule ? slots_.needs(directive.variables) : always_present};
       if (!facts_.emplace(id, std::move(facts)).second) {
         problems.push_back(problem(name, directive.at.line, directive.at.column, fmt::format("rule id {} is used twice", id)));
       }
     }
+    if (id != 0) facts_[id].text.links.push_back(link_of(directive));
   }
+  if (!parsed.errors.empty()) texts_tell_all_ = false;  // a rule that we cannot read might do anything to the others
 }
 
 // Leaves out what is removed for all, once, instead of at each evaluation.
@@ -210,9 +237,30 @@ void PlatformRules::arrange(const std::array<std::size_t, phase_count>& setup_en
     }
     if (setup_end[number] >= rules.size()) phase.setup_end = phase.rules.size();
   }
+  if (!exceptions.m_action_pre_update_target_by_id.empty() || !exceptions.m_action_pos_update_target_by_id.empty() ||
+      !exceptions.m_variable_update_target_by_tag.empty() || !exceptions.m_variable_update_target_by_msg.empty()) {
+    texts_tell_all_ = false;
+  }
   // An id that our parser alone has seen names no rule of libmodsecurity's; one that it has not seen is always run.
   std::erase_if(facts_, [&](const auto& entry) { return !ids.contains(entry.first); });
   for (const std::uint32_t id : ids) facts_.try_emplace(id);
+}
+
+const std::vector<seclang::Variable>& RuleFacts::variables() const noexcept {
+  static const std::vector<seclang::Variable> none;
+  return text.links.empty() ? none : text.links.front().variables;
+}
+
+std::unordered_map<std::uint32_t, RuleText> rule_texts(const seclang::Text& parsed) {
+  std::unordered_map<std::uint32_t, RuleText> texts;
+  std::uint32_t id = 0;
+  bool chained = false;
+  for (const seclang::Directive& directive : parsed.directives) {
+    if (!is_rule(directive) && !is_action(directive)) continue;
+    if (!std::exchange(chained, has_chain(directive.actions))) id = id_of(directive.actions);
+    texts[id].links.push_back(link_of(directive));
+  }
+  return texts;
 }
 
 const RuleFacts* PlatformRules::facts(std::uint32_t id) const noexcept {

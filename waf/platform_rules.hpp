@@ -12,6 +12,7 @@
 
 #include "config/problem.hpp"
 #include "waf/modsecurity.hpp"
+#include "waf/rule_text.hpp"
 #include "waf/seclang.hpp"
 #include "waf/variable_slots.hpp"
 
@@ -21,8 +22,11 @@ inline constexpr std::size_t phase_count = modsecurity::Phases::NUMBER_OF_PHASES
 
 /// What a rule's text says, as far as policies need it.
 struct RuleFacts {
-  std::vector<seclang::Variable> variables;  // of the first link
-  SlotMask needs = always_present;           // the rule can match only if one of these is there
+  RuleText text;                    // without links if only the id is known
+  SlotMask needs = always_present;  // the rule can match only if one of these is there
+
+  /// What the first link looks at; empty if that is not known.
+  [[nodiscard]] const std::vector<seclang::Variable>& variables() const noexcept;
 };
 
 class PlatformRules {
@@ -43,6 +47,10 @@ class PlatformRules {
 
   [[nodiscard]] const VariableSlots& slots() const noexcept { return slots_; }
 
+  /// False if something in the files changes what rules do beyond their text (SecDefaultAction with transformations,
+  /// SecRuleUpdateActionById and the like), so that nothing may be concluded from it.
+  [[nodiscard]] bool texts_tell_all() const noexcept { return texts_tell_all_; }
+
   /// Default actions, exceptions, the unicode map and the like, to be merged into a policy's set under parse_mutex().
   [[nodiscard]] modsecurity::RulesSet& properties() const noexcept { return *set_; }
 
@@ -56,7 +64,11 @@ class PlatformRules {
   std::array<Phase, phase_count> phases_;
   std::unordered_map<std::uint32_t, RuleFacts> facts_;
   VariableSlots slots_;
+  bool texts_tell_all_ = true;
 };
+
+/// Rules of a text by id, chains together. Later rules of an id are left out.
+[[nodiscard]] std::unordered_map<std::uint32_t, RuleText> rule_texts(const seclang::Text& text);
 
 /// Rules that are never run: they keep records of clients in maps that all threads share without a lock and that
 /// never shrink (initcol, IP reputation, DoS counters), for which the gateway has its own means.

@@ -1,6 +1,7 @@
 #include "waf/policy.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <sstream>
 #include <utility>
@@ -11,29 +12,32 @@
 namespace gatehouse::waf {
 namespace {
 
-/// Sets a tenant's values where CRS looks for them: under the names of CRS 3 and of CRS 4.
-class TenantValues final : public modsecurity::Rule {
+std::atomic<bool> folding = true;
+
+/// A step that sets variables of TX: a tenant's values, or what folded rules would have set.
+class SetValues final : public modsecurity::Rule {
  public:
-  explicit TenantValues(const PolicyPlan& plan) : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0) {
-    setPhase(modsecurity::RequestHeadersPhase);
-    const std::string paranoia = std::to_string(plan.paranoia);
-    for (const char* name : {"paranoia_level", "executing_paranoia_level", "blocking_paranoia_level", "detection_paranoia_level"}) {
-      values_.emplace_back(name, paranoia);
-    }
-    values_.emplace_back("inbound_anomaly_score_threshold", std::to_string(plan.inbound_threshold));
-    values_.emplace_back("outbound_anomaly_score_threshold", std::to_string(plan.outbound_threshold));
-  }
+  SetValues(int phase, TxValues values) : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0), values_(std::move(values)) { setPhase(phase); }
   bool evaluate(modsecurity::Transaction* transaction) override {
     for (const auto& [name, value] : values_) transaction->m_collections.m_tx_collection->storeOrUpdateFirst(name, value);
     return true;
   }
-  bool evaluate(modsecurity::Transaction* transaction, std::shared_ptr<modsecurity::RuleMessage>) override {
-    return evaluate(transaction);
-  }
+  bool evaluate(modsecurity::Transaction* transaction, std::shared_ptr<modsecurity::RuleMessage>) override { return evaluate(transaction); }
 
  private:
-  std::vector<std::pair<std::string, std::string>> values_;
+  TxValues values_;
 };
+
+// A tenant's values where CRS looks for them: under the names of CRS 3 and of CRS 4.
+TxValues tenant_values(const PolicyPlan& plan) {
+  const std::string paranoia = std::to_string(plan.paranoia);
+  return {{"paranoia_level", paranoia},
+          {"executing_paranoia_level", paranoia},
+          {"blocking_paranoia_level", paranoia},
+          {"detection_paranoia_level", paranoia},
+          {"inbound_anomaly_score_threshold", std::to_string(plan.inbound_threshold)},
+          {"outbound_anomaly_score_threshold", std::to_string(plan.outbound_threshold)}};
+}
 
 std::expected<void, std::string> load(modsecurity::RulesSet& set, const std::string& text) {
   if (!text.empty() && set.load(text.c_str(), "tenant-rules") < 0) return std::unexpected(set.getParserError());
@@ -77,50 +81,127 @@ std::expected<void, std::string> RulePolicy::assemble(const PolicyPlan& plan) {
   }
   for (const auto& e : plan.rule_exclusions) exclusions_.add_rule(e.rule, e.path);
 
-  const auto removed = [&](std::uint32_t id) {
-    return std::any_of(plan.removals.begin(), plan.removals.end(), [&](const auto& range) { return id >= range.first && id <= range.last; });
-  };
-  const auto looks_at_more = [&](std::uint32_t id) {
-    return set_->m_exceptions.m_variable_update_target_by_id.contains(static_cast<double>(id));
-  };
-  const auto values = std::make_shared<TenantValues>(plan);
-  own_.push_back(values);
+  arrange(plan, before, after);
+  return {};
+}
+
+void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, modsecurity::RulesSet& after) {
+  const TxValues values = tenant_values(plan);
+  // The tenant's texts, which are as we wrote them.
+  auto own_texts = rule_texts(seclang::parse(plan.rules_before));
+  own_texts.merge(rule_texts(seclang::parse(plan.rules_after)));
+
+  // Every rule in its place.
+  std::vector<std::vector<Placed>> phases(phase_count);
   for (std::size_t number = 0; number < phase_count; ++number) {
-    std::vector<PhaseRunner::Step> steps;
-    std::size_t rules = 0;
     const auto add = [&](const std::shared_ptr<modsecurity::Rule>& rule, bool own) {
-      PhaseRunner::Step step{.rule = rule.get(),
-                             .actions = dynamic_cast<modsecurity::RuleWithActions*>(rule.get()),
-                             .needs = always_present,
-                             .marker = rule->isMarker(),
-                             .may_be_excluded = false};
-      if (step.actions != nullptr) {
-        const auto id = static_cast<std::uint32_t>(step.actions->m_ruleId);
-        if (removed(id)) return;
-        step.may_be_excluded = exclusions_.may_remove(id);
+      Placed placed{.rule = rule.get(), .actions = dynamic_cast<modsecurity::RuleWithActions*>(rule.get())};
+      if (auto* const marker = dynamic_cast<modsecurity::RuleMarker*>(rule.get())) placed.item.marker = marker->getName().get();
+      if (placed.actions != nullptr) {
+        const auto id = static_cast<std::uint32_t>(placed.actions->m_ruleId);
+        if (std::any_of(plan.removals.begin(), plan.removals.end(), [&](const auto& range) { return id >= range.first && id <= range.last; })) return;
+        const bool looks_at_more = set_->m_exceptions.m_variable_update_target_by_id.contains(static_cast<double>(id));
         const RuleFacts* const facts = own ? nullptr : platform_->facts(id);
-        if (facts != nullptr && !looks_at_more(id)) step.needs = facts->needs;
-        ++rules;
+        if (facts != nullptr && !looks_at_more) placed.needs = facts->needs;
+        placed.item.id = id;
+        placed.item.keep = looks_at_more || exclusions_.concern(id);
+        if (facts != nullptr) placed.item.text = &facts->text;
+        if (const auto text = own_texts.find(id); own && text != own_texts.end()) placed.item.text = &text->second;
+        ++rule_count_;
       }
       if (own) own_.push_back(rule);
-      steps.push_back(step);
+      phases[number].push_back(placed);
     };
     const PlatformRules::Phase& phase = platform_->phase(number);
     const auto add_own = [&](modsecurity::RulesSet& from) {
       for (const auto& rule : from.m_rulesSetPhases[static_cast<int>(number)]->m_rules) add(rule, true);
     };
     for (std::size_t i = 0; i < phase.setup_end; ++i) add(phase.rules[i], false);
-    if (number == modsecurity::RequestHeadersPhase) add(values, false);
+    if (number == modsecurity::RequestHeadersPhase) phases[number].push_back({.item = {.values = &values}});
     add_own(before);
     for (std::size_t i = phase.setup_end; i < phase.rules.size(); ++i) add(phase.rules[i], false);
     add_own(after);
-    if (rules == 0) continue;
-    rule_count_ += rules;
-    steps.shrink_to_fit();
-    runners_[number] = std::make_shared<PhaseRunner>(static_cast<int>(number), std::move(steps), platform_->slots(), exclusions_);
-    set_->m_rulesSetPhases[static_cast<int>(number)]->m_rules.push_back(runners_[number]);
   }
-  return {};
+
+  // What does not depend on the request is decided now; twice, since rules that are gone no longer stand in the way of
+  // others (CRS brings exclusions for applications that are off by default, which would take out whole ranges).
+  const auto decide = [&] {
+    std::vector<std::vector<Folder::Item>> items(phase_count);
+    for (std::size_t number = 0; number < phase_count; ++number) {
+      for (const Placed& placed : phases[number]) items[number].push_back(placed.item);
+    }
+    return Folder(items, platform_->texts_tell_all() && folding).fold(modsecurity::RequestHeadersPhase);
+  };
+  const auto first = decide();
+  for (std::size_t number = 0; number < phase_count; ++number) {
+    std::size_t i = 0;
+    std::erase_if(phases[number], [&](const Placed&) { return first[number][i++].action == Folder::Action::drop; });
+  }
+  const auto decisions = decide();
+  const std::set<std::string> targets = jump_targets(phases, decisions);
+
+  for (std::size_t number = 0; number < phase_count; ++number) {
+    const int phase = static_cast<int>(number);
+    std::vector<PhaseRunner::Step> steps;
+    TxValues pending;  // of folded rules since the last step
+    bool any_rule = false;
+    const auto flush = [&] {
+      if (pending.empty()) return;
+      own_.push_back(std::make_shared<SetValues>(phase, std::exchange(pending, {})));
+      steps.push_back({.rule = own_.back().get(), .actions = nullptr, .needs = always_present, .marker = false, .may_be_excluded = false});
+      any_rule = true;
+    };
+    for (std::size_t i = 0; i < phases[number].size(); ++i) {
+      const Placed& placed = phases[number][i];
+      const Folder::Decision& decision = decisions[number][i];
+      const TxValues& set = placed.item.values != nullptr ? *placed.item.values : decision.values;
+      if (placed.item.values != nullptr || decision.action == Folder::Action::set) {
+        for (const auto& [name, value] : set) {
+          std::erase_if(pending, [&](const auto& earlier) { return earlier.first == name; });
+          pending.emplace_back(name, value);
+        }
+        continue;
+      }
+      if (decision.action == Folder::Action::drop) continue;
+      const bool marker = placed.item.marker != nullptr;
+      if (marker && platform_->texts_tell_all() && !targets.contains(*placed.item.marker)) continue;
+      flush();
+      any_rule = any_rule || !marker;
+      steps.push_back({.rule = placed.rule, .actions = placed.actions, .needs = placed.needs, .marker = marker,
+                       .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id)});
+    }
+    flush();
+    if (!any_rule) continue;
+    steps.shrink_to_fit();
+    runners_[number] = std::make_shared<PhaseRunner>(phase, std::move(steps), platform_->slots(), exclusions_);
+    set_->m_rulesSetPhases[phase]->m_rules.push_back(runners_[number]);
+  }
 }
+
+// The markers that some rule which is left may skip to; all of them, if a rule is left whose text is not known.
+std::set<std::string> RulePolicy::jump_targets(const std::vector<std::vector<Placed>>& phases, const std::vector<std::vector<Folder::Decision>>& decisions) {
+  std::set<std::string> named;
+  std::set<std::string> all;
+  bool known = true;
+  for (std::size_t number = 0; number < phases.size(); ++number) {
+    for (std::size_t i = 0; i < phases[number].size(); ++i) {
+      const Folder::Item& item = phases[number][i].item;
+      if (item.marker != nullptr) all.insert(*item.marker);
+      if (item.marker != nullptr || item.values != nullptr || decisions[number][i].action != Folder::Action::run) continue;
+      if (item.text == nullptr || item.text->links.empty()) {
+        known = false;
+        continue;
+      }
+      for (const RuleLink& link : item.text->links) {
+        for (const seclang::Action& action : link.actions) {
+          if (action.name == "skipafter") named.insert(action.value);
+        }
+      }
+    }
+  }
+  return known ? named : all;
+}
+
+void RulePolicy::fold_rules(bool on) noexcept { folding = on; }
 
 }  // namespace gatehouse::waf

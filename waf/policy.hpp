@@ -5,10 +5,12 @@
 #include <array>
 #include <expected>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "waf/exclusions.hpp"
+#include "waf/fold.hpp"
 #include "waf/modsecurity.hpp"
 #include "waf/phase_runner.hpp"
 #include "waf/platform_rules.hpp"
@@ -29,12 +31,27 @@ class RulePolicy final : public Policy {
   [[nodiscard]] modsecurity::RulesSet& set() const noexcept { return *set_; }
   [[nodiscard]] const Exclusions& exclusions() const noexcept { return exclusions_; }
   [[nodiscard]] std::size_t body_limit() const noexcept { return body_limit_; }
+  /// For tests that compare: policies that are made from now on run every rule.
+  static void fold_rules(bool on) noexcept;
+
+  [[nodiscard]] const PhaseRunner* runner(modsecurity::Phases phase) const noexcept { return runners_[phase].get(); }
+
   /// False if no rule of this phase would ever run.
   [[nodiscard]] bool has_rules(modsecurity::Phases phase) const noexcept { return runners_[phase] != nullptr; }
 
  private:
   RulePolicy(const PolicyPlan& plan, std::shared_ptr<const PlatformRules> platform);
   std::expected<void, std::string> assemble(const PolicyPlan& plan);
+  void arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, modsecurity::RulesSet& after);
+
+  struct Placed {
+    modsecurity::Rule* rule = nullptr;
+    modsecurity::RuleWithActions* actions = nullptr;
+    SlotMask needs = always_present;
+    Folder::Item item;
+  };
+  static std::set<std::string> jump_targets(const std::vector<std::vector<Placed>>& phases,
+                                            const std::vector<std::vector<Folder::Decision>>& decisions);
 
   std::shared_ptr<const PlatformRules> platform_;  // the rules that the runners point to
   config::WafMode mode_;

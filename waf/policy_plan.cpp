@@ -129,8 +129,8 @@ class Planner {
       }
       add_target(removal.rule, target, {}, place);
     }
-    for (const std::uint32_t rule : checked.additions) {
-      if (!known(rule)) report(Severity::error, start, fmt::format("SecRuleUpdateTargetById: there is no rule {}", rule));
+    for (const seclang::TargetAddition& addition : checked.additions) {
+      if (!known(addition.rule)) report(Severity::error, place_in(start, addition.at), fmt::format("there is no rule {}", addition.rule));
     }
   }
 
@@ -165,14 +165,14 @@ class Planner {
       return;
     }
     const RuleFacts* const facts = platform_.facts(rule);
-    if (facts != nullptr && !facts->variables.empty() && !looks_at(facts->variables, *target)) {
+    if (facts != nullptr && !facts->variables().empty() && !looks_at(facts->variables(), *target)) {
       report(Severity::warning, place,
              fmt::format("rule {} does not look at {} in its first condition; an exclusion does not reach the later ones of a chain", rule, shown(text)));
     }
     plan_.target_exclusions.push_back({rule, text, path});
     // A rule that names elements of the collection itself does not look at those either.
     if (facts == nullptr || !target->key.empty() || target->pattern) return;
-    for (const seclang::Variable& variable : facts->variables) {
+    for (const seclang::Variable& variable : facts->variables()) {
       if (variable.name == target->collection && variable.has_selector && !variable.regex && !variable.exclude) {
         plan_.target_exclusions.push_back({rule, variable.name + ":" + variable.selector, path});
       }

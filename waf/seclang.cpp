@@ -57,13 +57,22 @@ class Reader {
       while (!at_end() && (is_blank(text_[at_]) || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
       if (at_end()) return false;
       if (text_[at_] != '#') return true;
-      const std::size_t comment = at_;
-      while (!at_end() && text_[at_] != '\n' && continuation(at_) == 0) ++at_;
-      if (!at_end() && text_[at_] != '\n') {
-        // libmodsecurity takes the next line as comment too; a reader may not.
-        error(comment, "a comment ends in a backslash, which would make a comment of the next line: remove the backslash");
-        skip_line();
-      }
+      skip_comment();
+    }
+  }
+
+  // libmodsecurity goes on with a comment in the next line if it ends in a backslash; a reader sees that only if that
+  // line looks like a comment as well.
+  void skip_comment() {
+    const std::size_t comment = at_;
+    while (!at_end() && text_[at_] != '\n') {
+      const std::size_t length = continuation(at_);
+      at_ += std::max<std::size_t>(length, 1);
+      if (length == 0) continue;
+      std::size_t next = at_;
+      while (next < text_.size() && is_blank(text_[next])) ++next;
+      const bool looks_so = next >= text_.size() || text_[next] == '#' || text_[next] == '\n' || text_[next] == '\r';
+      if (!looks_so) result_.doubts.push_back({place(comment), "a comment ends in a backslash, which makes a comment of the next line: remove the backslash"});
     }
   }
 

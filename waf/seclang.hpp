@@ -68,6 +68,7 @@ struct Directive {
 struct Text {
   std::vector<Directive> directives;
   std::vector<Error> errors;         // a directive with an error is left out
+  std::vector<Error> doubts;         // what libmodsecurity reads as we do, and an author may not
 };
 
 /// Splits the text into directives, and SecRule and SecAction into their parts. Never throws for any input.

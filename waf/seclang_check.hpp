@@ -16,7 +16,6 @@ inline constexpr std::uint32_t first_tenant_id = 10'000;
 inline constexpr std::uint32_t last_tenant_id = 99'999;
 inline constexpr std::size_t max_text_bytes = 256 * 1024;
 inline constexpr std::size_t max_rules = 500;
-inline constexpr std::size_t max_pattern_bytes = 4096;
 
 /// SecRuleRemoveById, one number or range.
 struct Removal {
@@ -25,11 +24,17 @@ struct Removal {
   std::uint32_t last = 0;
 };
 
-/// SecRuleUpdateTargetById with a "!": the rule no longer looks there. Additions are in CheckedRules::text.
+/// SecRuleUpdateTargetById with a "!": the rule no longer looks there.
 struct TargetRemoval {
   Position at;
   std::uint32_t rule = 0;
   Variable target;
+};
+
+/// SecRuleUpdateTargetById without: the rule looks at more.
+struct TargetAddition {
+  Position at;
+  std::uint32_t rule = 0;
 };
 
 struct CheckedRules {
@@ -37,7 +42,7 @@ struct CheckedRules {
   std::vector<std::uint32_t> ids;
   std::vector<Removal> removals;
   std::vector<TargetRemoval> target_removals;
-  std::vector<std::uint32_t> additions;  // rules that look at more by SecRuleUpdateTargetById
+  std::vector<TargetAddition> additions;
   std::vector<Error> errors;             // empty: accepted
 };
 
