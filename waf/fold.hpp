@@ -41,6 +41,9 @@ class Folder {
   /// platform's configuration changes what rules mean (SecDefaultAction with transformations and the like).
   Folder(const std::vector<std::vector<Item>>& phases, bool allowed);
 
+  /// False if some rule depends on whether others were run, so that none may be left out.
+  [[nodiscard]] bool allowed() const noexcept { return allowed_; }
+
   /// Decisions for the phases in order, one for each item.
   [[nodiscard]] std::vector<std::vector<Decision>> fold(std::size_t first_phase);
 

@@ -15,6 +15,7 @@
 
 #include "waf/library.hpp"
 #include "waf/modsecurity.hpp"
+#include "waf/pattern_cache.hpp"
 
 namespace gatehouse::waf {
 namespace {
@@ -142,9 +143,11 @@ BudgetScope::BudgetScope(Budget& budget) noexcept : budget_(budget) {
   meter.wall_start = read_clock(CLOCK_MONOTONIC);
   meter.cpu_start = std::chrono::nanoseconds(-1);
   meter.work = 0;
+  cache_patterns(true);
 }
 
 BudgetScope::~BudgetScope() {
+  cache_patterns(false);
   budget_.left_ -= meter.used();
   if (budget_.left_ <= std::chrono::nanoseconds::zero()) meter.fail(BudgetState::time);
   meter.budget = nullptr;

@@ -105,7 +105,7 @@ bool changes_values(const seclang::Directive& directive) {
 // What is asked of a rule's text later. Patterns are long and nobody asks for them.
 RuleLink link_of(const seclang::Directive& directive) {
   RuleLink link{directive.variables, directive.op, directive.actions};
-  if (link.op.argument.size() > 128) link.op.argument = "%{";  // "not known" to whoever expands it
+  if (link.op.argument.size() > 128 && link.op.argument.find("%{") == std::string::npos) link.op.argument = "a long pattern";
   return link;
 }
 
@@ -196,7 +196,7 @@ void PlatformRules::learn(const std::string& name, std::string_view text, Proble
     if (!std::exchange(chained, has_chain(directive.actions))) {
       id = id_of(directive.actions);
       if (id == 0) continue;  // libmodsecurity refuses it
-      RuleFacts facts{.text = {}, .needs = rule ? slots_.needs(directive.variables) : always_present};
+      RuleFacts facts{.text = {}, .needs = rule ? slots_.needs(link_of(directive)) : always_present};
       if (!facts_.emplace(id, std::move(facts)).second) {
         problems.push_back(problem(name, directive.at.line, directive.at.column, fmt::format("rule id {} is used twice", id)));
       }

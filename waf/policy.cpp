@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "waf/base_rules.hpp"
+#include "waf/dead_stores.hpp"
 #include "waf/library.hpp"
 
 namespace gatehouse::waf {
@@ -123,21 +124,34 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
     add_own(after);
   }
 
-  // What does not depend on the request is decided now; twice, since rules that are gone no longer stand in the way of
-  // others (CRS brings exclusions for applications that are off by default, which would take out whole ranges).
-  const auto decide = [&] {
-    std::vector<std::vector<Folder::Item>> items(phase_count);
+  // What does not depend on the request is decided now. Twice, since rules that are gone no longer stand in the way of
+  // others: CRS brings exclusions for applications that are off by default, which would take out whole ranges.
+  const auto items = [&] {
+    std::vector<std::vector<Folder::Item>> out(phase_count);
     for (std::size_t number = 0; number < phase_count; ++number) {
-      for (const Placed& placed : phases[number]) items[number].push_back(placed.item);
+      for (const Placed& placed : phases[number]) out[number].push_back(placed.item);
     }
-    return Folder(items, platform_->texts_tell_all() && folding).fold(modsecurity::RequestHeadersPhase);
+    return out;
   };
-  const auto first = decide();
-  for (std::size_t number = 0; number < phase_count; ++number) {
-    std::size_t i = 0;
-    std::erase_if(phases[number], [&](const Placed&) { return first[number][i++].action == Folder::Action::drop; });
+  const auto leave_out = [&](const auto& goes) {
+    for (std::size_t number = 0; number < phase_count; ++number) {
+      std::size_t i = 0;
+      std::erase_if(phases[number], [&](const Placed&) { return goes(number, i++); });
+    }
+  };
+  const bool allowed = platform_->texts_tell_all() && folding;
+  {
+    const auto all = items();
+    const auto first = Folder(all, allowed).fold(modsecurity::RequestHeadersPhase);
+    leave_out([&](std::size_t number, std::size_t i) { return first[number][i].action == Folder::Action::drop; });
+    const auto rest = items();
+    if (Folder(rest, allowed).allowed()) {
+      const auto unseen = without_effect(rest);
+      leave_out([&](std::size_t number, std::size_t i) { return bool{unseen[number][i]}; });
+    }
   }
-  const auto decisions = decide();
+  const auto remaining = items();
+  const auto decisions = Folder(remaining, allowed).fold(modsecurity::RequestHeadersPhase);
   const std::set<std::string> targets = jump_targets(phases, decisions);
 
   for (std::size_t number = 0; number < phase_count; ++number) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -37,13 +38,55 @@ bool VariableSlots::collection_of(const std::string& name, Collection& collectio
   return true;
 }
 
-SlotMask VariableSlots::needs(const std::vector<seclang::Variable>& variables) {
+namespace {
+
+using Variables = modsecurity::TransactionAnchoredVariables;
+
+struct Flag {
+  std::string_view name;
+  modsecurity::AnchoredVariable Variables::*variable;
+};
+
+// Scalars that are "0" or empty unless something is wrong, and are set before the phase begins.
+constexpr std::array flags{
+    Flag{"REQBODY_ERROR", &Variables::m_variableReqbodyError},
+    Flag{"REQBODY_PROCESSOR_ERROR", &Variables::m_variableReqbodyProcessorError},
+    Flag{"INBOUND_DATA_ERROR", &Variables::m_variableInboundDataError},
+    Flag{"URLENCODED_ERROR", &Variables::m_variableUrlEncodedError},
+    Flag{"MULTIPART_STRICT_ERROR", &Variables::m_variableMultipartStrictError},
+    Flag{"MULTIPART_UNMATCHED_BOUNDARY", &Variables::m_variableMultipartUnmatchedBoundary},
+};
+
+// True if nothing and zero do not match, whatever else does.
+bool refuses_zero(const RuleLink& link) {
+  for (const seclang::Action& action : link.actions) {
+    if (action.name == "t" && !seclang::equals_ignoring_case(action.value, "none")) return false;
+  }
+  const std::string& argument = link.op.argument;
+  if (argument.empty() || argument.size() > 9 || !std::all_of(argument.begin(), argument.end(), [](char c) { return c >= '0' && c <= '9'; })) return false;
+  const bool zero = argument.find_first_not_of('0') == std::string::npos;
+  const auto is = [&](std::string_view name) { return seclang::equals_ignoring_case(link.op.name, name); };
+  if (link.op.negated) return is("eq") && zero;
+  return is("gt") || (!zero && (is("eq") || is("ge")));
+}
+
+}  // namespace
+
+SlotMask VariableSlots::needs(const RuleLink& link) {
   SlotMask mask = 0;
-  for (const seclang::Variable& variable : variables) {
+  for (const seclang::Variable& variable : link.variables) {
     if (variable.exclude) continue;  // takes away, adds nothing
     Collection collection{};
-    if (variable.count || !collection_of(variable.name, collection)) return always_present;
-    Slot wanted{collection, {}};
+    Slot wanted{};
+    if (collection_of(variable.name, collection)) {
+      if (variable.count && !refuses_zero(link)) return always_present;
+      wanted.collection = collection;
+    } else {
+      const auto flag = std::find_if(flags.begin(), flags.end(), [&](const Flag& known) { return known.name == variable.name; });
+      if (flag == flags.end() || variable.has_selector || variable.count || !refuses_zero(link)) return always_present;
+      collection = wanted.collection = Collection::flag;
+      wanted.key = std::to_string(flag - flags.begin());
+    }
     // Only headers are asked for by name often enough to be told apart.
     const bool headers = collection == Collection::request_headers || collection == Collection::response_headers;
     if (headers && variable.has_selector && !variable.regex) wanted.key = seclang::lower_case(variable.selector);
@@ -83,6 +126,11 @@ SlotMask VariableSlots::present(modsecurity::Transaction& t, SlotMask used) cons
       case Collection::multipart_filename: there = has(t.m_variableMultipartFileName, slot.key); break;
       case Collection::multipart_name: there = has(t.m_variableMultipartName, slot.key); break;
       case Collection::multipart_part_headers: there = has(t.m_variableMultipartPartHeaders, slot.key); break;
+      case Collection::flag: {
+        const std::string& value = (t.*(flags[static_cast<std::size_t>(std::stoi(slot.key))].variable)).m_value;
+        there = !value.empty() && value != "0";
+        break;
+      }
       case Collection::xml: there = t.m_requestBodyProcessor == modsecurity::Transaction::XMLRequestBody; break;
     }
     if (there) mask |= SlotMask{1} << i;

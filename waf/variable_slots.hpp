@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "waf/modsecurity.hpp"
+#include "waf/rule_text.hpp"
 #include "waf/seclang.hpp"
 
 namespace gatehouse::waf {
@@ -17,10 +18,10 @@ inline constexpr SlotMask always_present = SlotMask{1} << 63;
 
 class VariableSlots {
  public:
-  /// The mask of a rule with these variables: a bit for each collection or named element among them, or
-  /// `always_present` if one of them may have a value at any time (a scalar has one even when it is empty, counts
-  /// have one, TX changes between rules).
-  [[nodiscard]] SlotMask needs(const std::vector<seclang::Variable>& variables);
+  /// The mask of a rule by its first link: a bit for each collection or named element among its variables, or
+  /// `always_present` if one of them may match at any time: a scalar has a value even when it is empty, counts have
+  /// one, TX changes between rules. Counts and flags of which the rule asks that they be at least one have a bit too.
+  [[nodiscard]] SlotMask needs(const RuleLink& link);
 
   /// The bits of what has a value now, for a phase that uses the bits of `used`. Values of these collections do not
   /// change while a phase runs. `always_present` is always set.
@@ -29,11 +30,11 @@ class VariableSlots {
  private:
   enum class Collection : std::uint8_t {
     args, args_get, args_post, cookies, request_headers, response_headers, files, files_names, files_sizes,
-    files_tmp_content, files_tmp_names, multipart_filename, multipart_name, multipart_part_headers, xml,
+    files_tmp_content, files_tmp_names, multipart_filename, multipart_name, multipart_part_headers, xml, flag,
   };
   struct Slot {
     Collection collection;
-    std::string key;  // empty: any element
+    std::string key;  // empty: any element; of a flag its index
   };
   [[nodiscard]] static bool collection_of(const std::string& name, Collection& collection) noexcept;
 

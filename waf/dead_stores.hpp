@@ -1,0 +1,14 @@
+// Finds rules whose doing nobody sees: they log nothing, decide nothing, and set variables of TX that no rule of the
+// policy reads, often since the rules that read them are not run. Called by waf/policy.cpp.
+#pragma once
+
+#include <vector>
+
+#include "waf/fold.hpp"
+
+namespace gatehouse::waf {
+
+/// For each item of each phase whether it can be left out. Nothing can, if there is a rule whose text is not known.
+[[nodiscard]] std::vector<std::vector<bool>> without_effect(const std::vector<std::vector<Folder::Item>>& phases);
+
+}  // namespace gatehouse::waf
