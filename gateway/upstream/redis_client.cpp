@@ -24,7 +24,7 @@ namespace {
 using runtime::Errc;
 using runtime::Task;
 
-constexpr std::size_t kMaxAddresses = 4;         // of one name that an attempt tries
+constexpr std::size_t kMaxAddresses = 4;  // of one name that an attempt tries
 constexpr std::size_t kMaxPasswordBytes = 4096;  // Redis's own limit is far above any password
 
 void keep_alive(int fd) noexcept {
@@ -201,6 +201,7 @@ void RedisClient::report() {
 
 RedisClient::Owned RedisClient::run() {
   for (;;) {
+    if (session_.wants_close()) session_.closed();  // between attempts there is nothing to close
     if (stopping_ || !session_.wants_connection()) {
       co_await run_wake_;
       continue;

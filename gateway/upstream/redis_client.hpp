@@ -90,7 +90,7 @@ class RedisClient {
   runtime::Deadline timer_;
   std::optional<net::Stream> stream_;
   bool writable_ = false;  // connected: the writer may use the stream
-  bool writing_ = false;   // the writer is using it
+  bool writing_ = false;  // the writer is using it
   std::string being_written_;
   std::array<char, 16 * 1024> received_;
   Signal run_wake_;

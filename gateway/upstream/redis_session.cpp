@@ -200,8 +200,7 @@ void RedisSession::on_login_reply(Slot::Kind kind, const RespValue& reply, TimeP
       up_since_ = now;
       open_ = false;
       return;
-    case Slot::Kind::take:
-      return;
+    case Slot::Kind::take: return;
   }
 }
 
@@ -297,12 +296,9 @@ RedisSession::TimePoint RedisSession::next_time() const noexcept {
   TimePoint next = oldest_ != nullptr ? oldest_->deadline_ : TimePoint::max();
   switch (phase_) {
     case Phase::connecting:
-    case Phase::login:
-      return std::min(next, attempt_ends_);
-    case Phase::up:
-      return open_ ? std::min(next, next_attempt_) : next;
-    case Phase::down:
-      return std::min(next, next_attempt_);
+    case Phase::login: return std::min(next, attempt_ends_);
+    case Phase::up: return open_ ? std::min(next, next_attempt_) : next;
+    case Phase::down: return std::min(next, next_attempt_);
   }
   return next;
 }

@@ -68,9 +68,9 @@ class RedisSession {
   static constexpr Duration first_pause = std::chrono::milliseconds(100);
   static constexpr Duration longest_pause = std::chrono::seconds(2);
   static constexpr Duration long_life =
-      std::chrono::seconds(10);                           // of a connection: then its end starts the pauses anew
+      std::chrono::seconds(10);  // of a connection: then its end starts the pauses anew
   static constexpr std::size_t max_outstanding = 10'000;  // calls without an answer; more would not be in time
-  static constexpr unsigned max_sends = 3;                // of one call, when Redis keeps forgetting the script
+  static constexpr unsigned max_sends = 3;  // of one call, when Redis keeps forgetting the script
 
   enum class Phase : std::uint8_t { down, connecting, login, up };
 
@@ -93,9 +93,10 @@ class RedisSession {
   void received(std::string_view bytes, TimePoint now);
   /// The connection or the attempt ended by itself. `why` is for the log.
   void disconnected(std::string_view why, TimePoint now);
-  /// The session has given the connection up: close it, tell nothing more of it, then ask wants_connection() again.
+  /// The session has given the connection up: close it, tell nothing more of it. Whenever an attempt is over, whoever
+  /// ended it, say closed() and ask wants_connection() again.
   [[nodiscard]] bool wants_close() const noexcept { return wants_close_; }
-  void closed() noexcept { wants_close_ = false; }
+  void closed() noexcept { wants_close_ = attempt_taken_ = false; }
 
   /// Bytes to be sent; the caller takes them out, writes them and says when it has.
   [[nodiscard]] std::string& output() noexcept { return output_; }
@@ -155,9 +156,9 @@ class RedisSession {
 
   std::string output_;
   ratelimit::RespReader reader_;
-  std::deque<Slot> slots_;           // commands sent on this connection and not answered, in order
+  std::deque<Slot> slots_;  // commands sent on this connection and not answered, in order
   unsigned scripts_on_the_way_ = 0;  // of them, EVALs
-  RedisTake* oldest_ = nullptr;      // of all calls that wait, in order of submission
+  RedisTake* oldest_ = nullptr;  // of all calls that wait, in order of submission
   RedisTake* newest_ = nullptr;
   std::size_t outstanding_ = 0;
   std::string last_failure_;

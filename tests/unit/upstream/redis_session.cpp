@@ -447,6 +447,15 @@ TEST_F(RedisSessionTest, TakesNoCallAfterTheShutDown) {
   EXPECT_FALSE(session.wants_connection());
 }
 
+TEST_F(RedisSessionTest, ARestartAfterTheShutDownFindsNothingToClose) {
+  become_up();
+  session.shut_down();
+  session.closed();
+  session.restart(now);
+  EXPECT_FALSE(session.wants_close());
+  become_up();
+}
+
 TEST_F(RedisSessionTest, AbandoningWhatIsNotUnderWayChangesNothing) {
   become_up();
   Call never{"a"};
