@@ -57,9 +57,16 @@ class Builder : public YAML::EventHandler {
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     Node node = make(Node::Kind::null, mark, "", anchor);
-    // For "key:" yaml-cpp gives the place of whatever comes next.
-    if (const char c = byte_at(mark); c != '~' && c != 'n' && c != 'N' && !frames_.empty()) {
-      node.at = frames_.back().key_at.line != 0 ? frames_.back().key_at : frames_.back().node.at;
+    if (!frames_.empty()) {
+      const Frame& parent = frames_.back();
+      // For "key:" yaml-cpp gives the place of whatever comes next.
+      const std::string_view rest = text_.substr(std::min(offset_, text_.size()));
+      const bool written = rest.starts_with('~') || rest.starts_with("null") || rest.starts_with("Null") || rest.starts_with("NULL");
+      if (!written) node.at = parent.has_key ? parent.key_at : parent.node.at;
+      if (parent.has_key && !parent.key_refused && !has_colon(parent)) {
+        source_.error(parent.key_at, fmt::format("{} stands here without a colon and a blank behind it", cite(parent.key)));
+        node.kind = Node::Kind::refused;
+      }
     }
     add(std::move(node));
   }
@@ -78,17 +85,19 @@ class Builder : public YAML::EventHandler {
     node.quoted = first == '"' || first == '\'' || first == '|' || first == '>';
     node.text_at = first == '|' || first == '>' ? block_start(node.at) : Mark{node.at.line, node.at.column + (node.quoted ? 1 : 0)};
     node.text = value;
-    if ((first == '"' || first == '\'') && !is_closed(static_cast<std::size_t>(mark.pos))) {
+    // yaml-cpp takes the end of the file for a closing quote.
+    if ((first == '"' || first == '\'') && closing_quote(offset_) == std::string_view::npos) {
       source_.error(node.at, "this quote is never closed");
     }
+    check_indented(node.at);
     add(std::move(node));
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::sequence, mark, tag, anchor));
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::sequence, mark, tag, anchor), style == YAML::EmitterStyle::Flow);
   }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::mapping, mark, tag, anchor));
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::mapping, mark, tag, anchor), style == YAML::EmitterStyle::Flow);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapEnd() override {
@@ -99,16 +108,19 @@ class Builder : public YAML::EventHandler {
  private:
   struct Frame {
     Node node;
+    bool flow = false;      // in [] or {}
     bool has_key = false;   // mapping: a key waits for its value
     bool key_refused = false;
     std::string key;
-    Mark key_at;            // line 0: no key waits
+    Mark key_at;
+    std::size_t key_offset = 0;  // of the key's first byte in the text
   };
 
   Node make(Node::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     Node node;
     node.kind = kind;
     node.at = mark_of(mark);
+    offset_ = static_cast<std::size_t>(std::max(mark.pos, 0));
     if (anchor != 0) source_.error(node.at, "anchors (&name) are not accepted: write the value out where it is needed");
     // yaml-cpp calls a plain node "?" and a quoted one "!"; a "!" of the author's own stands in the text.
     if ((!tag.empty() && tag != "?" && tag != "!") || byte_at(mark) == '!') {
@@ -122,15 +134,30 @@ class Builder : public YAML::EventHandler {
     return offset < text_.size() ? text_[offset] : '\0';
   }
 
-  /// yaml-cpp takes the end of the file for a closing quote.
-  [[nodiscard]] bool is_closed(std::size_t opening) const {
+  /// Where the quote that opens at `opening` is closed; npos if nowhere.
+  [[nodiscard]] std::size_t closing_quote(std::size_t opening) const {
     const char quote = text_[opening];
     for (std::size_t i = opening + 1; i < text_.size(); ++i) {
       if (quote == '"' && text_[i] == '\\') ++i;
       else if (text_[i] == quote && quote == '\'' && i + 1 < text_.size() && text_[i + 1] == '\'') ++i;
-      else if (text_[i] == quote) return true;
+      else if (text_[i] == quote) return i;
     }
-    return false;
+    return std::string_view::npos;
+  }
+
+  /// yaml-cpp takes a last word of the file, and any word in {}, for a key whose value is missing.
+  [[nodiscard]] bool has_colon(const Frame& frame) const {
+    const std::string_view rest = text_.substr(std::min(frame.key_offset, text_.size()));
+    std::size_t end = frame.key.size();
+    if (rest.starts_with('"') || rest.starts_with('\'')) {
+      const std::size_t closing = closing_quote(frame.key_offset);
+      if (closing == std::string_view::npos) return false;
+      end = closing - frame.key_offset + 1;
+    } else if (!rest.starts_with(frame.key)) {
+      return false;  // several lines folded into one
+    }
+    end = rest.find_first_not_of(" \t", end);
+    return end != std::string_view::npos && rest[end] == ':';
   }
 
   /// Where the text of a block scalar begins whose "|" stands at `header`: the next line, at its indentation.
@@ -148,14 +175,23 @@ class Builder : public YAML::EventHandler {
     return {header.line + 1, static_cast<int>(start - line_start)};
   }
 
-  void open(Node node) {
+  /// yaml-cpp takes a value in a line of its own also where it is not indented.
+  void check_indented(Mark at) {
+    if (frames_.empty()) return;
+    const Frame& parent = frames_.back();
+    if (parent.flow || !parent.has_key || at.line == parent.key_at.line || at.column > parent.node.at.column) return;
+    source_.error(at, fmt::format("this value of {} must be indented further than its key", cite(parent.key)));
+  }
+
+  void open(Node node, bool flow) {
+    if (flow) check_indented(node.at);
     if (frames_.size() >= kDeepest) {
       source_.error(node.at, fmt::format("more than {} levels are nested here", kDeepest));
       throw Stop();
     }
     count_node(node.at);
     // A key that is a list or a mapping: what is inside is read and dropped.
-    frames_.push_back({std::move(node), false, false, {}, {}});
+    frames_.push_back({std::move(node), flow, false, false, {}, {}, 0});
   }
 
   void close() {
@@ -190,10 +226,10 @@ class Builder : public YAML::EventHandler {
       if (parent.key_refused && node.kind != Node::Kind::refused) source_.error(node.at, "a key must be a word, followed by a colon and a blank");
       parent.key = std::move(node.text);
       parent.key_at = node.at;
+      parent.key_offset = offset_;
     } else {
       if (!parent.key_refused) parent.node.members.push_back({std::move(parent.key), parent.key_at, std::move(node)});
       parent.has_key = false;
-      parent.key_at = {};
     }
   }
 
@@ -217,6 +253,7 @@ class Builder : public YAML::EventHandler {
   std::string_view text_;
   std::vector<Frame> frames_;
   Node root_;
+  std::size_t offset_ = 0;        // of the node that was made last
   std::size_t nodes_ = 0;
   int documents_ = 0;
   int line_ = 1;                  // for block_start()

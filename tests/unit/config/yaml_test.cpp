@@ -142,6 +142,23 @@ TEST(Yaml, RefusesAQuoteThatTheEndOfTheFileCloses) {
   EXPECT_THAT(problems("a: ['x''y', \"z\\\"\", '', \"\"]\n"), IsEmpty());
 }
 
+TEST(Yaml, RefusesWordsWithoutAColon) {
+  EXPECT_THAT(problems("a: 1\nb\n"), ElementsAre(error_at("2:1", "'b' stands here without a colon")));
+  EXPECT_THAT(problems("a: 1\nnull_or_so\n"), ElementsAre(error_at("2:1", "'null_or_so' stands here without a colon")));
+  EXPECT_THAT(problems("a: 1\n\"b:\"\n"), ElementsAre(HasSubstr("this is not YAML")));
+  EXPECT_THAT(problems("? a\n"), ElementsAre(error_at("1:3", "'a' stands here without a colon")));
+  EXPECT_THAT(problems("{a, b: 1}\n"), ElementsAre(error_at("1:2", "'a' stands here without a colon")));
+  EXPECT_THAT(problems("a: 1\nb:\n\"c\" :\n'd':\ne: ~\n"), IsEmpty());
+  EXPECT_THAT(problems("{a: , \"b\":}\n"), IsEmpty());
+}
+
+TEST(Yaml, RefusesValuesThatAreNotIndented) {
+  EXPECT_THAT(problems("a:\n\"b\"\n"), ElementsAre(error_at("2:1", "this value of 'a' must be indented")));
+  EXPECT_THAT(problems("a:\n  b:\n  'c'\n"), ElementsAre(error_at("3:3", "this value of 'b' must be indented")));
+  EXPECT_THAT(problems("a:\n[b]\n"), ElementsAre(error_at("2:1", "must be indented")));
+  EXPECT_THAT(problems("a:\n  b\nc:\n- d\n-\n  e:\n    f\ng: {h:\ni}\n"), IsEmpty());
+}
+
 TEST(Yaml, RefusesTabsAsIndentation) {
   EXPECT_THAT(problems("a:\n\tb: 1\n"), ElementsAre(error_at("2:1", "begins with a tab")));
   EXPECT_THAT(problems("a: |\n  x\ty\n  \tz\n"), IsEmpty());  // in text, behind the indentation
