@@ -81,8 +81,10 @@ char* format_v6(const std::array<std::uint8_t, 16>& bytes, char* out) noexcept {
 void clear_after(std::array<std::uint8_t, 16>& bytes, unsigned bits) noexcept {
   for (unsigned i = 0; i < 16; ++i) {
     const unsigned first = i * 8;
-    if (bits <= first) bytes[i] = 0;
-    else if (bits < first + 8) bytes[i] = static_cast<std::uint8_t>(bytes[i] & (0xFF00U >> (bits - first)));
+    if (bits <= first)
+      bytes[i] = 0;
+    else if (bits < first + 8)
+      bytes[i] = static_cast<std::uint8_t>(bytes[i] & (0xFF00U >> (bits - first)));
   }
 }
 
@@ -113,7 +115,8 @@ std::uint64_t folded_product(std::uint64_t a, std::uint64_t b) noexcept {
 IpAddress IpAddress::v4(std::uint32_t host_order) noexcept {
   IpAddress address;
   address.bytes_[10] = address.bytes_[11] = 0xFF;
-  for (std::size_t i = 0; i < 4; ++i) address.bytes_[kV4Offset + i] = static_cast<std::uint8_t>(host_order >> (24 - 8 * i));
+  for (std::size_t i = 0; i < 4; ++i)
+    address.bytes_[kV4Offset + i] = static_cast<std::uint8_t>(host_order >> (24 - 8 * i));
   return address;
 }
 
@@ -220,7 +223,8 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text) noexcep
   std::string_view port_text;
   if (!text.empty() && text[0] == '[') {
     const auto bracket = text.find(']');
-    if (bracket == std::string_view::npos || bracket + 1 >= text.size() || text[bracket + 1] != ':') return std::nullopt;
+    if (bracket == std::string_view::npos || bracket + 1 >= text.size() || text[bracket + 1] != ':')
+      return std::nullopt;
     host = text.substr(1, bracket - 1);
     port_text = text.substr(bracket + 2);
     if (host.find(':') == std::string_view::npos) return std::nullopt;
@@ -251,5 +255,6 @@ std::size_t std::hash<gatehouse::IpAddress>::operator()(const gatehouse::IpAddre
   const std::uint64_t low = gatehouse::load_word(a.bytes().data() + 8);
   const std::uint64_t mixed = gatehouse::folded_product(high ^ key[0], 0xA0761D6478BD642FULL ^ key[1]);
   const std::uint64_t both = gatehouse::folded_product(low ^ mixed, 0xE7037ED1A0B428DBULL ^ key[0]);
-  return gatehouse::folded_product(both ^ key[1], 0x8EBC6AF09C88C6E3ULL);  // tables take the low bits: let all reach them
+  return gatehouse::folded_product(both ^ key[1],
+                                   0x8EBC6AF09C88C6E3ULL);  // tables take the low bits: let all reach them
 }

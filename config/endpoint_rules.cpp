@@ -31,7 +31,8 @@ constexpr Forbidden kForbidden[] = {
 /// Deprecated "::a.b.c.d" (RFC 4291 section 2.5.5.1), of which some stacks make an IPv4 connection.
 bool is_v4_compatible(const IpAddress& address) noexcept {
   const auto& bytes = address.bytes();
-  return std::all_of(bytes.begin(), bytes.begin() + 12, [](std::uint8_t b) { return b == 0; }) && !is_loopback(address) && !is_unspecified(address);
+  return std::all_of(bytes.begin(), bytes.begin() + 12, [](std::uint8_t b) { return b == 0; }) &&
+         !is_loopback(address) && !is_unspecified(address);
 }
 
 bool is_address_of_this_machine(const IpAddress& address) {
@@ -77,7 +78,9 @@ bool is_loopback(const IpAddress& address) noexcept {
 bool sockets_overlap(const SocketAddress& a, const SocketAddress& b) noexcept {
   if (a.port != b.port || a.port == 0) return false;
   // "::" takes IPv4 too, "0.0.0.0" does not take IPv6.
-  const auto covers = [](const IpAddress& all, const IpAddress& one) { return all == IpAddress() || (all == IpAddress::v4(0) && one.is_v4()); };
+  const auto covers = [](const IpAddress& all, const IpAddress& one) {
+    return all == IpAddress() || (all == IpAddress::v4(0) && one.is_v4());
+  };
   return a.ip == b.ip || covers(a.ip, b.ip) || covers(b.ip, a.ip);
 }
 
@@ -86,12 +89,17 @@ std::string why_no_endpoint(const SocketAddress& endpoint, const GatewayConfig& 
   for (const Forbidden& each : kForbidden) {
     if (Cidr::parse(each.network)->contains(endpoint.ip)) return each.why;
   }
-  if (!endpoint.ip.is_v4() && is_v4_compatible(endpoint.ip)) return "is an IPv4-compatible address, which is out of use; write the IPv4 address";
+  if (!endpoint.ip.is_v4() && is_v4_compatible(endpoint.ip))
+    return "is an IPv4-compatible address, which is out of use; write the IPv4 address";
   for (const Listener& listener : gateway.listeners) {
-    if (reaches(endpoint, listener.address)) return fmt::format("is the gateway's own listener {}; requests would go round in a circle", listener.address.to_string());
+    if (reaches(endpoint, listener.address))
+      return fmt::format("is the gateway's own listener {}; requests would go round in a circle",
+                         listener.address.to_string());
   }
-  if (gateway.admin && reaches(endpoint, *gateway.admin)) return "is the gateway's own admin address, which tenants must not reach";
-  if (gateway.metrics && reaches(endpoint, *gateway.metrics)) return "is the gateway's own metrics address, which tenants must not reach";
+  if (gateway.admin && reaches(endpoint, *gateway.admin))
+    return "is the gateway's own admin address, which tenants must not reach";
+  if (gateway.metrics && reaches(endpoint, *gateway.metrics))
+    return "is the gateway's own metrics address, which tenants must not reach";
   return {};
 }
 

@@ -26,7 +26,9 @@ std::string with_slash(std::string folder) {
 }
 
 /// True if `path` is inside of `folder`, both absolute and normalised, `folder` "/"-terminated.
-bool is_below(std::string_view path, std::string_view folder) { return path.size() > folder.size() && path.starts_with(folder); }
+bool is_below(std::string_view path, std::string_view folder) {
+  return path.size() > folder.size() && path.starts_with(folder);
+}
 
 /// Every link followed; what does not exist stays as written. Empty if that cannot be found out.
 std::string real_path(const std::string& path) {
@@ -47,7 +49,9 @@ std::string stem_of(std::string_view path) {
   return name;
 }
 
-std::string folder_of(const std::string& absolute_path) { return with_slash(fs::path(absolute_path).parent_path().string()); }
+std::string folder_of(const std::string& absolute_path) {
+  return with_slash(fs::path(absolute_path).parent_path().string());
+}
 
 FileRules FileRules::of_gateway(const std::string& file) {
   FileRules rules;
@@ -83,7 +87,8 @@ std::expected<std::string, std::string> FileRules::resolve(std::string_view path
     return std::ranges::any_of(allowed_, [&](const std::string& folder) { return is_below(where, folder); });
   };
   if (relative ? !below_own : !in_allowed(absolute)) {
-    return std::unexpected(fmt::format("{} is outside of the folders whose files this tenant may name: {}", cite(path), folders()));
+    return std::unexpected(
+        fmt::format("{} is outside of the folders whose files this tenant may name: {}", cite(path), folders()));
   }
   const std::string real = real_path(absolute);
   const auto really_below = [&](const std::string& folder) {
@@ -94,15 +99,18 @@ std::expected<std::string, std::string> FileRules::resolve(std::string_view path
   // nor to another tenant's folder.
   const std::string real_own = real_path(tenants_directory_ + own_name_);
   const std::string real_tenants = real_path(tenants_directory_);
-  const bool own_folder_is_own = is_below(real_own, with_slash(real_tenants)) && fs::path(real_own).filename() == own_name_;
-  if (real.empty() || !((own_folder_is_own && is_below(real, with_slash(real_own))) || std::ranges::any_of(allowed_, really_below))) {
-    return std::unexpected(fmt::format("{} leads by a link out of the folders whose files this tenant may name: {}", cite(path), folders()));
+  const bool own_folder_is_own =
+      is_below(real_own, with_slash(real_tenants)) && fs::path(real_own).filename() == own_name_;
+  if (real.empty() ||
+      !((own_folder_is_own && is_below(real, with_slash(real_own))) || std::ranges::any_of(allowed_, really_below))) {
+    return std::unexpected(fmt::format("{} leads by a link out of the folders whose files this tenant may name: {}",
+                                       cite(path), folders()));
   }
   return absolute;
 }
 
 std::string FileRules::why_unreadable(const std::string& absolute_path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(absolute_path.c_str(), &status) != 0) {
     const int code = errno;
     return fmt::format("cannot find {}: {}", cite(absolute_path, 200), std::generic_category().message(code));

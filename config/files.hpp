@@ -27,9 +27,9 @@ class FileRules {
   [[nodiscard]] static std::string why_unreadable(const std::string& absolute_path);
 
  private:
-  std::string base_;                  // absolute, "/"-terminated
-  std::string own_name_;              // tenant: "STEM.d"
-  std::string tenants_directory_;     // tenant: the folder that must hold own_name_
+  std::string base_;  // absolute, "/"-terminated
+  std::string own_name_;  // tenant: "STEM.d"
+  std::string tenants_directory_;  // tenant: the folder that must hold own_name_
   std::vector<std::string> allowed_;  // tenant: policy.files, "/"-terminated
   bool confined_ = false;
 };

@@ -40,7 +40,8 @@ struct Redis {
 enum class OnError { block, pass };
 
 struct PlatformWaf {
-  std::vector<std::string> rules{"/etc/modsecurity/crs/crs-setup.conf", "/usr/share/modsecurity-crs/rules/*.conf"};  // globs, absolute
+  std::vector<std::string> rules{"/etc/modsecurity/crs/crs-setup.conf",
+                                 "/usr/share/modsecurity-crs/rules/*.conf"};  // globs, absolute
   OnError on_error = OnError::block;
   Milliseconds time_budget{250};  // CPU of one transaction
 };
@@ -86,9 +87,12 @@ struct AccessLog {
 
 struct AuditLog {
   std::string path = "/var/log/gatehouse/audit.log";  // "-": standard output; empty: off
-  std::vector<std::string> mask{"password", "passwd", "pass", "pwd", "secret", "token", "authorization", "cookie",
-                                "set-cookie", "api_key", "apikey", "access_token", "refresh_token", "client_secret",
-                                "session", "sessionid", "csrf", "iban", "creditcard", "cvv"};  // argument and header names, case-insensitive
+  std::vector<std::string> mask{
+      "password",      "passwd",        "pass",          "pwd",
+      "secret",        "token",         "authorization", "cookie",
+      "set-cookie",    "api_key",       "apikey",        "access_token",
+      "refresh_token", "client_secret", "session",       "sessionid",
+      "csrf",          "iban",          "creditcard",    "cvv"};  // argument and header names, case-insensitive
 };
 
 struct GatewayConfig {

@@ -9,8 +9,10 @@ std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else out += c;
+    if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else
+      out += c;
   }
   return out + '"';
 }
@@ -44,8 +46,10 @@ std::string indented(std::string_view json) {
     const char c = json[i];
     if (in_string) {
       out += c;
-      if (c == '\\') out += json[++i];
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        out += json[++i];
+      else if (c == '"')
+        in_string = false;
       continue;
     }
     switch (c) {
@@ -56,8 +60,10 @@ std::string indented(std::string_view json) {
       case '{':
       case '[':
         out += c;
-        if (json[i + 1] == '}' || json[i + 1] == ']') out += json[++i];
-        else ++level, new_line();
+        if (json[i + 1] == '}' || json[i + 1] == ']')
+          out += json[++i];
+        else
+          ++level, new_line();
         break;
       case '}':
       case ']':
@@ -69,11 +75,8 @@ std::string indented(std::string_view json) {
         out += c;
         new_line();
         break;
-      case ':':
-        out += ": ";
-        break;
-      default:
-        out += c;
+      case ':': out += ": "; break;
+      default: out += c;
     }
   }
   return out + '\n';

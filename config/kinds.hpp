@@ -23,6 +23,9 @@ namespace gatehouse::config {
 /// The same, and not in quotes: numbers and booleans.
 [[nodiscard]] const std::string* plain_text_of(Source& source, const Node& node, std::string_view expected);
 
+/// off, none, or a bare false.
+[[nodiscard]] bool is_off(const Node& node) noexcept;
+
 struct Duration {
   Milliseconds least{1};
   Milliseconds most{std::chrono::hours(24)};
@@ -44,7 +47,9 @@ struct SizePerSecond {
   std::uint64_t most = std::uint64_t{1} << 40;
   bool read(Source& source, const Node& node, std::size_t& out) const;
   [[nodiscard]] JsonObject schema() const;
-  [[nodiscard]] std::string show(std::size_t value) const { return json_string(value == 0 ? "off" : show_size(value) + "/s"); }
+  [[nodiscard]] std::string show(std::size_t value) const {
+    return json_string(value == 0 ? "off" : show_size(value) + "/s");
+  }
 };
 
 struct RateKind {
@@ -65,7 +70,9 @@ struct Integer {
   }
   [[nodiscard]] JsonObject schema() const;
   template <std::unsigned_integral T>
-  [[nodiscard]] std::string show(const T& value) const { return value < least ? std::string() : std::to_string(value); }
+  [[nodiscard]] std::string show(const T& value) const {
+    return value < least ? std::string() : std::to_string(value);
+  }
 
  private:
   [[nodiscard]] std::optional<std::uint64_t> parse(Source& source, const Node& node) const;
@@ -112,7 +119,8 @@ struct Choice {
   [[nodiscard]] JsonObject schema() const { return words().schema(); }
   [[nodiscard]] std::string show(const E& value) const {
     for (const Option& option : options) {
-      if (option.value == value) return option.word == "true" || option.word == "false" ? std::string(option.word) : json_string(option.word);
+      if (option.value == value)
+        return option.word == "true" || option.word == "false" ? std::string(option.word) : json_string(option.word);
     }
     return {};
   }
@@ -128,21 +136,24 @@ struct Choice {
 /// Text that a function checks and normalises.
 struct Text {
   using Check = Parsed<std::string> (*)(std::string_view);
-  std::string_view expected;                 // "a host name"
+  std::string_view expected;  // "a host name"
   Check check = nullptr;
   std::size_t most_bytes = 255;
-  std::string_view pattern = {};             // for the schema
+  std::string_view pattern = {};  // for the schema
   std::size_t least_bytes = 1;
 
   bool read(Source& source, const Node& node, std::string& out) const;
   [[nodiscard]] JsonObject schema() const;
-  [[nodiscard]] std::string show(const std::string& value) const { return value.empty() ? std::string() : json_string(value); }
+  [[nodiscard]] std::string show(const std::string& value) const {
+    return value.empty() ? std::string() : json_string(value);
+  }
 };
 
-[[nodiscard]] Text name_text(std::string_view expected);  // of sites, services, limits: labels of metrics, so short and plain
+[[nodiscard]] Text name_text(
+    std::string_view expected);  // of sites, services, limits: labels of metrics, so short and plain
 [[nodiscard]] Text host_pattern_text();
-[[nodiscard]] Text path_text();            // of routes and exclusions: as the normalised path of a request is written
-[[nodiscard]] Text field_name_text();      // lower-cased
+[[nodiscard]] Text path_text();  // of routes and exclusions: as the normalised path of a request is written
+[[nodiscard]] Text field_name_text();  // lower-cased
 [[nodiscard]] Text method_text();
 
 struct Address {
@@ -155,7 +166,9 @@ struct Address {
 struct AddressOrNone {
   bool read(Source& source, const Node& node, std::optional<SocketAddress>& out) const;
   [[nodiscard]] JsonObject schema() const;
-  [[nodiscard]] std::string show(const std::optional<SocketAddress>& value) const { return json_string(value ? value->to_string() : "none"); }
+  [[nodiscard]] std::string show(const std::optional<SocketAddress>& value) const {
+    return json_string(value ? value->to_string() : "none");
+  }
 };
 
 struct Network {
@@ -166,10 +179,12 @@ struct Network {
 /// A file's path, resolved and allowed by `files`.
 struct File {
   const FileRules& files;
-  bool must_exist = true;   // and be a regular file that this process can read
+  bool must_exist = true;  // and be a regular file that this process can read
   bool read(Source& source, const Node& node, std::string& out) const;
   [[nodiscard]] JsonObject schema() const { return schema_of_type("string"); }
-  [[nodiscard]] std::string show(const std::string& value) const { return value.empty() ? std::string() : json_string(value); }
+  [[nodiscard]] std::string show(const std::string& value) const {
+    return value.empty() ? std::string() : json_string(value);
+  }
 };
 
 /// "-" (standard output), off (the empty string) or a file.
@@ -198,8 +213,10 @@ struct List {
     bool good = true;
     for (const Node& each : node.items) {
       T value{};
-      if (item.read(source, each, value)) out.push_back(std::move(value));
-      else good = false;
+      if (item.read(source, each, value))
+        out.push_back(std::move(value));
+      else
+        good = false;
     }
     return good;
   }
@@ -248,8 +265,10 @@ struct Named {
       key.text = member.key;
       T value{};
       const bool name_good = name_text(expected).read(source, key, value.name);
-      if (Object<T, const Read&>{read_members}.read(source, member.value, value) && name_good) out.push_back(std::move(value));
-      else good = false;
+      if (Object<T, const Read&>{read_members}.read(source, member.value, value) && name_good)
+        out.push_back(std::move(value));
+      else
+        good = false;
     }
     return good;
   }

@@ -24,7 +24,9 @@ namespace fs = std::filesystem;
 
 std::string system_message(int code) { return std::generic_category().message(code); }
 
-Problem problem_of(const std::string& file, std::string message) { return {Severity::error, {file, 0, 0}, std::move(message), {}, 0}; }
+Problem problem_of(const std::string& file, std::string message) {
+  return {Severity::error, {file, 0, 0}, std::move(message), {}, 0};
+}
 
 /// A file of at most kMostBytes (one byte more tells the parser that it is too large). A tenant's must be a regular
 /// file: whoever can put a named pipe or a device there must not stop the gateway with it.
@@ -35,7 +37,7 @@ std::expected<std::string, std::string> read_file(const std::string& path, bool 
     int fd;
     ~Closer() { ::close(fd); }
   } closer{fd};
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) return std::unexpected("cannot read the file: " + system_message(errno));
   if (S_ISDIR(status.st_mode)) return std::unexpected("this is a directory, not a file");
   if (regular_only && !S_ISREG(status.st_mode)) return std::unexpected("this is not a regular file");
@@ -55,7 +57,8 @@ std::expected<std::string, std::string> read_file(const std::string& path, bool 
 
 bool is_good_stem(std::string_view stem) {
   return !stem.empty() && stem.size() <= 100 &&
-         stem.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == std::string_view::npos;
+         stem.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string_view::npos;
 }
 
 LoadedTenant load_tenant(const std::string& path, const std::string& name, const GatewayConfig& gateway) {
@@ -63,11 +66,13 @@ LoadedTenant load_tenant(const std::string& path, const std::string& name, const
   const std::string stem = stem_of(name);
   loaded.stem = loaded.name = printable(stem);
   if (!name.ends_with(".yaml")) {
-    loaded.problems.push_back(problem_of(path, "this file is not read, since its name does not end in .yaml: rename it"));
+    loaded.problems.push_back(
+        problem_of(path, "this file is not read, since its name does not end in .yaml: rename it"));
     return loaded;
   }
   if (!is_good_stem(stem)) {
-    loaded.problems.push_back(problem_of(path, "the name of a tenant's file has letters, digits, '_', '.' and '-' before .yaml, at most 100"));
+    loaded.problems.push_back(problem_of(
+        path, "the name of a tenant's file has letters, digits, '_', '.' and '-' before .yaml, at most 100"));
     return loaded;
   }
   auto text = read_file(path, true);
@@ -90,7 +95,8 @@ LoadedGateway load_gateway(const std::string& path) {
 
 std::expected<std::vector<LoadedTenant>, Problems> load_tenants(const GatewayConfig& gateway) {
   const auto failed = [&](const std::error_code& error) {
-    return std::unexpected(Problems{problem_of(gateway.tenants_directory, "cannot read the directory of the tenants' files: " + error.message())});
+    return std::unexpected(Problems{
+        problem_of(gateway.tenants_directory, "cannot read the directory of the tenants' files: " + error.message())});
   };
   std::error_code error;
   std::vector<std::string> names;

@@ -16,16 +16,15 @@ namespace gatehouse::config {
 
 struct LoadedGateway {
   std::optional<GatewayConfig> config;  // absent when a problem is an error
-  GatewayConfig as_read;                // what could be read, defaults for the rest: for checking the tenants all the same
+  GatewayConfig as_read;  // what could be read, defaults for the rest: for checking the tenants all the same
   Problems problems;
 };
 
 struct LoadedTenant {
-  std::string stem;                              // file name without .yaml: the tenant's label when the name is unreadable
-  std::string name;                              // the tenant's name if it could be read, else the stem
-  std::shared_ptr<const TenantConfig> config;    // absent when a problem is an error
+  std::string stem;  // file name without .yaml: the tenant's label when the name is unreadable
+  std::string name;  // the tenant's name if it could be read, else the stem
+  std::shared_ptr<const TenantConfig> config;  // absent when a problem is an error
   Problems problems;
-  std::shared_ptr<const std::string> text;       // the file's text, for Problem::show_source(); absent if it could not be read
 };
 
 /// Parses the text of a gateway.yaml; `path` names it in problems and is what relative paths refer to.

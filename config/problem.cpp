@@ -47,9 +47,12 @@ std::string one_column_each(std::string_view line, std::size_t caret_byte, std::
     if (size - line.size() < caret_byte) ++caret_column;
     const std::string_view before = line;
     const char32_t code_point = take_code_point(line);
-    if (code_point == '\t') out += ' ';
-    else if (code_point == kNotUtf8 || is_invisible(code_point)) out += "\xEF\xBF\xBD";
-    else out += before.substr(0, before.size() - line.size());
+    if (code_point == '\t')
+      out += ' ';
+    else if (code_point == kNotUtf8 || is_invisible(code_point))
+      out += "\xEF\xBF\xBD";
+    else
+      out += before.substr(0, before.size() - line.size());
   }
   return out;
 }
@@ -90,7 +93,8 @@ bool has_errors(const Problems& problems) noexcept {
 }
 
 void sort_by_place(Problems& problems) {
-  std::ranges::sort(problems, {}, [](const Problem& p) { return std::tie(p.place.line, p.place.column, p.severity, p.message); });
+  std::ranges::sort(problems, {},
+                    [](const Problem& p) { return std::tie(p.place.line, p.place.column, p.severity, p.message); });
 }
 
 }  // namespace gatehouse::config

@@ -19,7 +19,8 @@ struct Unit {
 };
 
 constexpr Unit kDurationUnits[] = {{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}};
-constexpr Unit kSizeUnits[] = {{"B", 1}, {"KiB", 1ULL << 10}, {"MiB", 1ULL << 20}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}};
+constexpr Unit kSizeUnits[] = {
+    {"B", 1}, {"KiB", 1ULL << 10}, {"MiB", 1ULL << 20}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}};
 constexpr Unit kRateUnits[] = {{"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}};
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
@@ -44,11 +45,12 @@ const Unit* find_unit(std::string_view name, std::span<const Unit> units) {
 /// What people write for a unit that we do not take.
 std::string_view meant_unit(std::string_view name) {
   static constexpr std::pair<std::string_view, std::string_view> table[] = {
-      {"sec", "s"},  {"secs", "s"}, {"second", "s"}, {"seconds", "s"}, {"msec", "ms"}, {"millis", "ms"}, {"min", "m"},
-      {"mins", "m"}, {"minute", "m"}, {"minutes", "m"}, {"hr", "h"}, {"hrs", "h"}, {"hour", "h"}, {"hours", "h"},
-      {"k", "KiB"},  {"kb", "KiB"}, {"ki", "KiB"}, {"kib", "KiB"}, {"m", "MiB"}, {"mb", "MiB"}, {"mi", "MiB"},
-      {"mib", "MiB"}, {"g", "GiB"}, {"gb", "GiB"}, {"gi", "GiB"}, {"gib", "GiB"}, {"t", "TiB"}, {"tb", "TiB"},
-      {"tib", "TiB"}, {"b", "B"}, {"byte", "B"}, {"bytes", "B"}};
+      {"sec", "s"},  {"secs", "s"},  {"second", "s"}, {"seconds", "s"}, {"msec", "ms"}, {"millis", "ms"},
+      {"min", "m"},  {"mins", "m"},  {"minute", "m"}, {"minutes", "m"}, {"hr", "h"},    {"hrs", "h"},
+      {"hour", "h"}, {"hours", "h"}, {"k", "KiB"},    {"kb", "KiB"},    {"ki", "KiB"},  {"kib", "KiB"},
+      {"m", "MiB"},  {"mb", "MiB"},  {"mi", "MiB"},   {"mib", "MiB"},   {"g", "GiB"},   {"gb", "GiB"},
+      {"gi", "GiB"}, {"gib", "GiB"}, {"t", "TiB"},    {"tb", "TiB"},    {"tib", "TiB"}, {"b", "B"},
+      {"byte", "B"}, {"bytes", "B"}};
   const std::string key = to_lower(name);
   for (const auto& [word, unit] : table) {
     if (word == key) return unit;
@@ -59,7 +61,8 @@ std::string_view meant_unit(std::string_view name) {
 Parsed<std::uint64_t> scaled(std::string_view text, std::string_view number, std::uint64_t factor) {
   const auto value = parse_integer(number);
   if (!value) return value;
-  if (*value > std::numeric_limits<std::int64_t>::max() / factor) return wrong(fmt::format("{} is too large", cite(text)));
+  if (*value > std::numeric_limits<std::int64_t>::max() / factor)
+    return wrong(fmt::format("{} is too large", cite(text)));
   return *value * factor;
 }
 
@@ -68,15 +71,21 @@ Parsed<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Uni
   const auto digits = static_cast<std::size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
   const std::string_view number = text.substr(0, digits);
   const std::string_view unit_name = text.substr(digits);
-  if (number.empty()) return wrong(fmt::format("{} is not {}: write a whole number with its unit, such as {}", cite(text), what, examples("10", "", units)));
+  if (number.empty())
+    return wrong(fmt::format("{} is not {}: write a whole number with its unit, such as {}", cite(text), what,
+                             examples("10", "", units)));
   const std::string_view shown = number.size() > 12 ? "10" : number;
   if (unit_name.empty()) return wrong(fmt::format("{} has no unit: write {}", cite(text), examples(shown, "", units)));
   if (const Unit* unit = find_unit(unit_name, units)) return scaled(text, number, unit->factor);
-  if (unit_name[0] == ' ') return wrong(fmt::format("{} has a blank before its unit: write {}", cite(text), examples(shown, "", units)));
-  if (unit_name[0] == '.' || unit_name[0] == ',') return wrong(fmt::format("{} is not a whole number: take a smaller unit instead of a fraction", cite(text)));
-  if (std::ranges::any_of(unit_name, is_digit)) return wrong(fmt::format("{} is not one number with one unit: write {}", cite(text), examples(shown, "", units)));
+  if (unit_name[0] == ' ')
+    return wrong(fmt::format("{} has a blank before its unit: write {}", cite(text), examples(shown, "", units)));
+  if (unit_name[0] == '.' || unit_name[0] == ',')
+    return wrong(fmt::format("{} is not a whole number: take a smaller unit instead of a fraction", cite(text)));
+  if (std::ranges::any_of(unit_name, is_digit))
+    return wrong(fmt::format("{} is not one number with one unit: write {}", cite(text), examples(shown, "", units)));
   const std::string_view meant = meant_unit(unit_name);
-  if (find_unit(meant, units) != nullptr) return wrong(fmt::format("{} has an unknown unit: write {}{}", cite(text), shown, meant));
+  if (find_unit(meant, units) != nullptr)
+    return wrong(fmt::format("{} has an unknown unit: write {}{}", cite(text), shown, meant));
   return wrong(fmt::format("{} has an unknown unit: write {}", cite(text), examples(shown, "", units)));
 }
 
@@ -96,7 +105,8 @@ Parsed<std::uint64_t> parse_integer(std::string_view text) {
   }
   std::uint64_t value = 0;
   for (const char c : text) {
-    if (value > (std::numeric_limits<std::int64_t>::max() - 9) / 10) return wrong(fmt::format("{} is too large", cite(text)));
+    if (value > (std::numeric_limits<std::int64_t>::max() - 9) / 10)
+      return wrong(fmt::format("{} is too large", cite(text)));
     value = value * 10 + static_cast<std::uint64_t>(c - '0');
   }
   return value;
@@ -111,7 +121,8 @@ Parsed<Milliseconds> parse_duration(std::string_view text) {
 Parsed<std::uint64_t> parse_size(std::string_view text) { return parse_with_unit(text, kSizeUnits, "a size"); }
 
 Parsed<std::uint64_t> parse_size_per_second(std::string_view text) {
-  if (!text.ends_with("/s")) return wrong(fmt::format("{} is not a size per second: write it as 240B/s or 1KiB/s", cite(text)));
+  if (!text.ends_with("/s"))
+    return wrong(fmt::format("{} is not a size per second: write it as 240B/s or 1KiB/s", cite(text)));
   return parse_size(text.substr(0, text.size() - 2));
 }
 
@@ -120,10 +131,12 @@ Parsed<Rate> parse_rate(std::string_view text) {
   const std::string_view number = text.substr(0, slash);
   if (slash == std::string_view::npos) {
     const bool digits = !text.empty() && text.size() <= 12 && std::ranges::all_of(text, is_digit);
-    return wrong(fmt::format("{} is not a rate: write it as {}", cite(text), examples(digits ? text : "10", "/", kRateUnits)));
+    return wrong(
+        fmt::format("{} is not a rate: write it as {}", cite(text), examples(digits ? text : "10", "/", kRateUnits)));
   }
   if (number.find_first_of(".,") != std::string_view::npos) {
-    return wrong(fmt::format("{} has a fraction: take a longer period, such as 30/m for one in two seconds", cite(text)));
+    return wrong(
+        fmt::format("{} has a fraction: take a longer period, such as 30/m for one in two seconds", cite(text)));
   }
   const auto count = parse_integer(number);
   if (!count) return wrong(count.error());
@@ -133,7 +146,8 @@ Parsed<Rate> parse_rate(std::string_view text) {
     const std::string_view meant = meant_unit(unit_name);
     const std::string_view shown = number.size() > 12 ? "10" : number;
     return wrong(fmt::format("{} has an unknown period: write {}", cite(text),
-                             find_unit(meant, kRateUnits) != nullptr ? fmt::format("{}/{}", shown, meant) : examples(shown, "/", kRateUnits)));
+                             find_unit(meant, kRateUnits) != nullptr ? fmt::format("{}/{}", shown, meant)
+                                                                     : examples(shown, "/", kRateUnits)));
   }
   return Rate{*count, Milliseconds(static_cast<std::int64_t>(unit->factor))};
 }

@@ -25,12 +25,12 @@ std::string_view describe(Node::Kind kind) noexcept {
   return "what was refused";
 }
 
-void Mapping::refuse(std::string_view key, std::string message) {
+void Mapping::refuse(std::string_view key, const std::string& message) {
   if (describing()) return;
   refused_.push_back(key);
   if (const Member* member = node_->find(key)) {
     refused_given_ = true;
-    error_at(member->key_at, std::move(message));
+    error_at(member->key_at, message);
   }
 }
 
@@ -69,14 +69,14 @@ Mark Mapping::name_at(std::string_view key, std::string_view name) const noexcep
   return named == nullptr ? at(key) : named->key_at;
 }
 
-void Mapping::error_at(Mark mark, std::string message) {
+void Mapping::error_at(Mark mark, const std::string& message) {
   if (describing()) return;
   failed_ = true;
-  source_->error(mark, std::move(message));
+  source_->error(mark, message);
 }
 
-void Mapping::warning_at(Mark mark, std::string message) {
-  if (!describing()) source_->warning(mark, std::move(message));
+void Mapping::warning_at(Mark mark, const std::string& message) {
+  if (!describing()) source_->warning(mark, message);
 }
 
 bool Mapping::finish() {
@@ -91,7 +91,9 @@ bool Mapping::finish() {
     if (std::ranges::any_of(known_, is_key) || std::ranges::any_of(refused_, is_key)) continue;
     // Of tens of thousands of unknown keys only the first are shown anyway.
     const bool shown = ++unknown <= Source::kMostProblems;
-    error_at(member.key_at, shown ? fmt::format("{} is not a key here{}", cite(member.key), suggestion(member.key, known_)) : std::string());
+    error_at(member.key_at,
+             shown ? fmt::format("{} is not a key here{}", cite(member.key), suggestion(member.key, known_))
+                   : std::string());
   }
   return !failed_;
 }
@@ -111,7 +113,8 @@ const Node* Mapping::take(std::string_view key, bool accepts_null) {
   return &member->value;
 }
 
-void Mapping::add_schema(std::string_view key, JsonObject schema, const std::string& standard, std::string_view description, bool required) {
+void Mapping::add_schema(std::string_view key, JsonObject schema, const std::string& standard,
+                         std::string_view description, bool required) {
   schema.add_string("description", description);
   if (!standard.empty()) schema.add("default", standard);
   if (required) required_.push_back(json_string(key));

@@ -64,12 +64,14 @@ class Mapping {
   }
 
   /// A key that is known but not taken, with what to say about it; no part of the schema.
-  void refuse(std::string_view key, std::string message);
+  void refuse(std::string_view key, const std::string& message);
   /// A key whose feature does not exist in this version: refused with these words.
   void unavailable(std::string_view key, std::string_view instead) { refuse(key, not_in_this_version(key, instead)); }
 
   [[nodiscard]] bool describing() const noexcept { return node_ == nullptr; }
-  [[nodiscard]] bool has(std::string_view key) const noexcept { return node_ != nullptr && node_->find(key) != nullptr; }
+  [[nodiscard]] bool has(std::string_view key) const noexcept {
+    return node_ != nullptr && node_->find(key) != nullptr;
+  }
   /// The place of the mapping, of a key's value, and of a scalar's text.
   [[nodiscard]] Mark at() const noexcept { return node_ == nullptr ? Mark{} : node_->at; }
   [[nodiscard]] Mark at(std::string_view key) const noexcept;
@@ -83,11 +85,11 @@ class Mapping {
   [[nodiscard]] Place place(Mark mark) const { return source_ == nullptr ? Place{} : source_->place(mark); }
 
   /// Reports at the mapping, or at a key's value. Nothing while describing.
-  void error(std::string message) { error_at(at(), std::move(message)); }
-  void error(std::string_view key, std::string message) { error_at(at(key), std::move(message)); }
-  void warning(std::string_view key, std::string message) { warning_at(at(key), std::move(message)); }
-  void error_at(Mark mark, std::string message);
-  void warning_at(Mark mark, std::string message);
+  void error(const std::string& message) { error_at(at(), message); }
+  void error(std::string_view key, const std::string& message) { error_at(at(key), message); }
+  void warning(std::string_view key, const std::string& message) { warning_at(at(key), message); }
+  void error_at(Mark mark, const std::string& message);
+  void warning_at(Mark mark, const std::string& message);
   /// Reports the keys that are missing and those that nobody has read. Call once, at the end. False if anything was wrong.
   bool finish();
 
@@ -97,20 +99,26 @@ class Mapping {
  private:
   template <class Kind>
   static constexpr bool accepts_null() {
-    if constexpr (requires { Kind::accepts_null; }) return Kind::accepts_null;
-    else return false;
+    if constexpr (requires { Kind::accepts_null; })
+      return Kind::accepts_null;
+    else
+      return false;
   }
 
   template <class T, class Kind>
   static JsonObject schema_of(const Kind& kind, const T& standard) {
-    if constexpr (requires { kind.schema(standard); }) return kind.schema(standard);
-    else return kind.schema();
+    if constexpr (requires { kind.schema(standard); })
+      return kind.schema(standard);
+    else
+      return kind.schema();
   }
 
   template <class T, class Kind>
   static std::string shown(const Kind& kind, const T& value) {
-    if constexpr (requires { kind.show(value); }) return kind.show(value);
-    else return {};  // an optional member has no default
+    if constexpr (requires { kind.show(value); })
+      return kind.show(value);
+    else
+      return {};  // an optional member has no default
   }
 
   template <class T, class Kind>
@@ -129,7 +137,8 @@ class Mapping {
 
   /// The value of `key`, unless it is absent, null (reported) or refused. Notes the key as known.
   const Node* take(std::string_view key, bool accepts_null);
-  void add_schema(std::string_view key, JsonObject schema, const std::string& standard, std::string_view description, bool required);
+  void add_schema(std::string_view key, JsonObject schema, const std::string& standard, std::string_view description,
+                  bool required);
 
   Source* source_ = nullptr;
   const Node* node_ = nullptr;
@@ -149,7 +158,8 @@ struct Object {
 
   bool read(Source& source, const Node& node, T& out) const {
     if (node.kind != Node::Kind::mapping) {
-      if (node.kind != Node::Kind::refused) source.error(node.at, "a mapping {key: value, ...} is expected here, not " + std::string(describe(node.kind)));
+      if (node.kind != Node::Kind::refused)
+        source.error(node.at, "a mapping {key: value, ...} is expected here, not " + std::string(describe(node.kind)));
       return false;
     }
     Mapping mapping(source, node);

@@ -17,22 +17,29 @@ std::unexpected<std::string> wrong(std::string message) { return std::unexpected
 
 bool is_host(std::string_view host) {
   return !host.empty() && host.size() <= 253 && host.front() != '-' && host.front() != '.' &&
-         host.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string_view::npos;
+         host.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+             std::string_view::npos;
 }
 
 }  // namespace
 
 Parsed<Redis> parse_redis_url(std::string_view url) {
   if (url.find('@') != std::string_view::npos) {
-    return wrong("a url with a user or a password is not accepted here: give the user as username, and the password in a file named by password_file");
+    return wrong(
+        "a url with a user or a password is not accepted here: give the user as username, and the password in a file "
+        "named by password_file");
   }
   Redis redis;
   redis.url = url;
   std::string_view rest = url;
-  if (rest.starts_with("redis://")) rest.remove_prefix(8);
-  else if (rest.starts_with("rediss://")) rest.remove_prefix(9), redis.tls = true;
-  else return wrong(fmt::format("{} is not the url of a Redis: {}", cite(url), kExample));
-  if (rest.find_first_of("?#") != std::string_view::npos) return wrong(fmt::format("{} has a query or a fragment, which is not accepted: {}", cite(url), kExample));
+  if (rest.starts_with("redis://"))
+    rest.remove_prefix(8);
+  else if (rest.starts_with("rediss://"))
+    rest.remove_prefix(9), redis.tls = true;
+  else
+    return wrong(fmt::format("{} is not the url of a Redis: {}", cite(url), kExample));
+  if (rest.find_first_of("?#") != std::string_view::npos)
+    return wrong(fmt::format("{} has a query or a fragment, which is not accepted: {}", cite(url), kExample));
 
   const auto slash = rest.find('/');
   std::string_view authority = rest.substr(0, slash);
@@ -46,7 +53,8 @@ Parsed<Redis> parse_redis_url(std::string_view url) {
     if (!address) return wrong(fmt::format("{} has no IPv6 address in its brackets", cite(url)));
     redis.host = address->to_string();
     authority.remove_prefix(bracket + 1);
-    if (!authority.empty() && authority.front() != ':') return wrong(fmt::format("{} has something between ']' and the port", cite(url)));
+    if (!authority.empty() && authority.front() != ':')
+      return wrong(fmt::format("{} has something between ']' and the port", cite(url)));
     has_port = !authority.empty();
     if (has_port) port = authority.substr(1);
   } else {
@@ -59,13 +67,15 @@ Parsed<Redis> parse_redis_url(std::string_view url) {
   }
   if (has_port) {
     const auto number = parse_integer(port);
-    if (!number || *number == 0 || *number > 65'535) return wrong(fmt::format("{} has a port that is not a number from 1 to 65535", cite(url)));
+    if (!number || *number == 0 || *number > 65'535)
+      return wrong(fmt::format("{} has a port that is not a number from 1 to 65535", cite(url)));
     redis.port = static_cast<std::uint16_t>(*number);
   }
   if (database.ends_with('/')) database.remove_suffix(1);
   if (!database.empty()) {
     const auto number = parse_integer(database);
-    if (!number || *number > kHighestDatabase) return wrong(fmt::format("{} has a database that is not a number from 0 to {}", cite(url), kHighestDatabase));
+    if (!number || *number > kHighestDatabase)
+      return wrong(fmt::format("{} has a database that is not a number from 0 to {}", cite(url), kHighestDatabase));
     redis.database = static_cast<int>(*number);
   }
   return redis;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -156,6 +157,7 @@ struct TenantLimits {
 
 struct TenantConfig {
   std::string file;                    // absolute path
+  std::shared_ptr<const std::string> text;  // what it held, for Problem::show_source() of what is found later
   std::string name;                    // "tenant:"; [a-z0-9-], 1 to 63
   Place place;                         // of the name
   std::vector<Host> hosts;

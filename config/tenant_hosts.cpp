@@ -12,22 +12,32 @@
 namespace gatehouse::config {
 namespace {
 
-constexpr std::string_view kSelfSignedNotice = "no certificate is named: browsers will warn of a self-signed one; name certificate_file and key_file, or say self_signed: true";
+constexpr std::string_view kSelfSignedNotice =
+    "no certificate is named: browsers will warn of a self-signed one; name certificate_file and key_file, or say "
+    "self_signed: true";
 
 void read_tls_keys(Mapping& m, Host& host, const FileRules& files) {
   bool self_signed = false;
   m.unavailable("acme", "use certificate_file and key_file, or self_signed: true");
-  const bool chosen = m.read("self_signed", self_signed, Boolean{}, "A certificate that the gateway makes itself; browsers warn of it.");
-  m.read("certificate_file", host.certificate_file, File{files}, "PEM file: the certificate, then those between it and the root.");
+  const bool chosen = m.read("self_signed", self_signed, Boolean{},
+                             "A certificate that the gateway makes itself; browsers warn of it.");
+  m.read("certificate_file", host.certificate_file, File{files},
+         "PEM file: the certificate, then those between it and the root.");
   m.read("key_file", host.key_file, File{files}, "PEM file of the certificate's key.");
-  m.read("min_version", host.min_version, Choice<TlsVersion>{{{"1.2", TlsVersion::tls12}, {"1.3", TlsVersion::tls13}}}, "Least version of TLS.");
-  m.read("client_ca_file", host.client_ca_file, File{files}, "PEM file of the authorities that sign the clients' certificates.");
-  m.read("client_auth", host.client_auth, Choice<ClientAuth>{{{"off", ClientAuth::off}, {"optional", ClientAuth::optional}, {"required", ClientAuth::required}}},
+  m.read("min_version", host.min_version, Choice<TlsVersion>{{{"1.2", TlsVersion::tls12}, {"1.3", TlsVersion::tls13}}},
+         "Least version of TLS.");
+  m.read("client_ca_file", host.client_ca_file, File{files},
+         "PEM file of the authorities that sign the clients' certificates.");
+  m.read("client_auth", host.client_auth,
+         Choice<ClientAuth>{
+             {{"off", ClientAuth::off}, {"optional", ClientAuth::optional}, {"required", ClientAuth::required}}},
          "Whether clients must show a certificate. Default with client_ca_file: required.");
   const bool has_certificate = m.has("certificate_file");
   const bool has_key = m.has("key_file");
   if (has_certificate != has_key) {
-    m.error(has_certificate ? "certificate_file" : "key_file", fmt::format("certificate_file and key_file belong together: '{}' is missing", has_certificate ? "key_file" : "certificate_file"));
+    m.error(has_certificate ? "certificate_file" : "key_file",
+            fmt::format("certificate_file and key_file belong together: '{}' is missing",
+                        has_certificate ? "key_file" : "certificate_file"));
   } else if (has_certificate && self_signed) {
     m.error("self_signed", "self_signed: true and certificate_file exclude each other");
   } else if (chosen && !self_signed && !has_certificate) {
@@ -37,7 +47,8 @@ void read_tls_keys(Mapping& m, Host& host, const FileRules& files) {
   }
   host.tls = has_certificate ? HostTls::files : HostTls::self_signed;
   if (m.has("client_ca_file") && !m.has("client_auth")) host.client_auth = ClientAuth::required;
-  if (host.client_auth != ClientAuth::off && !m.has("client_ca_file")) m.error("client_auth", "client_auth needs client_ca_file, against which to check");
+  if (host.client_auth != ClientAuth::off && !m.has("client_ca_file"))
+    m.error("client_auth", "client_auth needs client_ca_file, against which to check");
 }
 
 /// off, or a mapping.
@@ -50,7 +61,11 @@ struct HostTlsKind {
   bool read(Source& source, const Node& node, Host& out) const {
     if (node.kind != Node::Kind::scalar) return keys().read(source, node, out);
     if (node.text != "off" && (node.text != "false" || node.quoted)) {
-      source.error(node.at, fmt::format("{} is not known here; write off, {{self_signed: true}} or {{certificate_file: FILE, key_file: FILE}}", cite(node.text)));
+      source.error(
+          node.at,
+          fmt::format(
+              "{} is not known here; write off, {{self_signed: true}} or {{certificate_file: FILE, key_file: FILE}}",
+              cite(node.text)));
       return false;
     }
     out.tls = HostTls::off;
@@ -65,15 +80,19 @@ struct HostTlsKind {
 
 void read_host(Mapping& m, Host& host, const Platform& platform) {
   m.require("name", host.name, host_pattern_text(),
-            "A host name, \"*.example.de\" for exactly one label before it, or \"*\" for whatever no tenant claims. International names may be written as such.");
+            "A host name, \"*.example.de\" for exactly one label before it, or \"*\" for whatever no tenant claims. "
+            "International names may be written as such.");
   host.place = m.place(m.at("name"));
-  m.read("tls", host, HostTlsKind{platform.files}, "Its certificate; off serves the host on http listeners without a redirect.");
+  m.read("tls", host, HostTlsKind{platform.files},
+         "Its certificate; off serves the host on http listeners without a redirect.");
   if (m.describing()) return;
   if (!m.has("tls")) m.warning_at(m.at("name"), std::string(kSelfSignedNotice));
   const auto wanted = host.tls == HostTls::off ? ListenerProtocol::http : ListenerProtocol::https;
   const auto& listeners = platform.gateway.listeners;
   if (std::ranges::none_of(listeners, [=](const Listener& l) { return l.protocol == wanted; })) {
-    m.warning_at(m.at(m.has("tls") ? "tls" : "name"), fmt::format("this host is not served: gateway.yaml has no listener with protocol: {}", wanted == ListenerProtocol::http ? "http" : "https"));
+    m.warning_at(m.at(m.has("tls") ? "tls" : "name"),
+                 fmt::format("this host is not served: gateway.yaml has no listener with protocol: {}",
+                             wanted == ListenerProtocol::http ? "http" : "https"));
   }
 }
 
@@ -81,11 +100,14 @@ void read_host(Mapping& m, Host& host, const Platform& platform) {
 
 void read_hosts(Mapping& m, TenantConfig& tenant, const Platform& platform) {
   const auto read = [&](Mapping& inner, Host& host) { read_host(inner, host, platform); };
-  m.require("hosts", tenant.hosts, list_of(object<Host>(read), 1, 1'000), "The hosts that are this tenant's; each belongs to one tenant.");
+  m.require("hosts", tenant.hosts, list_of(object<Host>(read), 1, 1'000),
+            "The hosts that are this tenant's; each belongs to one tenant.");
   std::unordered_map<std::string_view, int> lines;
   for (const Host& host : tenant.hosts) {
     const auto [first, is_new] = lines.try_emplace(host.name, host.place.line);
-    if (!is_new) m.error_at({host.place.line, host.place.column}, fmt::format("the host {} is given twice, first in line {}", cite(host.name), first->second));
+    if (!is_new)
+      m.error_at({host.place.line, host.place.column},
+                 fmt::format("the host {} is given twice, first in line {}", cite(host.name), first->second));
   }
 }
 

@@ -54,9 +54,12 @@ struct LimitKeys {
     static constexpr std::string_view known[] = {"client_ip", "tenant", "host", "header:NAME"};
     const std::string* text = text_of(source, node, "client_ip, tenant, host or header:NAME");
     if (text == nullptr) return false;
-    if (*text == "client_ip") out.kind = LimitKeyKind::client_ip;
-    else if (*text == "tenant") out.kind = LimitKeyKind::tenant;
-    else if (*text == "host") out.kind = LimitKeyKind::host;
+    if (*text == "client_ip")
+      out.kind = LimitKeyKind::client_ip;
+    else if (*text == "tenant")
+      out.kind = LimitKeyKind::tenant;
+    else if (*text == "host")
+      out.kind = LimitKeyKind::host;
     else if (text->starts_with("header:")) {
       const std::string_view name = std::string_view(*text).substr(7);
       if (!is_token(name) || name.size() > 100) {
@@ -66,7 +69,8 @@ struct LimitKeys {
       out.kind = LimitKeyKind::header;
       out.name = to_lower(name);
     } else if (text->starts_with("cookie:") || text->starts_with("jwt:")) {
-      source.error(node.at, not_in_this_version(text->substr(0, text->find(':') + 1), "use client_ip, tenant, host or header:NAME"));
+      source.error(node.at, not_in_this_version(text->substr(0, text->find(':') + 1),
+                                                "use client_ip, tenant, host or header:NAME"));
       return false;
     } else {
       source.error(node.at, fmt::format("{} is not known here{}", cite(*text), suggestion(*text, known)));
@@ -78,7 +82,8 @@ struct LimitKeys {
 
 void read_rate_limit(Mapping& m, RateLimit& limit) {
   limit.key = {LimitKey{}};
-  m.read("key", limit.key, LimitKeys{}, "By what clients are told apart: client_ip, tenant, host, header:NAME, or a list of them.");
+  m.read("key", limit.key, LimitKeys{},
+         "By what clients are told apart: client_ip, tenant, host, header:NAME, or a list of them.");
   Rate rate{1, Milliseconds(1'000)};
   m.require("rate", rate, RateKind{kMostTokens}, "Requests in a time: 100/s, 60/m, 1000/h.");
   limit.rate_count = rate.count;
@@ -86,23 +91,29 @@ void read_rate_limit(Mapping& m, RateLimit& limit) {
   const auto period_ms = static_cast<std::uint64_t>(rate.period.count());
   limit.rate_per_second = static_cast<double>(rate.count) * 1000.0 / static_cast<double>(period_ms);
   limit.burst = m.describing() ? 0 : std::max<std::uint64_t>(1, (rate.count * 1000 + period_ms - 1) / period_ms);
-  m.read("burst", limit.burst, Integer{1, kMostTokens}, "Requests that may come at once. Default: one second of the rate, at least 1.");
+  m.read("burst", limit.burst, Integer{1, kMostTokens},
+         "Requests that may come at once. Default: one second of the rate, at least 1.");
   bool exact = true;
-  m.read("mode", exact, Choice<bool>{{{"exact", true}}, {{"leased", "use exact"}}}, "exact: counted over all gateways by the store.");
+  m.read("mode", exact, Choice<bool>{{{"exact", true}}, {{"leased", "use exact"}}},
+         "exact: counted over all gateways by the store.");
   m.read("on_store_failure", limit.on_store_failure,
-         Choice<OnStoreFailure>{{{"local", OnStoreFailure::local}, {"open", OnStoreFailure::open}, {"closed", OnStoreFailure::closed}}},
+         Choice<OnStoreFailure>{
+             {{"local", OnStoreFailure::local}, {"open", OnStoreFailure::open}, {"closed", OnStoreFailure::closed}}},
          "While the store cannot be reached: local counts this gateway's share, open lets all in, closed none.");
   m.read("shadow", limit.shadow, Boolean{}, "Counts and reports, but refuses nothing.");
-  m.read("headers", limit.headers_always, Choice<bool>{{{"limited", false}, {"always", true}}}, "RateLimit fields on 429 alone, or on all answers.");
+  m.read("headers", limit.headers_always, Choice<bool>{{{"limited", false}, {"always", true}}},
+         "RateLimit fields on 429 alone, or on all answers.");
 }
 
 }  // namespace
 
 void read_rate_limits(Mapping& m, TenantConfig& tenant, const Platform& platform) {
-  m.read("rate_limits", tenant.rate_limits, named<RateLimit>("a rate limit's name", read_rate_limit), "Rate limits by name, for routes to refer to.");
+  m.read("rate_limits", tenant.rate_limits, named<RateLimit>("a rate limit's name", read_rate_limit),
+         "Rate limits by name, for routes to refer to.");
   if (!tenant.rate_limits.empty() && !platform.gateway.redis) {
     m.warning_at(m.name_at("rate_limits", tenant.rate_limits.front().name),
-                 "without 'redis' in gateway.yaml a rate limit counts on this node alone: several gateways together admit several times the rate");
+                 "without 'redis' in gateway.yaml a rate limit counts on this node alone: several gateways together "
+                 "admit several times the rate");
   }
 }
 

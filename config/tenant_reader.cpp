@@ -2,9 +2,6 @@
 // Schema. Called by load.cpp and by `gatehouse schema`.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <filesystem>
-
 #include "config/gateway_reader.hpp"
 #include "config/kinds.hpp"
 #include "config/tenant_parts.hpp"
@@ -15,7 +12,8 @@ namespace {
 
 Text tenant_name_text() {
   constexpr auto check = [](std::string_view text) -> Parsed<std::string> {
-    if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string_view::npos) return std::unexpected("has characters other than small letters, digits and '-'");
+    if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string_view::npos)
+      return std::unexpected("has characters other than small letters, digits and '-'");
     if (text.front() == '-' || text.back() == '-') return std::unexpected("begins or ends with '-'");
     return std::string(text);
   };
@@ -24,18 +22,22 @@ Text tenant_name_text() {
 
 void read_access(Mapping& m, AccessLists& access) {
   m.read("allow", access.allow, list_of(Network{}, 0, 10'000), "Networks of the clients that are let in; empty: all.");
-  m.read("deny", access.deny, list_of(Network{}, 0, 10'000), "Networks of the clients that are refused; wins over allow.");
+  m.read("deny", access.deny, list_of(Network{}, 0, 10'000),
+         "Networks of the clients that are refused; wins over allow.");
 }
 
 void read_tenant_limits(Mapping& m, TenantLimits& limits) {
   constexpr std::uint64_t most = 10'000'000;
-  m.read("requests_in_flight", limits.requests_in_flight, Integer{0, most}, "Requests of this tenant at the same time; 0: no share of its own.");
-  m.read("connections", limits.connections, Integer{0, most}, "Client connections of this tenant; 0: no share of its own.");
+  m.read("requests_in_flight", limits.requests_in_flight, Integer{0, most},
+         "Requests of this tenant at the same time; 0: no share of its own.");
+  m.read("connections", limits.connections, Integer{0, most},
+         "Client connections of this tenant; 0: no share of its own.");
   m.unavailable("waf_cpu", "the gateway's waf.time_budget bounds each request");
 }
 
 void read_tenant_keys(Mapping& m, TenantConfig& tenant, const Platform& platform) {
-  m.require("tenant", tenant.name, tenant_name_text(), "The tenant's name: in logs, metrics and the keys of rate limits.");
+  m.require("tenant", tenant.name, tenant_name_text(),
+            "The tenant's name: in logs, metrics and the keys of rate limits.");
   tenant.place = m.place(m.at("tenant"));
   read_hosts(m, tenant, platform);
   read_services(m, tenant, platform);
@@ -57,14 +59,18 @@ LoadedTenant parse_tenant(std::string_view text, const std::string& path, const 
   const Node root = parse_yaml(source);
   TenantConfig tenant;
   tenant.file = absolute_file(path);
+  tenant.text = std::make_shared<const std::string>(source.text());
   const FileRules files = FileRules::of_tenant(gateway, loaded.stem);
   const Platform platform{gateway, files};
   bool good = false;
-  if (root.kind == Node::Kind::null) source.error({}, "the file is empty; a tenant has at least 'tenant', 'hosts', 'services' and 'routes'");
-  else good = object<TenantConfig>([&](Mapping& m, TenantConfig& out) { read_tenant_keys(m, out, platform); }).read(source, root, tenant);
+  if (root.kind == Node::Kind::null)
+    source.error({}, "the file is empty; a tenant has at least 'tenant', 'hosts', 'services' and 'routes'");
+  else
+    good = object<TenantConfig>([&](Mapping& m, TenantConfig& out) {
+             read_tenant_keys(m, out, platform);
+           }).read(source, root, tenant);
   if (!tenant.name.empty()) loaded.name = tenant.name;
   loaded.problems = source.take_problems();
-  loaded.text = std::make_shared<const std::string>(source.text());
   if (good && !has_errors(loaded.problems)) loaded.config = std::make_shared<const TenantConfig>(std::move(tenant));
   return loaded;
 }
@@ -76,7 +82,8 @@ std::string tenant_schema() {
   TenantConfig standard;
   read_tenant_keys(m, standard, {gateway, files});
   JsonObject schema;
-  schema.add_string("$schema", "https://json-schema.org/draft/2020-12/schema").add_string("title", "tenant file of gatehouse");
+  schema.add_string("$schema", "https://json-schema.org/draft/2020-12/schema")
+      .add_string("title", "tenant file of gatehouse");
   return indented(schema.append(m.schema()).to_string());
 }
 

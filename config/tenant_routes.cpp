@@ -53,14 +53,17 @@ struct HeaderMatches {
 
  private:
   static Parsed<std::string> check_value(std::string_view text) {
-    if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; })) return std::unexpected("has characters outside of printable ASCII");
-    if (text.starts_with(' ') || text.ends_with(' ')) return std::unexpected("begins or ends with a blank, which a received value never does");
+    if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; }))
+      return std::unexpected("has characters outside of printable ASCII");
+    if (text.starts_with(' ') || text.ends_with(' '))
+      return std::unexpected("begins or ends with a blank, which a received value never does");
     return std::string(text);
   }
 };
 
 constexpr std::size_t kLongestRegex = 500;
-constexpr std::size_t kMostRegexBytes = 32 * 1024;  // of all routes: compiling what a tenant wrote takes some 60 us a byte at worst
+constexpr std::size_t kMostRegexBytes =
+    32 * 1024;  // of all routes: compiling what a tenant wrote takes some 60 us a byte at worst
 
 Parsed<std::string> check_regex(std::string_view text) {
   RE2::Options options(RE2::Quiet);
@@ -76,18 +79,24 @@ void read_match(Mapping& m, RouteMatch& match, std::size_t& regex_bytes) {
   std::string other;
   if (m.read("path_exact", other, path_text(), "The whole path.")) match.kind = PathMatch::exact, match.path = other;
   const bool too_many = regex_bytes > kMostRegexBytes;
-  if (m.read("path_regex", other, Text{"a regular expression", too_many ? nullptr : check_regex, kLongestRegex}, "Regular expression (RE2) that the whole path must match.")) {
+  if (m.read("path_regex", other, Text{"a regular expression", too_many ? nullptr : check_regex, kLongestRegex},
+             "Regular expression (RE2) that the whole path must match.")) {
     match.kind = PathMatch::regex;
     match.path = other;
   }
-  if (too_many && m.has("path_regex")) m.error("path_regex", fmt::format("the expressions of a tenant's routes have at most {} bytes in all", kMostRegexBytes));
+  if (too_many && m.has("path_regex"))
+    m.error("path_regex",
+            fmt::format("the expressions of a tenant's routes have at most {} bytes in all", kMostRegexBytes));
   if (const Node* node = m.value("path_regex")) regex_bytes += node->text.size();
-  if (std::ranges::count_if(path_keys, [&](std::string_view key) { return m.has(key); }) > 1) m.error("'path', 'path_exact' and 'path_regex' exclude each other; keep one");
+  if (std::ranges::count_if(path_keys, [&](std::string_view key) { return m.has(key); }) > 1)
+    m.error("'path', 'path_exact' and 'path_regex' exclude each other; keep one");
   m.read("methods", match.methods, list_of(method_text(), 1, 32), "Methods; without it all.");
-  m.read("headers", match.headers, HeaderMatches{}, "Header fields that the request must have, with this value, or with any where none is given.");
+  m.read("headers", match.headers, HeaderMatches{},
+         "Header fields that the request must have, with this value, or with any where none is given.");
   std::set<std::string_view> seen;
   for (std::size_t i = 0; i < match.methods.size(); ++i) {
-    if (!seen.insert(match.methods[i]).second) m.error_at(m.item_at("methods", i), fmt::format("the method {} is given twice", cite(match.methods[i])));
+    if (!seen.insert(match.methods[i]).second)
+      m.error_at(m.item_at("methods", i), fmt::format("the method {} is given twice", cite(match.methods[i])));
   }
   std::ranges::sort(match.methods);
 }
@@ -95,11 +104,13 @@ void read_match(Mapping& m, RouteMatch& match, std::size_t& regex_bytes) {
 /// The index of `name` in `items`. Reports what is in neither the list nor the file; what is in the file alone has an
 /// error of its own.
 template <class T>
-std::optional<std::size_t> find_by_name(Mapping& m, Mark at, std::string_view what, std::string_view name, const std::vector<T>& items, std::span<const std::string_view> names) {
+std::optional<std::size_t> find_by_name(Mapping& m, Mark at, std::string_view what, std::string_view name,
+                                        const std::vector<T>& items, std::span<const std::string_view> names) {
   const auto found = std::ranges::find(items, name, &T::name);
   if (found != items.end()) return static_cast<std::size_t>(found - items.begin());
   if (std::ranges::find(names, name) == names.end()) {
-    m.error_at(at, fmt::format("there is no {} {}{}", what, cite(name), names.empty() ? std::string() : suggestion(name, names)));
+    m.error_at(at, fmt::format("there is no {} {}{}", what, cite(name),
+                               names.empty() ? std::string() : suggestion(name, names)));
   }
   return std::nullopt;
 }
@@ -113,37 +124,49 @@ struct Shared {
 
 void read_route(Mapping& m, Route& route, const TenantConfig& tenant, Shared& shared) {
   constexpr auto check_name = [](std::string_view text) -> Parsed<std::string> {
-    if (std::ranges::any_of(text, [](char c) { return c <= ' ' || c > '~'; })) return std::unexpected("has blanks or characters outside of ASCII");
+    if (std::ranges::any_of(text, [](char c) { return c <= ' ' || c > '~'; }))
+      return std::unexpected("has blanks or characters outside of ASCII");
     return std::string(text);
   };
   route.place = m.place(m.at());
-  m.read("name", route.name, Text{"a route's name", check_name, 200}, "Name for logs and metrics, unique in the tenant. Default: the path.");
-  m.require("match", route.match, object<RouteMatch>([&](Mapping& inner, RouteMatch& match) { read_match(inner, match, shared.regex_bytes); }), "Which requests this route takes; the first route that fits does.");
+  m.read("name", route.name, Text{"a route's name", check_name, 200},
+         "Name for logs and metrics, unique in the tenant. Default: the path.");
+  m.require("match", route.match, object<RouteMatch>([&](Mapping& inner, RouteMatch& match) {
+              read_match(inner, match, shared.regex_bytes);
+            }),
+            "Which requests this route takes; the first route that fits does.");
   std::string service;
   if (m.require("service", service, name_text("a service's name"), "The service that answers.")) {
-    if (const auto index = find_by_name(m, m.at("service"), "service", service, tenant.services, shared.services)) route.service = *index;
+    if (const auto index = find_by_name(m, m.at("service"), "service", service, tenant.services, shared.services))
+      route.service = *index;
   }
   std::vector<std::string> limits;
-  m.read("rate_limits", limits, list_of(name_text("a rate limit's name"), 0, 16), "Rate limits that its requests pass, by name.");
+  m.read("rate_limits", limits, list_of(name_text("a rate limit's name"), 0, 16),
+         "Rate limits that its requests pass, by name.");
   std::set<std::string_view> seen;
   for (std::size_t i = 0; i < limits.size(); ++i) {
     const Mark at = m.item_at("rate_limits", i);
-    if (!seen.insert(limits[i]).second) m.error_at(at, fmt::format("the rate limit {} is given twice", cite(limits[i])));
-    if (const auto index = find_by_name(m, at, "rate limit", limits[i], tenant.rate_limits, shared.rate_limits)) route.rate_limits.push_back(*index);
+    if (!seen.insert(limits[i]).second)
+      m.error_at(at, fmt::format("the rate limit {} is given twice", cite(limits[i])));
+    if (const auto index = find_by_name(m, at, "rate limit", limits[i], tenant.rate_limits, shared.rate_limits))
+      route.rate_limits.push_back(*index);
   }
-  m.read("timeout", route.timeout, Duration{1ms, 24h}, "For the upstream's answer, instead of the gateway's timeouts.response.");
+  m.read("timeout", route.timeout, Duration{1ms, 24h},
+         "For the upstream's answer, instead of the gateway's timeouts.response.");
   if (route.name.empty()) route.name = route.match.path;
 }
 
 /// Everything that `narrow` takes, `wide` takes too. Methods are sorted.
 bool covers(const RouteMatch& wide, const RouteMatch& narrow) {
-  if (!wide.methods.empty() && (narrow.methods.empty() || !std::ranges::includes(wide.methods, narrow.methods))) return false;
+  if (!wide.methods.empty() && (narrow.methods.empty() || !std::ranges::includes(wide.methods, narrow.methods)))
+    return false;
   for (const HeaderMatch& header : wide.headers) {
     const auto same = std::ranges::find(narrow.headers, header.name, &HeaderMatch::name);
     if (same == narrow.headers.end() || (header.value && header.value != same->value)) return false;
   }
   switch (wide.kind) {
-    case PathMatch::prefix: return narrow.kind == PathMatch::regex ? wide.path == "/" : prefix_covers(wide.path, narrow.path);
+    case PathMatch::prefix:
+      return narrow.kind == PathMatch::regex ? wide.path == "/" : prefix_covers(wide.path, narrow.path);
     case PathMatch::exact: return narrow.kind == PathMatch::exact && narrow.path == wide.path;
     case PathMatch::regex: return narrow.kind == PathMatch::regex && narrow.path == wide.path;
   }
@@ -156,17 +179,26 @@ void check_routes(Mapping& m, const TenantConfig& tenant) {
   std::unordered_map<std::string_view, const Route*> by_name;
   for (std::size_t i = 0; i < tenant.routes.size(); ++i) {
     const Route& route = tenant.routes[i];
-    const auto shadowing = std::find_if(tenant.routes.begin(), tenant.routes.begin() + static_cast<std::ptrdiff_t>(i), [&](const Route& r) { return covers(r.match, route.match); });
+    const auto shadowing = std::find_if(tenant.routes.begin(), tenant.routes.begin() + static_cast<std::ptrdiff_t>(i),
+                                        [&](const Route& r) { return covers(r.match, route.match); });
     if (shadowing != tenant.routes.begin() + static_cast<std::ptrdiff_t>(i)) {
       if (covers(route.match, shadowing->match)) {
-        m.error_at(mark_of(route.place), fmt::format("this route has the same match as the one in line {}, which takes all its requests", shadowing->place.line));
+        m.error_at(mark_of(route.place),
+                   fmt::format("this route has the same match as the one in line {}, which takes all its requests",
+                               shadowing->place.line));
         continue;
       }
-      m.warning_at(mark_of(route.place), fmt::format("this route is never reached: the one in line {} takes all its requests; put the narrower route first", shadowing->place.line));
+      m.warning_at(
+          mark_of(route.place),
+          fmt::format(
+              "this route is never reached: the one in line {} takes all its requests; put the narrower route first",
+              shadowing->place.line));
     }
     const auto [first, is_new] = by_name.try_emplace(route.name, &route);
     if (!is_new) {
-      m.error_at(mark_of(route.place), fmt::format("the route in line {} is called {} too; give this one a name of its own (a route without one is called as its path)", first->second->place.line, cite(route.name)));
+      m.error_at(mark_of(route.place), fmt::format("the route in line {} is called {} too; give this one a name of its "
+                                                   "own (a route without one is called as its path)",
+                                                   first->second->place.line, cite(route.name)));
     }
   }
 }
@@ -174,7 +206,8 @@ void check_routes(Mapping& m, const TenantConfig& tenant) {
 template <class T, class Used>
 void warn_unused(Mapping& m, std::string_view key, std::string_view what, const std::vector<T>& items, Used used) {
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (!used(i)) m.warning_at(m.name_at(key, items[i].name), fmt::format("no route uses the {} {}", what, cite(items[i].name)));
+    if (!used(i))
+      m.warning_at(m.name_at(key, items[i].name), fmt::format("no route uses the {} {}", what, cite(items[i].name)));
   }
 }
 
@@ -188,15 +221,18 @@ bool prefix_covers(std::string_view wide, std::string_view narrow) noexcept {
 
 void read_routes(Mapping& m, TenantConfig& tenant, const Platform&) {
   Shared shared{m.names("services"), m.names("rate_limits")};
-  const bool good = m.require("routes", tenant.routes, list_of(object<Route>([&](Mapping& inner, Route& route) { read_route(inner, route, tenant, shared); }), 1, 1'000),
-                              "Which request goes to which service; the first route that fits.");
+  const bool good = m.require(
+      "routes", tenant.routes,
+      list_of(object<Route>([&](Mapping& inner, Route& route) { read_route(inner, route, tenant, shared); }), 1, 1'000),
+      "Which request goes to which service; the first route that fits.");
   check_routes(m, tenant);
   if (!good) return;  // a route with an error may be the one that uses them
   warn_unused(m, "services", "service", tenant.services, [&](std::size_t index) {
     return std::ranges::any_of(tenant.routes, [=](const Route& r) { return r.service == index; });
   });
   warn_unused(m, "rate_limits", "rate limit", tenant.rate_limits, [&](std::size_t index) {
-    return std::ranges::any_of(tenant.routes, [=](const Route& r) { return std::ranges::find(r.rate_limits, index) != r.rate_limits.end(); });
+    return std::ranges::any_of(
+        tenant.routes, [=](const Route& r) { return std::ranges::find(r.rate_limits, index) != r.rate_limits.end(); });
   });
 }
 

@@ -17,15 +17,15 @@ struct Range {
 
 // Format characters and separators of Unicode that a terminal or an editor does not show as they are.
 constexpr Range kInvisible[] = {
-    {0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},     {0x061C, 0x061C}, {0x115F, 0x1160},   {0x17B4, 0x17B5},
-    {0x180B, 0x180F}, {0x200B, 0x200F}, {0x2028, 0x202E}, {0x2060, 0x206F}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},
+    {0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},     {0x061C, 0x061C},   {0x115F, 0x1160}, {0x17B4, 0x17B5},
+    {0x180B, 0x180F}, {0x200B, 0x200F}, {0x2028, 0x202E}, {0x2060, 0x206F},   {0x3164, 0x3164}, {0xFE00, 0xFE0F},
     {0xFEFF, 0xFEFF}, {0xFFA0, 0xFFA0}, {0xFFF0, 0xFFFB}, {0xE0000, 0xE0FFF}, {0xFFFE, 0xFFFF},
 };
 
 // Keys whose values are secrets wherever they stand. "password_file: /path" is none: the colon must follow.
-constexpr std::string_view kSecretKeys[] = {"password",   "passwd",        "pwd",      "secret",         "token",
-                                            "hmac_key",   "api_key",       "apikey",   "credentials",    "client_secret",
-                                            "access_key", "access_token",  "auth",     "encryption_key", "private_key"};
+constexpr std::string_view kSecretKeys[] = {
+    "password", "passwd",      "pwd",           "secret",     "token",        "hmac_key",       "api_key",
+    "apikey",   "credentials", "client_secret", "access_key", "access_token", "encryption_key", "private_key"};
 
 bool is_word_byte(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -62,7 +62,8 @@ std::size_t secret_after(std::string_view line, std::size_t colon) {
   if (std::ranges::find(kSecretKeys, key) == std::end(kSecretKeys)) return std::string_view::npos;
   std::size_t value = colon + 1;
   while (value < line.size() && line[value] == ' ') ++value;
-  if (value == colon + 1 && value < line.size() && line[value] != '"' && line[value] != '\'') return std::string_view::npos;
+  if (value == colon + 1 && value < line.size() && line[value] != '"' && line[value] != '\'')
+    return std::string_view::npos;
   return value;
 }
 
@@ -77,9 +78,12 @@ char32_t take_code_point(std::string_view& text) noexcept {
   std::size_t length = 0;
   char32_t value = 0;
   char32_t least = 0;
-  if ((lead & 0xE0) == 0xC0) length = 2, value = lead & 0x1FU, least = 0x80;
-  else if ((lead & 0xF0) == 0xE0) length = 3, value = lead & 0x0FU, least = 0x800;
-  else if ((lead & 0xF8) == 0xF0) length = 4, value = lead & 0x07U, least = 0x10000;
+  if ((lead & 0xE0) == 0xC0)
+    length = 2, value = lead & 0x1FU, least = 0x80;
+  else if ((lead & 0xF0) == 0xE0)
+    length = 3, value = lead & 0x0FU, least = 0x800;
+  else if ((lead & 0xF8) == 0xF0)
+    length = 4, value = lead & 0x07U, least = 0x10000;
   bool valid = length != 0 && text.size() >= length;
   for (std::size_t i = 1; valid && i < length; ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
@@ -110,13 +114,20 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
     const std::string_view before = text;
     const char32_t code_point = take_code_point(text);
     const std::size_t length = out.size();
-    if (code_point == kNotUtf8) out += "\xEF\xBF\xBD";
-    else if (code_point == '\n') out += "\\n";
-    else if (code_point == '\r') out += "\\r";
-    else if (code_point == '\t') out += "\\t";
-    else if (code_point < 0x80 && is_invisible(code_point)) fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned>(code_point));
-    else if (is_invisible(code_point)) fmt::format_to(std::back_inserter(out), "\\u{{{:x}}}", static_cast<unsigned>(code_point));
-    else out += before.substr(0, before.size() - text.size());
+    if (code_point == kNotUtf8)
+      out += "\xEF\xBF\xBD";
+    else if (code_point == '\n')
+      out += "\\n";
+    else if (code_point == '\r')
+      out += "\\r";
+    else if (code_point == '\t')
+      out += "\\t";
+    else if (code_point < 0x80 && is_invisible(code_point))
+      fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned>(code_point));
+    else if (is_invisible(code_point))
+      fmt::format_to(std::back_inserter(out), "\\u{{{:x}}}", static_cast<unsigned>(code_point));
+    else
+      out += before.substr(0, before.size() - text.size());
     if (out.size() > max_bytes) {
       out.resize(length);
       return out + "...";
@@ -134,8 +145,10 @@ std::string without_secrets(std::string_view line, int& column) {
   const auto mask = [&](std::size_t start, std::size_t end) {
     if (start < copied || end <= start) return;
     out += line.substr(copied, start - copied);
-    if (original_column > end) column += 3 - static_cast<int>(end - start);
-    else if (original_column > start + 1) column = static_cast<int>(out.size()) + 1;
+    if (original_column > end)
+      column += 3 - static_cast<int>(end - start);
+    else if (original_column > start + 1)
+      column = static_cast<int>(out.size()) + 1;
     out += "***";
     copied = end;
   };

@@ -49,7 +49,8 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ == 2) {
-      source_.error(mark_of(mark), "a second document begins here; a file holds one: write the other into a file of its own");
+      source_.error(mark_of(mark),
+                    "a second document begins here; a file holds one: write the other into a file of its own");
       throw Stop();
     }
   }
@@ -61,10 +62,12 @@ class Builder : public YAML::EventHandler {
       const Frame& parent = frames_.back();
       // For "key:" yaml-cpp gives the place of whatever comes next.
       const std::string_view rest = text_.substr(std::min(offset_, text_.size()));
-      const bool written = rest.starts_with('~') || rest.starts_with("null") || rest.starts_with("Null") || rest.starts_with("NULL");
+      const bool written =
+          rest.starts_with('~') || rest.starts_with("null") || rest.starts_with("Null") || rest.starts_with("NULL");
       if (!written) node.at = parent.has_key ? parent.key_at : parent.node.at;
       if (parent.has_key && !parent.key_refused && !has_colon(parent)) {
-        source_.error(parent.key_at, fmt::format("{} stands here without a colon and a blank behind it", cite(parent.key)));
+        source_.error(parent.key_at,
+                      fmt::format("{} stands here without a colon and a blank behind it", cite(parent.key)));
         node.kind = Node::Kind::refused;
       }
     }
@@ -79,11 +82,13 @@ class Builder : public YAML::EventHandler {
     add(std::move(node));
   }
 
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     Node node = make(Node::Kind::scalar, mark, tag, anchor);
     const char first = byte_at(mark);
     node.quoted = first == '"' || first == '\'' || first == '|' || first == '>';
-    node.text_at = first == '|' || first == '>' ? block_start(node.at) : Mark{node.at.line, node.at.column + (node.quoted ? 1 : 0)};
+    node.text_at = first == '|' || first == '>' ? block_start(node.at)
+                                                : Mark{node.at.line, node.at.column + (node.quoted ? 1 : 0)};
     node.text = value;
     // yaml-cpp takes the end of the file for a closing quote.
     if ((first == '"' || first == '\'') && closing_quote(offset_) == std::string_view::npos) {
@@ -93,10 +98,12 @@ class Builder : public YAML::EventHandler {
     add(std::move(node));
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value style) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value style) override {
     open(make(Node::Kind::sequence, mark, tag, anchor), style == YAML::EmitterStyle::Flow);
   }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value style) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value style) override {
     open(make(Node::Kind::mapping, mark, tag, anchor), style == YAML::EmitterStyle::Flow);
   }
   void OnSequenceEnd() override { close(); }
@@ -138,9 +145,12 @@ class Builder : public YAML::EventHandler {
   [[nodiscard]] std::size_t closing_quote(std::size_t opening) const {
     const char quote = text_[opening];
     for (std::size_t i = opening + 1; i < text_.size(); ++i) {
-      if (quote == '"' && text_[i] == '\\') ++i;
-      else if (text_[i] == quote && quote == '\'' && i + 1 < text_.size() && text_[i + 1] == '\'') ++i;
-      else if (text_[i] == quote) return i;
+      if (quote == '"' && text_[i] == '\\')
+        ++i;
+      else if (text_[i] == quote && quote == '\'' && i + 1 < text_.size() && text_[i + 1] == '\'')
+        ++i;
+      else if (text_[i] == quote)
+        return i;
     }
     return std::string_view::npos;
   }
@@ -223,7 +233,8 @@ class Builder : public YAML::EventHandler {
     } else if (!parent.has_key) {
       parent.has_key = true;
       parent.key_refused = node.kind != Node::Kind::scalar;
-      if (parent.key_refused && node.kind != Node::Kind::refused) source_.error(node.at, "a key must be a word, followed by a colon and a blank");
+      if (parent.key_refused && node.kind != Node::Kind::refused)
+        source_.error(node.at, "a key must be a word, followed by a colon and a blank");
       parent.key = std::move(node.text);
       parent.key_at = node.at;
       parent.key_offset = offset_;
@@ -240,7 +251,8 @@ class Builder : public YAML::EventHandler {
       const Member& member = mapping.members[i];
       const auto [first, is_new] = seen.try_emplace(member.key, member.key_at);
       if (is_new) continue;
-      source_.error(member.key_at, fmt::format("{} is given twice, first in line {}; one of them must go", cite(member.key), first->second.line));
+      source_.error(member.key_at, fmt::format("{} is given twice, first in line {}; one of them must go",
+                                               cite(member.key), first->second.line));
       repeated.push_back(i);
     }
     seen.clear();
@@ -290,9 +302,10 @@ bool check_bytes(Source& source) {
     const bool line_start = i == 0 || text[i - 1] == '\n';
     if (c == '\t' && !line_start) continue;
     if (c == '\n') continue;
-    source.error(mark_at(text, i), c == '\t'   ? "this line begins with a tab; YAML is indented with blanks"
-                                   : c == '\r' ? "this carriage return is not part of a line end; use \\n or \\r\\n"
-                                               : fmt::format("the control character {} is not accepted", cite(text.substr(i, 1))));
+    source.error(mark_at(text, i),
+                 c == '\t'   ? "this line begins with a tab; YAML is indented with blanks"
+                 : c == '\r' ? "this carriage return is not part of a line end; use \\n or \\r\\n"
+                             : fmt::format("the control character {} is not accepted", cite(text.substr(i, 1))));
     return false;
   }
   if (punctuation > kMostPunctuation) {
@@ -327,12 +340,13 @@ Source::Source(std::string_view text, std::string file) : file_(std::move(file))
   }
 }
 
-void Source::report(Severity severity, Mark at, std::string message) {
+void Source::report(Severity severity, Mark at, const std::string& message) {
   if (problems_.size() >= kMostProblems) {
     if (severity == Severity::error) ++errors_not_shown_;
     return;
   }
-  Problem problem{severity, place(at), std::move(message), {}, 0};
+  int column = 0;
+  Problem problem{severity, place(at), without_secrets(message, column), {}, 0};
   problem.show_source(text_);
   problems_.push_back(std::move(problem));
 }
@@ -340,7 +354,8 @@ void Source::report(Severity severity, Mark at, std::string message) {
 Problems Source::take_problems() {
   sort_by_place(problems_);
   if (errors_not_shown_ > 0) {
-    problems_.push_back({Severity::error, place({}), fmt::format("and {} more errors, which are not shown", errors_not_shown_), {}, 0});
+    problems_.push_back(
+        {Severity::error, place({}), fmt::format("and {} more errors, which are not shown", errors_not_shown_), {}, 0});
   }
   return std::move(problems_);
 }

@@ -53,8 +53,8 @@ class Source {
  public:
   Source(std::string_view text, std::string file);
 
-  void error(Mark at, std::string message) { report(Severity::error, at, std::move(message)); }
-  void warning(Mark at, std::string message) { report(Severity::warning, at, std::move(message)); }
+  void error(Mark at, const std::string& message) { report(Severity::error, at, message); }
+  void warning(Mark at, const std::string& message) { report(Severity::warning, at, message); }
   [[nodiscard]] Place place(Mark at) const { return {file_, at.line, at.column}; }
   [[nodiscard]] std::string_view text() const noexcept { return text_; }
   [[nodiscard]] const std::string& file() const noexcept { return file_; }
@@ -65,7 +65,7 @@ class Source {
 
  private:
   friend Node parse_yaml(Source& source);
-  void report(Severity severity, Mark at, std::string message);
+  void report(Severity severity, Mark at, const std::string& message);
 
   std::string text_;   // with line ends as \n and without a byte order mark
   std::string file_;

@@ -31,15 +31,17 @@ TEST(IpAddress, HoldsMappedIpv4AsIpv4) {
 }
 
 TEST(IpAddress, RefusesIpv4InFormsThatProgramsReadDifferently) {
-  for (const char* text : {"010.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f.0.0.1", "1.2.3.4.5", "1.2.3.", ".1.2.3", "1..2.3", "256.1.1.1",
-                           "1.2.3.4 ", " 1.2.3.4", "1.2.3.4/8", "1.2.3.4:80", "+1.2.3.4", "-1.2.3.4", "1.2.3.04", "00.0.0.0", "1.2.3.٤", ""}) {
+  for (const char* text : {"010.0.0.1", "127.1",    "127.0.1",   "2130706433", "0x7f.0.0.1", "1.2.3.4.5", "1.2.3.",
+                           ".1.2.3",    "1..2.3",   "256.1.1.1", "1.2.3.4 ",   " 1.2.3.4",   "1.2.3.4/8", "1.2.3.4:80",
+                           "+1.2.3.4",  "-1.2.3.4", "1.2.3.04",  "00.0.0.0",   "1.2.3.٤",    ""}) {
     EXPECT_FALSE(IpAddress::parse(text)) << text;
   }
 }
 
 TEST(IpAddress, RefusesWhatIsNoIpv6) {
-  for (const char* text : {":", ":::", "1::2::3", "2001:db8::g", "2001:db8:1:2:3:4:5", "1:2:3:4:5:6:7:8:9", "12345::", "[::1]", "::1%eth0", "fe80::1%1", "::1/64", "::ffff:1.2.3",
-                           "::ffff:01.2.3.4", "::ffff:1.2.3.256", "1.2.3.4::", "::1 ", "0:0:0:0:0:ffff:255.255.255.2555555"}) {
+  for (const char* text : {":", ":::", "1::2::3", "2001:db8::g", "2001:db8:1:2:3:4:5", "1:2:3:4:5:6:7:8:9",
+                           "12345::", "[::1]", "::1%eth0", "fe80::1%1", "::1/64", "::ffff:1.2.3", "::ffff:01.2.3.4",
+                           "::ffff:1.2.3.256", "1.2.3.4::", "::1 ", "0:0:0:0:0:ffff:255.255.255.2555555"}) {
     EXPECT_FALSE(IpAddress::parse(text)) << text;
   }
   EXPECT_FALSE(IpAddress::parse(std::string_view("::1\0", 4)));
@@ -139,14 +141,16 @@ TEST(Cidr, ReadsTheMappedFormAsIpv4) {
 }
 
 TEST(Cidr, RefusesHostBitsAndNonsense) {
-  for (const char* text : {"10.0.0.1/8", "2001:db8::1/32", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/08", "10.0.0.0/-1", "10.0.0.0/8/8", "2001:db8::/129", "/8", "10.0.0/8", "", "10.0.0.0/ 8",
-                           "10.0.0.0/255.0.0.0", "all"}) {
+  for (const char* text :
+       {"10.0.0.1/8", "2001:db8::1/32", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/08", "10.0.0.0/-1", "10.0.0.0/8/8",
+        "2001:db8::/129", "/8", "10.0.0/8", "", "10.0.0.0/ 8", "10.0.0.0/255.0.0.0", "all"}) {
     EXPECT_FALSE(Cidr::parse(text)) << text;
   }
 }
 
 TEST(Cidr, WritesBothFamilies) {
-  for (const char* text : {"10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "2001:db8::/32", "::/0", "::1/128"}) EXPECT_EQ(Cidr::parse(text)->to_string(), text);
+  for (const char* text : {"10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "2001:db8::/32", "::/0", "::1/128"})
+    EXPECT_EQ(Cidr::parse(text)->to_string(), text);
 }
 
 TEST(SocketAddress, ReadsAndWritesBothFamilies) {
@@ -159,7 +163,8 @@ TEST(SocketAddress, ReadsAndWritesBothFamilies) {
 }
 
 TEST(SocketAddress, RefusesWhatIsNotAnAddressWithAPort) {
-  for (const char* text : {"127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:080", "127.0.0.1:-1", "127.0.0.1:8a", "localhost:80", "::1:80", "[::1]", "[::1]:", "[::1]80", "[::1:80",
+  for (const char* text : {"127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:080", "127.0.0.1:-1",
+                           "127.0.0.1:8a", "localhost:80", "::1:80", "[::1]", "[::1]:", "[::1]80", "[::1:80",
                            "[127.0.0.1]:80", "[]:80", "127.0.0.1:80 ", "", "[", "127.0.0.1:99999999999"}) {
     EXPECT_FALSE(SocketAddress::parse(text)) << text;
   }

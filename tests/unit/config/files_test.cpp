@@ -38,7 +38,8 @@ TEST(FileRules, OfATenantStayInItsFolder) {
   EXPECT_EQ(resolved(rules, "a.pem"), folder.path() + "tenants/shop.d/a.pem");
   EXPECT_EQ(resolved(rules, "sub/../a.pem"), folder.path() + "tenants/shop.d/a.pem");
   EXPECT_EQ(resolved(rules, "not/there.pem"), folder.path() + "tenants/shop.d/not/there.pem");
-  for (const char* path : {"../other.d/a.pem", "..", ".", "sub/../../shop.yaml", "../../gateway.yaml", "../shop.d2/a", "../certs/a"}) {
+  for (const char* path :
+       {"../other.d/a.pem", "..", ".", "sub/../../shop.yaml", "../../gateway.yaml", "../shop.d2/a", "../certs/a"}) {
     EXPECT_THAT(resolved(rules, path), HasSubstr("is outside of the folders")) << path;
   }
 }
@@ -51,7 +52,8 @@ TEST(FileRules, OfATenantTakeAbsolutePathsInOpenedFoldersAlone) {
   const FileRules rules = FileRules::of_tenant(gateway_in(folder), "shop");
   EXPECT_EQ(resolved(rules, folder.path() + "certs/a.pem"), folder.path() + "certs/a.pem");
   EXPECT_EQ(resolved(rules, folder.path() + "certs/x/../a.pem"), folder.path() + "certs/a.pem");
-  for (const std::string& path : {folder.path() + "certs2/a.pem", folder.path() + "certs/../certs2/a.pem", folder.path() + "certs", folder.path() + "certs/", std::string("/etc/passwd"),
+  for (const std::string& path : {folder.path() + "certs2/a.pem", folder.path() + "certs/../certs2/a.pem",
+                                  folder.path() + "certs", folder.path() + "certs/", std::string("/etc/passwd"),
                                   folder.path() + "tenants/shop.d/a.pem", std::string("//etc/passwd")}) {
     EXPECT_THAT(resolved(rules, path), HasSubstr("is outside of the folders")) << path;
   }
@@ -71,7 +73,9 @@ TEST(FileRules, OfATenantDoNotFollowLinksOut) {
   folder.link("certs/out.pem", "../secret/key.pem");
   const FileRules rules = FileRules::of_tenant(gateway_in(folder), "shop");
   EXPECT_EQ(resolved(rules, "in.pem"), folder.path() + "tenants/shop.d/in.pem");
-  for (const std::string& path : {std::string("out.pem"), std::string("absolute.pem"), std::string("dir/key.pem"), std::string("dir/not-there"), std::string("other.pem"), std::string("loop"), folder.path() + "certs/out.pem"}) {
+  for (const std::string& path :
+       {std::string("out.pem"), std::string("absolute.pem"), std::string("dir/key.pem"), std::string("dir/not-there"),
+        std::string("other.pem"), std::string("loop"), folder.path() + "certs/out.pem"}) {
     EXPECT_THAT(resolved(rules, path), HasSubstr("leads by a link out of the folders")) << path;
   }
 }
@@ -80,7 +84,8 @@ TEST(FileRules, OfATenantMayLinkIntoOpenedFolders) {
   TemporaryFolder folder;
   folder.write("certs/a.pem", "x");
   folder.link("tenants/shop.d/a.pem", "../../certs/a.pem");
-  EXPECT_EQ(resolved(FileRules::of_tenant(gateway_in(folder), "shop"), "a.pem"), folder.path() + "tenants/shop.d/a.pem");
+  EXPECT_EQ(resolved(FileRules::of_tenant(gateway_in(folder), "shop"), "a.pem"),
+            folder.path() + "tenants/shop.d/a.pem");
 }
 
 TEST(FileRules, FollowAConfigMapsLinks) {
@@ -113,7 +118,8 @@ TEST(FileRules, WorkWhenTheDirectoryItselfIsReachedByALink) {
   TemporaryFolder folder;
   folder.write("real/tenants/shop.d/a.pem", "x");
   folder.link("tenants", "real/tenants");
-  EXPECT_EQ(resolved(FileRules::of_tenant(gateway_in(folder), "shop"), "a.pem"), folder.path() + "tenants/shop.d/a.pem");
+  EXPECT_EQ(resolved(FileRules::of_tenant(gateway_in(folder), "shop"), "a.pem"),
+            folder.path() + "tenants/shop.d/a.pem");
 }
 
 TEST(WhyUnreadable, TellsWhatIsWrong) {

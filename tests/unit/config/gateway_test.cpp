@@ -100,34 +100,43 @@ audit_log: {path: "-", mask: [iban2, X-Pin]}
 
 TEST(Gateway, ReportsAllProblemsAtOnceInOrder) {
   EXPECT_THAT(gateway_problems("timeouts: {idle: 10}\nsiet: a\nworkers: 0\nlimits: {body_bytes: 5MB}\n"),
-              ElementsAre(error_at("1:18", "'10' has no unit"), error_at("2:1", "'siet' is not a key here; did you mean 'site'?"), error_at("3:10", "'0' is out of range: 1 to 256"),
-                          error_at("4:22", "write 5MiB")));
+              ElementsAre(error_at("1:18", "'10' has no unit"),
+                          error_at("2:1", "'siet' is not a key here; did you mean 'site'?"),
+                          error_at("3:10", "'0' is out of range: 1 to 256"), error_at("4:22", "write 5MiB")));
 }
 
 TEST(Gateway, NamesTheFileAndShowsTheLine) {
   const LoadedGateway loaded = parse_gateway("site: [a]\n", "conf/gateway.yaml");
   ASSERT_EQ(loaded.problems.size(), 1U);
-  EXPECT_EQ(loaded.problems[0].to_string(), "conf/gateway.yaml:1:7: error: a site's name is expected here, not a list\n  site: [a]\n        ^");
+  EXPECT_EQ(loaded.problems[0].to_string(),
+            "conf/gateway.yaml:1:7: error: a site's name is expected here, not a list\n  site: [a]\n        ^");
 }
 
 TEST(Gateway, ListsTheKnownKeysWhenNoneIsNear) {
-  EXPECT_THAT(gateway_problems("storage: {bucket: x}\n"), ElementsAre(error_at("1:11", "'bucket' is not a key here; known is 'file'")));
-  EXPECT_THAT(gateway_problems("zzz: 1\n"), ElementsAre(AllOf(HasSubstr("known are 'site', 'workers', 'listeners'"), HasSubstr("'audit_log'"))));
+  EXPECT_THAT(gateway_problems("storage: {bucket: x}\n"),
+              ElementsAre(error_at("1:11", "'bucket' is not a key here; known is 'file'")));
+  EXPECT_THAT(gateway_problems("zzz: 1\n"),
+              ElementsAre(AllOf(HasSubstr("known are 'site', 'workers', 'listeners'"), HasSubstr("'audit_log'"))));
 }
 
 TEST(Gateway, RefusesWhatIsNoMapping) {
-  EXPECT_THAT(gateway_problems("[a]\n"), ElementsAre(error_at("1:1", "a mapping {key: value, ...} is expected here, not a list")));
+  EXPECT_THAT(gateway_problems("[a]\n"),
+              ElementsAre(error_at("1:1", "a mapping {key: value, ...} is expected here, not a list")));
   EXPECT_THAT(gateway_problems("site\n"), ElementsAre(error_at("1:1", "not text")));
   EXPECT_THAT(gateway_problems("limits: [a]\n"), ElementsAre(error_at("1:9", "a mapping")));
   EXPECT_THAT(gateway_problems("limits: 5\n"), ElementsAre(error_at("1:9", "a mapping")));
 }
 
 TEST(Gateway, RefusesKeysWithoutAValue) {
-  EXPECT_THAT(gateway_problems("site:\nlimits:\n"), ElementsAre(error_at("1:1", "'site' has no value"), error_at("2:1", "'limits' has no value")));
-  EXPECT_THAT(gateway_problems("trusted_proxies: ~\n"), ElementsAre(error_at("1:18", "'trusted_proxies' has no value")));
+  EXPECT_THAT(gateway_problems("site:\nlimits:\n"),
+              ElementsAre(error_at("1:1", "'site' has no value"), error_at("2:1", "'limits' has no value")));
+  EXPECT_THAT(gateway_problems("trusted_proxies: ~\n"),
+              ElementsAre(error_at("1:18", "'trusted_proxies' has no value")));
 }
 
-TEST(Gateway, RefusesSyntaxErrorsAsOne) { EXPECT_THAT(gateway_problems("site: a\nlimits: {idle: 1\n"), ElementsAre(HasSubstr("this is not YAML"))); }
+TEST(Gateway, RefusesSyntaxErrorsAsOne) {
+  EXPECT_THAT(gateway_problems("site: a\nlimits: {idle: 1\n"), ElementsAre(HasSubstr("this is not YAML")));
+}
 
 TEST(GatewaySite, IsAPlainName) {
   EXPECT_EQ(good_gateway("site: fra-1.b_2").site, "fra-1.b_2");
@@ -137,7 +146,8 @@ TEST(GatewaySite, IsAPlainName) {
   EXPECT_THAT(gateway_problems("site: a b"), ElementsAre(error_at("1:7", "characters other than")));
   EXPECT_THAT(gateway_problems("site: -a"), ElementsAre(error_at("1:7", "does not begin with")));
   EXPECT_THAT(gateway_problems("site: \"a\\nb\""), ElementsAre(error_at("1:7", "control character '\\n'")));
-  EXPECT_THAT(gateway_problems("site: " + std::string(64, 'a')), ElementsAre(error_at("1:7", "at most 63 bytes, this one has 64")));
+  EXPECT_THAT(gateway_problems("site: " + std::string(64, 'a')),
+              ElementsAre(error_at("1:7", "at most 63 bytes, this one has 64")));
 }
 
 TEST(GatewayWorkers, IsAutoOrANumber) {
@@ -151,29 +161,46 @@ TEST(GatewayWorkers, IsAutoOrANumber) {
 }
 
 TEST(GatewayListeners, NeedAddressAndProtocol) {
-  EXPECT_THAT(gateway_problems("listeners:\n  - {protocol: http}\n  - {address: \"[::]:1\"}\n"), ElementsAre(error_at("2:5", "'address' is missing"), error_at("3:5", "'protocol' is missing")));
+  EXPECT_THAT(gateway_problems("listeners:\n  - {protocol: http}\n  - {address: \"[::]:1\"}\n"),
+              ElementsAre(error_at("2:5", "'address' is missing"), error_at("3:5", "'protocol' is missing")));
   EXPECT_THAT(gateway_problems("listeners: []"), ElementsAre(error_at("1:12", "must not be empty")));
-  EXPECT_THAT(gateway_problems("listeners: {address: \"[::]:1\", protocol: http}"), ElementsAre(error_at("1:12", "a list is expected here, not a mapping")));
+  EXPECT_THAT(gateway_problems("listeners: {address: \"[::]:1\", protocol: http}"),
+              ElementsAre(error_at("1:12", "a list is expected here, not a mapping")));
   EXPECT_THAT(gateway_problems("listeners: [8080]"), ElementsAre(error_at("1:13", "a mapping")));
 }
 
 TEST(GatewayListeners, TakeAddressesAlone) {
   for (const char* address : {"localhost:80", ":80", "0.0.0.0", "[::]", "*:80", "80", "127.0.0.1:080"}) {
-    EXPECT_THAT(gateway_problems(std::string("listeners: [{address: \"") + address + "\", protocol: http}]"), ElementsAre(error_at("1:23", "is not an address with a port"))) << address;
+    EXPECT_THAT(gateway_problems(std::string("listeners: [{address: \"") + address + "\", protocol: http}]"),
+                ElementsAre(error_at("1:23", "is not an address with a port")))
+        << address;
   }
-  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::1]:0\", protocol: http}]"), ElementsAre(warning_at("1:23", "port 0")));
+  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::1]:0\", protocol: http}]"),
+              ElementsAre(warning_at("1:23", "port 0")));
 }
 
 TEST(GatewayListeners, KnowTheirProtocols) {
-  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: htps}]"), ElementsAre(error_at("1:43", "'htps' is not known here; did you mean 'https'?")));
-  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: tcp}]"), ElementsAre(error_at("1:43", "known are 'http', 'https'")));
+  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: htps}]"),
+              ElementsAre(error_at("1:43", "'htps' is not known here; did you mean 'https'?")));
+  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: tcp}]"),
+              ElementsAre(error_at("1:43", "known are 'http', 'https'")));
 }
 
 TEST(GatewayListeners, MustNotShareAnAddress) {
-  EXPECT_THAT(gateway_problems("listeners:\n  - {address: \"127.0.0.1:80\", protocol: http}\n  - {address: \"127.0.0.1:80\", protocol: https}\n"), ElementsAre(error_at("3:5", "is taken by the listener 127.0.0.1:80")));
-  EXPECT_THAT(gateway_problems("listeners:\n  - {address: \"[::]:80\", protocol: http}\n  - {address: \"10.0.0.1:80\", protocol: https}\n"), ElementsAre(error_at("3:5", "is taken by")));
-  EXPECT_THAT(gateway_problems("listeners:\n  - {address: \"127.0.0.1:80\", protocol: http}\n  - {address: \"127.0.0.2:80\", protocol: https}\n"), IsEmpty());
-  EXPECT_THAT(gateway_problems("listeners:\n  - {address: \"0.0.0.0:80\", protocol: http}\n  - {address: \"[::1]:80\", protocol: https}\n"), IsEmpty());
+  EXPECT_THAT(gateway_problems("listeners:\n  - {address: \"127.0.0.1:80\", protocol: http}\n  - {address: "
+                               "\"127.0.0.1:80\", protocol: https}\n"),
+              ElementsAre(error_at("3:5", "is taken by the listener 127.0.0.1:80")));
+  EXPECT_THAT(
+      gateway_problems(
+          "listeners:\n  - {address: \"[::]:80\", protocol: http}\n  - {address: \"10.0.0.1:80\", protocol: https}\n"),
+      ElementsAre(error_at("3:5", "is taken by")));
+  EXPECT_THAT(gateway_problems("listeners:\n  - {address: \"127.0.0.1:80\", protocol: http}\n  - {address: "
+                               "\"127.0.0.2:80\", protocol: https}\n"),
+              IsEmpty());
+  EXPECT_THAT(
+      gateway_problems(
+          "listeners:\n  - {address: \"0.0.0.0:80\", protocol: http}\n  - {address: \"[::1]:80\", protocol: https}\n"),
+      IsEmpty());
 }
 
 TEST(GatewayListeners, ProxyProtocolNeedsTrustedProxies) {
@@ -184,54 +211,73 @@ TEST(GatewayListeners, ProxyProtocolNeedsTrustedProxies) {
 
 TEST(GatewayListeners, TakeFalseForOff) {
   for (const char* off : {"off", "false", "\"off\""}) {
-    EXPECT_FALSE(good_gateway(std::string("listeners: [{address: \"[::]:1\", protocol: https, proxy_protocol: ") + off + "}]").listeners[0].proxy_protocol_required);
+    EXPECT_FALSE(
+        good_gateway(std::string("listeners: [{address: \"[::]:1\", protocol: https, proxy_protocol: ") + off + "}]")
+            .listeners[0]
+            .proxy_protocol_required);
   }
   for (const char* other : {"no", "\"false\"", "true", "on"}) {
-    EXPECT_THAT(gateway_problems(std::string("listeners: [{address: \"[::]:1\", protocol: https, proxy_protocol: ") + other + "}]"), ElementsAre(error_at("1:66", "is not known here"))) << other;
+    EXPECT_THAT(gateway_problems(std::string("listeners: [{address: \"[::]:1\", protocol: https, proxy_protocol: ") +
+                                 other + "}]"),
+                ElementsAre(error_at("1:66", "is not known here")))
+        << other;
   }
 }
 
 TEST(GatewayListeners, RedirectFromHttpAlone) {
-  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: https, redirect_port: 443}]"), ElementsAre(error_at("1:65", "protocol: http")));
-  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: http, redirect_port: 65536}]"), ElementsAre(error_at("1:64", "out of range: 1 to 65535")));
+  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: https, redirect_port: 443}]"),
+              ElementsAre(error_at("1:65", "protocol: http")));
+  EXPECT_THAT(gateway_problems("listeners: [{address: \"[::]:1\", protocol: http, redirect_port: 65536}]"),
+              ElementsAre(error_at("1:64", "out of range: 1 to 65535")));
 }
 
 TEST(GatewayAdmin, MayBeNoneAndWarnsWhenOpen) {
   EXPECT_FALSE(good_gateway("admin: {address: none}").admin);
   EXPECT_FALSE(good_gateway("admin: {address: off}").admin);
   EXPECT_FALSE(good_gateway("metrics: {address: false}").metrics);
-  EXPECT_THAT(gateway_problems("admin: {address: \"0.0.0.0:9901\"}"), ElementsAre(warning_at("1:8", "admin is open to other machines")));
+  EXPECT_THAT(gateway_problems("admin: {address: \"0.0.0.0:9901\"}"),
+              ElementsAre(warning_at("1:8", "admin is open to other machines")));
   EXPECT_THAT(gateway_problems("admin: {address: \"[::1]:9901\"}"), IsEmpty());
   EXPECT_THAT(gateway_problems("metrics: {address: \"0.0.0.0:9902\"}"), IsEmpty());
 }
 
 TEST(GatewayAdmin, MustNotShareAnAddress) {
-  EXPECT_THAT(gateway_problems("admin: {address: \"127.0.0.1:8443\"}"), ElementsAre(error_at("1:8", "is taken by the listener [::]:8443")));
-  EXPECT_THAT(gateway_problems("metrics: {address: \"127.0.0.1:9901\"}"), ElementsAre(error_at("1:10", "is taken by 'admin'")));
+  EXPECT_THAT(gateway_problems("admin: {address: \"127.0.0.1:8443\"}"),
+              ElementsAre(error_at("1:8", "is taken by the listener [::]:8443")));
+  EXPECT_THAT(gateway_problems("metrics: {address: \"127.0.0.1:9901\"}"),
+              ElementsAre(error_at("1:10", "is taken by 'admin'")));
 }
 
 TEST(GatewayTrustedProxies, AreNetworks) {
-  EXPECT_THAT(gateway_problems("trusted_proxies: [10.0.0.1/8]"), ElementsAre(error_at("1:19", "write 10.0.0.0/8 for the network or 10.0.0.1 for the one address")));
-  EXPECT_THAT(gateway_problems("trusted_proxies: [\"2001:db8::1/32\"]"), ElementsAre(error_at("1:19", "write 2001:db8::/32")));
+  EXPECT_THAT(gateway_problems("trusted_proxies: [10.0.0.1/8]"),
+              ElementsAre(error_at("1:19", "write 10.0.0.0/8 for the network or 10.0.0.1 for the one address")));
+  EXPECT_THAT(gateway_problems("trusted_proxies: [\"2001:db8::1/32\"]"),
+              ElementsAre(error_at("1:19", "write 2001:db8::/32")));
   EXPECT_THAT(gateway_problems("trusted_proxies: [lb.example]"), ElementsAre(error_at("1:19", "is not a network")));
   EXPECT_THAT(gateway_problems("trusted_proxies: [10.0.0.0/33]"), ElementsAre(error_at("1:19", "is not a network")));
-  EXPECT_THAT(gateway_problems("trusted_proxies: 10.0.0.0/8"), ElementsAre(error_at("1:18", "a list is expected here: write [10.0.0.0/8]")));
-  EXPECT_THAT(gateway_problems("trusted_proxies: [0.0.0.0/0]"), ElementsAre(warning_at("1:19", "believes every client")));
+  EXPECT_THAT(gateway_problems("trusted_proxies: 10.0.0.0/8"),
+              ElementsAre(error_at("1:18", "a list is expected here: write [10.0.0.0/8]")));
+  EXPECT_THAT(gateway_problems("trusted_proxies: [0.0.0.0/0]"),
+              ElementsAre(warning_at("1:19", "believes every client")));
 }
 
 TEST(GatewayRedis, ReadsUrls) {
   EXPECT_EQ(good_gateway("redis: {url: \"redis://h\"}").redis->port, 6379);
   EXPECT_EQ(good_gateway("redis: {url: \"redis://[2001:DB8::1]:1/2\"}").redis->host, "2001:db8::1");
   EXPECT_TRUE(good_gateway("redis: {url: \"rediss://h/\"}").redis->tls);
-  for (const char* url : {"http://h", "h:6379", "redis://", "redis://:6379", "redis://h:0", "redis://h:65536", "redis://h:x", "redis://h/x", "redis://h/-1", "redis://h/0/1", "redis://h/65536", "redis://[::1", "redis://[::1]x",
-                          "redis://[x]:1", "redis://h?x=1", "redis://a b", "unix:///run/redis"}) {
-    EXPECT_THAT(gateway_problems(std::string("redis: {url: \"") + url + "\"}"), ElementsAre(error_at("1:14", ""))) << url;
+  for (const char* url :
+       {"http://h", "h:6379", "redis://", "redis://:6379", "redis://h:0", "redis://h:65536", "redis://h:x",
+        "redis://h/x", "redis://h/-1", "redis://h/0/1", "redis://h/65536", "redis://[::1", "redis://[::1]x",
+        "redis://[x]:1", "redis://h?x=1", "redis://a b", "unix:///run/redis"}) {
+    EXPECT_THAT(gateway_problems(std::string("redis: {url: \"") + url + "\"}"), ElementsAre(error_at("1:14", "")))
+        << url;
   }
   EXPECT_THAT(gateway_problems("redis: {}"), ElementsAre(error_at("1:8", "'url' is missing")));
 }
 
 TEST(GatewayRedis, NeverTakesOrShowsAPassword) {
-  const LoadedGateway loaded = parse_gateway("redis:\n  url: redis://me:hunter2@h/0\n  password: hunter3\n", "/nonexistent/gateway.yaml");
+  const LoadedGateway loaded =
+      parse_gateway("redis:\n  url: redis://me:hunter2@h/0\n  password: hunter3\n", "/nonexistent/gateway.yaml");
   ASSERT_EQ(loaded.problems.size(), 2U);
   for (const Problem& problem : loaded.problems) {
     EXPECT_THAT(problem.to_string(), ::testing::Not(HasSubstr("hunter")));
@@ -240,14 +286,30 @@ TEST(GatewayRedis, NeverTakesOrShowsAPassword) {
   }
 }
 
+TEST(Gateway, CitesNoSecretThatStandsInTheWrongPlace) {
+  for (const char* text : {"trusted_proxies: redis://:hunter2@h\n", "site: \"redis://:hunter2@h\"\n",
+                           "\"redis://:hunter2@h\": 1\n", "redis: {\"password: hunter2\": 1}\n"}) {
+    const LoadedGateway loaded = parse_gateway(text, "/nonexistent/gateway.yaml");
+    ASSERT_FALSE(loaded.problems.empty());
+    EXPECT_THAT(loaded.problems[0].to_string(), ::testing::Not(HasSubstr("hunter"))) << text;
+  }
+}
+
 TEST(GatewayRedis, ChecksWhatBelongsTogether) {
   TemporaryFolder folder;
   const std::string file = folder.write("pw", "x");
-  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", username: me}"), ElementsAre(error_at("1:37", "needs a password_file")));
-  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", ca_file: " + file + "}"), ElementsAre(error_at("1:36", "rediss://")));
-  EXPECT_EQ(good_gateway("redis: {url: \"rediss://h\", ca_file: " + file + ", username: me, password_file: " + file + "}").redis->password_file, file);
-  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", password_file: /nonexistent/pw}"), ElementsAre(error_at("1:42", "cannot find '/nonexistent/pw'")));
-  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", password_file: " + folder.path() + "}"), ElementsAre(error_at("1:42", "is not a regular file")));
+  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", username: me}"),
+              ElementsAre(error_at("1:37", "needs a password_file")));
+  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", ca_file: " + file + "}"),
+              ElementsAre(error_at("1:36", "rediss://")));
+  EXPECT_EQ(
+      good_gateway("redis: {url: \"rediss://h\", ca_file: " + file + ", username: me, password_file: " + file + "}")
+          .redis->password_file,
+      file);
+  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", password_file: /nonexistent/pw}"),
+              ElementsAre(error_at("1:42", "cannot find '/nonexistent/pw'")));
+  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\", password_file: " + folder.path() + "}"),
+              ElementsAre(error_at("1:42", "is not a regular file")));
 }
 
 TEST(Gateway, RefusesWhatThisVersionLacks) {
@@ -264,7 +326,9 @@ TEST(Gateway, RefusesWhatThisVersionLacks) {
       {"audit_log: {chain: true}", "1:13"},
   };
   for (const auto& [text, place] : cases) {
-    EXPECT_THAT(gateway_problems(text), ElementsAre(error_at(place, "is not available: it does not exist in this version of gatehouse; "))) << text;
+    EXPECT_THAT(gateway_problems(text),
+                ElementsAre(error_at(place, "is not available: it does not exist in this version of gatehouse; ")))
+        << text;
   }
 }
 
@@ -272,7 +336,8 @@ TEST(GatewayWaf, ChecksItsKeys) {
   EXPECT_THAT(gateway_problems("waf: {rules: []}"), ElementsAre(error_at("1:14", "must not be empty")));
   EXPECT_THAT(gateway_problems("waf: {rules: [\"\"]}"), ElementsAre(error_at("1:15", "must not be empty")));
   EXPECT_THAT(gateway_problems("waf: {on_error: allow}"), ElementsAre(error_at("1:17", "known are 'block', 'pass'")));
-  EXPECT_THAT(gateway_problems("waf: {time_budget: 0ms}"), ElementsAre(error_at("1:20", "'0ms' is out of range: 1ms to 1m")));
+  EXPECT_THAT(gateway_problems("waf: {time_budget: 0ms}"),
+              ElementsAre(error_at("1:20", "'0ms' is out of range: 1ms to 1m")));
 }
 
 TEST(GatewayLimits, ChecksRangesAndUnits) {
@@ -289,30 +354,36 @@ TEST(GatewayLimits, ChecksRangesAndUnits) {
 TEST(GatewayLimits, ConnectionsFitTheLimitOfOpenFiles) {
   rlimit files{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
-  if (files.rlim_max == RLIM_INFINITY || files.rlim_max < 1024 || files.rlim_max > 10'000'000) GTEST_SKIP() << "an unusual limit of open files";
+  if (files.rlim_max == RLIM_INFINITY || files.rlim_max < 1024 || files.rlim_max > 10'000'000)
+    GTEST_SKIP() << "an unusual limit of open files";
   const std::string most = std::to_string((files.rlim_max - 512) / 2);
   const std::string more = std::to_string((files.rlim_max - 512) / 2 + 1);
   EXPECT_THAT(gateway_problems("limits: {connections: " + most + "}"), IsEmpty());
-  EXPECT_THAT(gateway_problems("limits: {connections: " + more + "}"), ElementsAre(error_at("1:23", "it is at most " + most)));
+  EXPECT_THAT(gateway_problems("limits: {connections: " + more + "}"),
+              ElementsAre(error_at("1:23", "it is at most " + most)));
 }
 
 TEST(GatewayTimeouts, ChecksRangesAndUnits) {
   EXPECT_THAT(gateway_problems("timeouts: {idle: 0s}"), ElementsAre(error_at("1:18", "out of range: 100ms to 24h")));
   EXPECT_THAT(gateway_problems("timeouts: {idle: 25h}"), ElementsAre(error_at("1:18", "out of range")));
-  EXPECT_THAT(gateway_problems("timeouts: {tunnel_idle: 169h}"), ElementsAre(error_at("1:25", "out of range: 100ms to 168h")));
-  EXPECT_THAT(gateway_problems("timeouts: {idle: [1s]}"), ElementsAre(error_at("1:18", "a duration such as 10s is expected here, not a list")));
+  EXPECT_THAT(gateway_problems("timeouts: {tunnel_idle: 169h}"),
+              ElementsAre(error_at("1:25", "out of range: 100ms to 168h")));
+  EXPECT_THAT(gateway_problems("timeouts: {idle: [1s]}"),
+              ElementsAre(error_at("1:18", "a duration such as 10s is expected here, not a list")));
 }
 
 TEST(GatewayPolicy, ReadsTenantRules) {
   EXPECT_EQ(good_gateway("policy: {tenant_rules: false}").policy.tenant_rules, TenantRules::no);
   EXPECT_EQ(good_gateway("policy: {tenant_rules: true}").policy.tenant_rules, TenantRules::yes);
-  EXPECT_THAT(gateway_problems("policy: {tenant_rules: yes}"), ElementsAre(error_at("1:24", "known are 'false', 'true', 'trusted'")));
+  EXPECT_THAT(gateway_problems("policy: {tenant_rules: yes}"),
+              ElementsAre(error_at("1:24", "known are 'false', 'true', 'trusted'")));
 }
 
 TEST(GatewayPolicy, FoldersMustBeThere) {
   TemporaryFolder folder;
   EXPECT_THAT(good_gateway("policy: {files: [" + folder.path() + "]}").policy.files, ElementsAre(folder.path()));
-  EXPECT_THAT(gateway_problems("policy: {files: [certs]}"), ElementsAre(warning_at("1:18", "there is no folder '/nonexistent/certs/'")));
+  EXPECT_THAT(gateway_problems("policy: {files: [certs]}"),
+              ElementsAre(warning_at("1:18", "there is no folder '/nonexistent/certs/'")));
   EXPECT_THAT(gateway_problems("policy: {files: [/]}"), ElementsAre(warning_at("1:18", "opens every file")));
 }
 
@@ -322,7 +393,8 @@ TEST(GatewayLogs, ReadPaths) {
   EXPECT_EQ(good_gateway("audit_log: {path: a/../b.log}").audit_log.path, "/nonexistent/b.log");
   EXPECT_THAT(gateway_problems("access_log: {path: logs/}"), ElementsAre(error_at("1:20", "is a folder")));
   EXPECT_THAT(gateway_problems("access_log: {client_ip: short}"), ElementsAre(error_at("1:25", "is not known here")));
-  EXPECT_THAT(gateway_problems("access_log: {path: a.log}\naudit_log: {path: ./a.log}"), ElementsAre(error_at("2:12", "must not share a file")));
+  EXPECT_THAT(gateway_problems("access_log: {path: a.log}\naudit_log: {path: ./a.log}"),
+              ElementsAre(error_at("2:12", "must not share a file")));
   EXPECT_THAT(gateway_problems("access_log: {path: \"-\"}\naudit_log: {path: \"-\"}"), IsEmpty());
 }
 

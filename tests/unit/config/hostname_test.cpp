@@ -37,7 +37,9 @@ TEST(NormaliseHost, MakesALabels) {
 TEST(NormaliseHost, RefusesALabelsThatAreNone) {
   EXPECT_THAT(host("xn--999999999b.example"), HasSubstr("refused"));
   EXPECT_THAT(host("xn--a.example"), HasSubstr("refused"));
-  EXPECT_THAT(host("a\xE2\x80\x8B" "b\xE2\x80\xAE.example"), HasSubstr("refused"));
+  EXPECT_THAT(host("a\xE2\x80\x8B"
+                   "b\xE2\x80\xAE.example"),
+              HasSubstr("refused"));
 }
 
 TEST(NormaliseHost, RefusesWhatIsNoName) {

@@ -10,7 +10,8 @@ namespace gatehouse::config::test {
 namespace {
 
 std::string tenant(const std::string& name, const std::string& host) {
-  return "tenant: " + name + "\nhosts:\n  - {name: \"" + host + "\", tls: off}\n" + std::string(kServices) + std::string(kRoutes);
+  return "tenant: " + name + "\nhosts:\n  - {name: \"" + host + "\", tls: off}\n" + std::string(kServices) +
+         std::string(kRoutes);
 }
 
 LoadedTenant load(const std::string& stem, const std::string& name, const std::string& host) {
@@ -35,27 +36,38 @@ TEST(SettleClaims, LeavesAHostToTheFirst) {
   EXPECT_FALSE(tenants[1].config);
   ASSERT_EQ(tenants[1].problems.size(), 1U);
   EXPECT_EQ(tenants[1].problems[0].to_string(),
-            "/nonexistent/tenants/b.yaml:3:12: error: the host 'shop.example' belongs to the tenant 'a' (a.yaml), which comes first by file name\n"
+            "/nonexistent/tenants/b.yaml:3:12: error: the host 'shop.example' belongs to the tenant 'a' (a.yaml), "
+            "which comes first by file name\n"
             "    - {name: \"SHOP.example\", tls: off}\n             ^");
 }
 
 TEST(SettleClaims, LeavesATenantsNameToTheFirst) {
-  EXPECT_THAT(settled({load("a", "same", "a.example"), load("b", "same", "b.example")}), ElementsAre(IsEmpty(), ElementsAre(error_at("1:9", "the tenant 'same' is given in 'a.yaml' too"))));
+  EXPECT_THAT(settled({load("a", "same", "a.example"), load("b", "same", "b.example")}),
+              ElementsAre(IsEmpty(), ElementsAre(error_at("1:9", "the tenant 'same' is given in 'a.yaml' too"))));
 }
 
 TEST(SettleClaims, LeavesTheCatchAllToTheFirst) {
-  EXPECT_THAT(settled({load("a", "a", "*"), load("b", "b", "*")}), ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "the host '*' belongs to the tenant 'a'"))));
-  EXPECT_THAT(settled({load("a", "a", "*"), load("b", "b", "shop.example"), load("c", "c", "*.shop.example")}), ElementsAre(IsEmpty(), IsEmpty(), IsEmpty()));
+  EXPECT_THAT(settled({load("a", "a", "*"), load("b", "b", "*")}),
+              ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "the host '*' belongs to the tenant 'a'"))));
+  EXPECT_THAT(settled({load("a", "a", "*"), load("b", "b", "shop.example"), load("c", "c", "*.shop.example")}),
+              ElementsAre(IsEmpty(), IsEmpty(), IsEmpty()));
 }
 
 TEST(SettleClaims, LetsNobodyCutIntoAWildcard) {
-  EXPECT_THAT(settled({load("a", "a", "*.example.de"), load("b", "b", "shop.example.de")}), ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "cuts into the wildcard '*.example.de'"))));
-  EXPECT_THAT(settled({load("a", "a", "shop.example.de"), load("b", "b", "*.example.de")}), ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "would cover the host 'shop.example.de'"))));
-  EXPECT_THAT(settled({load("a", "a", "*.example.de"), load("b", "b", "a.b.example.de"), load("c", "c", "example.de"), load("d", "d", "*.b.example.de")}), ElementsAre(IsEmpty(), IsEmpty(), IsEmpty(), ElementsAre(HasSubstr("would cover"))));
+  EXPECT_THAT(settled({load("a", "a", "*.example.de"), load("b", "b", "shop.example.de")}),
+              ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "cuts into the wildcard '*.example.de'"))));
+  EXPECT_THAT(settled({load("a", "a", "shop.example.de"), load("b", "b", "*.example.de")}),
+              ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "would cover the host 'shop.example.de'"))));
+  EXPECT_THAT(settled({load("a", "a", "*.example.de"), load("b", "b", "a.b.example.de"), load("c", "c", "example.de"),
+                       load("d", "d", "*.b.example.de")}),
+              ElementsAre(IsEmpty(), IsEmpty(), IsEmpty(), ElementsAre(HasSubstr("would cover"))));
 }
 
 TEST(SettleClaims, LetsATenantCutIntoItsOwnWildcard) {
-  std::vector<LoadedTenant> tenants{parse_tenant("tenant: a\nhosts: [{name: \"*.example.de\", tls: off}, {name: shop.example.de, tls: off}]\n" + std::string(kServices) + std::string(kRoutes), "/t/a.yaml", gateway_with())};
+  std::vector<LoadedTenant> tenants{
+      parse_tenant("tenant: a\nhosts: [{name: \"*.example.de\", tls: off}, {name: shop.example.de, tls: off}]\n" +
+                       std::string(kServices) + std::string(kRoutes),
+                   "/t/a.yaml", gateway_with())};
   settle_claims(tenants);
   EXPECT_TRUE(tenants[0].config);
 }
@@ -63,20 +75,26 @@ TEST(SettleClaims, LetsATenantCutIntoItsOwnWildcard) {
 TEST(SettleClaims, TakesNoClaimsOfTheInvalid) {
   EXPECT_THAT(settled({load("a", "-", "shop.example"), load("b", "b", "shop.example")})[1], IsEmpty());
   // b loses by its name, so that its host is free for c.
-  EXPECT_THAT(settled({load("a", "a", "a.example"), load("b", "a", "b.example"), load("c", "c", "b.example")}), ElementsAre(IsEmpty(), ElementsAre(HasSubstr("the tenant 'a'")), IsEmpty()));
+  EXPECT_THAT(settled({load("a", "a", "a.example"), load("b", "a", "b.example"), load("c", "c", "b.example")}),
+              ElementsAre(IsEmpty(), ElementsAre(HasSubstr("the tenant 'a'")), IsEmpty()));
 }
 
 TEST(SettleClaims, TellsAllConflictsOfATenant) {
-  const std::string two = "tenant: a\nhosts: [{name: a.example, tls: off}, {name: b.example, tls: off}]\n" + std::string(kServices) + std::string(kRoutes);
-  std::vector<LoadedTenant> tenants{load("a", "a", "a.example"), load("b", "b", "b.example"), parse_tenant(two, "/t/c.yaml", gateway_with())};
+  const std::string two = "tenant: a\nhosts: [{name: a.example, tls: off}, {name: b.example, tls: off}]\n" +
+                          std::string(kServices) + std::string(kRoutes);
+  std::vector<LoadedTenant> tenants{load("a", "a", "a.example"), load("b", "b", "b.example"),
+                                    parse_tenant(two, "/t/c.yaml", gateway_with())};
   settle_claims(tenants);
-  EXPECT_THAT(lines_of(tenants[2].problems), ElementsAre(error_at("1:9", "the tenant 'a'"), error_at("2:16", "the host 'a.example'"), error_at("2:45", "the host 'b.example'")));
+  EXPECT_THAT(lines_of(tenants[2].problems),
+              ElementsAre(error_at("1:9", "the tenant 'a'"), error_at("2:16", "the host 'a.example'"),
+                          error_at("2:45", "the host 'b.example'")));
 }
 
 TEST(LoadGateway, ReadsTheFileAndNeedsTheTenantsDirectory) {
   TemporaryFolder folder;
   const std::string file = folder.write("gateway.yaml", "site: a\n");
-  EXPECT_THAT(lines_of(load_gateway(file).problems), ElementsAre(error_at("1:1", "there is no directory '" + folder.path() + "tenants/'")));
+  EXPECT_THAT(lines_of(load_gateway(file).problems),
+              ElementsAre(error_at("1:1", "there is no directory '" + folder.path() + "tenants/'")));
   std::filesystem::create_directory(folder.path() + "tenants");
   const LoadedGateway loaded = load_gateway(file);
   ASSERT_TRUE(loaded.config);
@@ -87,7 +105,8 @@ TEST(LoadGateway, ReadsTheFileAndNeedsTheTenantsDirectory) {
 
 TEST(LoadGateway, TellsWhyAFileCannotBeRead) {
   TemporaryFolder folder;
-  EXPECT_THAT(lines_of(load_gateway(folder.path() + "none.yaml").problems), ElementsAre(error_at("0:0", "No such file")));
+  EXPECT_THAT(lines_of(load_gateway(folder.path() + "none.yaml").problems),
+              ElementsAre(error_at("0:0", "No such file")));
   EXPECT_THAT(lines_of(load_gateway(folder.path()).problems), ElementsAre(error_at("0:0", "this is a directory")));
   EXPECT_THAT(lines_of(load_gateway("/dev/zero").problems), ElementsAre(error_at("0:0", "larger than")));  // bounded
 }

@@ -32,7 +32,8 @@ TEST(Problem, PutsTheCaretUnderTheCharacterBehindTabsAndUmlauts) {
 }
 
 TEST(Problem, ReplacesControlsAndInvalidBytesOfTheLine) {
-  EXPECT_EQ(at(1, 6, "\x1b[2J\xFF!").to_string(), "a.yaml:1:6: error: this is wrong\n  \xEF\xBF\xBD[2J\xEF\xBF\xBD!\n       ^");
+  EXPECT_EQ(at(1, 6, "\x1b[2J\xFF!").to_string(),
+            "a.yaml:1:6: error: this is wrong\n  \xEF\xBF\xBD[2J\xEF\xBF\xBD!\n       ^");
 }
 
 TEST(Problem, KeepsMessageAndFileToOneLine) {
@@ -59,7 +60,8 @@ TEST(Problem, CutsALongLineAtItsEnds) {
 }
 
 TEST(Problem, CutsALineGivenWhole) {
-  const Problem problem{Severity::error, {"a.yaml", 1, 3000}, "x", std::string(2999, 'a') + "X" + std::string(3000, 'b'), 0};
+  const Problem problem{
+      Severity::error, {"a.yaml", 1, 3000}, "x", std::string(2999, 'a') + "X" + std::string(3000, 'b'), 0};
   const std::string shown = problem.to_string();
   EXPECT_LT(shown.size(), 500U);
   const auto caret_column = shown.size() - shown.rfind('\n') - 2;
@@ -72,7 +74,9 @@ TEST(Problem, DoesNotCutInsideACharacter) {
   EXPECT_THAT(at(1, 1001, line).to_string(), Not(HasSubstr("\xEF\xBF\xBD")));
 }
 
-TEST(Problem, CutsALineOfBytesThatOnlyContinueCharacters) { EXPECT_LE(at(1, 1, std::string(5000, '\xBD')).source_line.size(), 203U); }
+TEST(Problem, CutsALineOfBytesThatOnlyContinueCharacters) {
+  EXPECT_LE(at(1, 1, std::string(5000, '\xBD')).source_line.size(), 203U);
+}
 
 TEST(Problem, NeverShowsASecretOfTheLine) {
   EXPECT_THAT(at(1, 2, "{url: \"redis://:hunter2@h\", password: hunter3}").to_string(), Not(HasSubstr("hunter")));
@@ -89,7 +93,9 @@ TEST(HasErrors, LooksPastWarnings) {
 }
 
 TEST(SortByPlace, GoesByLineThenColumn) {
-  Problems problems{{Severity::error, {"f", 2, 1}, "c", "", 0}, {Severity::error, {"f", 1, 9}, "b", "", 0}, {Severity::error, {"f", 1, 2}, "a", "", 0}};
+  Problems problems{{Severity::error, {"f", 2, 1}, "c", "", 0},
+                    {Severity::error, {"f", 1, 9}, "b", "", 0},
+                    {Severity::error, {"f", 1, 2}, "a", "", 0}};
   sort_by_place(problems);
   EXPECT_EQ(problems[0].message + problems[1].message + problems[2].message, "abc");
 }

@@ -23,12 +23,14 @@ TEST(ParseInteger, ReadsDecimalDigits) {
 }
 
 TEST(ParseInteger, ExplainsLeadingZeros) {
-  EXPECT_THAT(error_of(parse_integer("010")), HasSubstr("'010' has leading zeros, which YAML reads as an octal number: write 10"));
+  EXPECT_THAT(error_of(parse_integer("010")),
+              HasSubstr("'010' has leading zeros, which YAML reads as an octal number: write 10"));
   EXPECT_THAT(error_of(parse_integer("00")), HasSubstr("write 0"));
 }
 
 TEST(ParseInteger, RefusesEverythingElse) {
-  for (const char* text : {"", " 1", "1 ", "1_000", "1,000", "0x10", "1e3", "1.0", "ten", "٣", "1\n"}) EXPECT_FALSE(parse_integer(text)) << text;
+  for (const char* text : {"", " 1", "1 ", "1_000", "1,000", "0x10", "1e3", "1.0", "ten", "٣", "1\n"})
+    EXPECT_FALSE(parse_integer(text)) << text;
   EXPECT_THAT(error_of(parse_integer("-1")), HasSubstr("has a sign"));
   EXPECT_THAT(error_of(parse_integer("+1")), HasSubstr("has a sign"));
 }
@@ -46,7 +48,9 @@ TEST(ParseDuration, ReadsEachUnit) {
   EXPECT_EQ(parse_duration("0s"), 0ms);
 }
 
-TEST(ParseDuration, ExplainsAMissingUnit) { EXPECT_EQ(error_of(parse_duration("10")), "'10' has no unit: write 10ms, 10s, 10m or 10h"); }
+TEST(ParseDuration, ExplainsAMissingUnit) {
+  EXPECT_EQ(error_of(parse_duration("10")), "'10' has no unit: write 10ms, 10s, 10m or 10h");
+}
 
 TEST(ParseDuration, SuggestsTheUnitThatIsMeant) {
   EXPECT_THAT(error_of(parse_duration("10sec")), HasSubstr("write 10s"));
@@ -82,7 +86,8 @@ TEST(ParseSize, ReadsEachUnit) {
 }
 
 TEST(ParseSize, ExplainsWhichUnit) {
-  EXPECT_EQ(error_of(parse_size("16384")), "'16384' has no unit: write 16384B, 16384KiB, 16384MiB, 16384GiB or 16384TiB");
+  EXPECT_EQ(error_of(parse_size("16384")),
+            "'16384' has no unit: write 16384B, 16384KiB, 16384MiB, 16384GiB or 16384TiB");
   EXPECT_THAT(error_of(parse_size("16k")), HasSubstr("write 16KiB"));
   EXPECT_THAT(error_of(parse_size("16KB")), HasSubstr("write 16KiB"));
   EXPECT_THAT(error_of(parse_size("16Mi")), HasSubstr("write 16MiB"));
@@ -128,8 +133,10 @@ TEST(ShowQuantity, ReadsBackAsTheSameValue) {
   EXPECT_EQ(show_size(240), "240B");
   EXPECT_EQ(show_size(61440), "60KiB");
   EXPECT_EQ(show_size(536870912), "512MiB");
-  for (const auto value : {0ms, 1ms, 999ms, 1000ms, 61000ms, 3600000ms}) EXPECT_EQ(parse_duration(show_duration(value)), value);
-  for (const std::uint64_t value : {0ULL, 1ULL, 1023ULL, 1024ULL, 1536ULL, 1ULL << 40}) EXPECT_EQ(parse_size(show_size(value)), value);
+  for (const auto value : {0ms, 1ms, 999ms, 1000ms, 61000ms, 3600000ms})
+    EXPECT_EQ(parse_duration(show_duration(value)), value);
+  for (const std::uint64_t value : {0ULL, 1ULL, 1023ULL, 1024ULL, 1536ULL, 1ULL << 40})
+    EXPECT_EQ(parse_size(show_size(value)), value);
 }
 
 }  // namespace

@@ -27,10 +27,12 @@ void each_object(const json::value& schema, const Place& place, std::vector<std:
   const json::object& object = schema.as_object();
   if (object.contains("properties")) {
     out.emplace_back(place, object.at("properties").as_object());
-    for (const auto& [key, inner] : object.at("properties").as_object()) each_object(inner, {place.before + "{" + std::string(key) + ": ", "}" + place.after}, out);
+    for (const auto& [key, inner] : object.at("properties").as_object())
+      each_object(inner, {place.before + "{" + std::string(key) + ": ", "}" + place.after}, out);
   }
   if (object.contains("items")) each_object(object.at("items"), {place.before + "[", "]" + place.after}, out);
-  if (object.contains("additionalProperties") && object.at("additionalProperties").is_object()) each_object(object.at("additionalProperties"), {place.before + "{x: ", "}" + place.after}, out);
+  if (object.contains("additionalProperties") && object.at("additionalProperties").is_object())
+    each_object(object.at("additionalProperties"), {place.before + "{x: ", "}" + place.after}, out);
   if (object.contains("anyOf")) {
     for (const json::value& each : object.at("anyOf").as_array()) each_object(each, place, out);
   }
@@ -49,14 +51,21 @@ void expect_same_keys(const std::string& schema, std::vector<std::string> (*prob
     std::string known;
     for (const auto& [key, inner] : properties) known += (known.empty() ? "'" : ", '") + std::string(key) + "'";
     const std::string text = place.before + "{qqqqqqqq: 1}" + place.after;
-    EXPECT_THAT(problems_of(text), ::testing::Contains(HasSubstr("'qqqqqqqq' is not a key here; known " + std::string(properties.size() == 1 ? "is " : "are ") + known))) << text;
+    EXPECT_THAT(problems_of(text),
+                ::testing::Contains(HasSubstr("'qqqqqqqq' is not a key here; known " +
+                                              std::string(properties.size() == 1 ? "is " : "are ") + known)))
+        << text;
     keys += properties.size();
   }
   EXPECT_GT(keys, 30U);
 }
 
-std::vector<std::string> problems_of_gateway(const std::string& text) { return lines_of(parse_gateway(text, "/nonexistent/gateway.yaml").problems); }
-std::vector<std::string> problems_of_tenant(const std::string& text) { return lines_of(parse_tenant(text, "/nonexistent/tenants/a.yaml", gateway_with()).problems); }
+std::vector<std::string> problems_of_gateway(const std::string& text) {
+  return lines_of(parse_gateway(text, "/nonexistent/gateway.yaml").problems);
+}
+std::vector<std::string> problems_of_tenant(const std::string& text) {
+  return lines_of(parse_tenant(text, "/nonexistent/tenants/a.yaml", gateway_with()).problems);
+}
 
 TEST(Schema, OfTheGatewayHasTheLoadersKeys) { expect_same_keys(gateway_schema(), problems_of_gateway); }
 TEST(Schema, OfATenantHasTheLoadersKeys) { expect_same_keys(tenant_schema(), problems_of_tenant); }
@@ -67,8 +76,12 @@ TEST(Schema, DescribesEveryKeyAndClosesEveryObject) {
       for (const auto& [key, inner] : properties) EXPECT_TRUE(inner.as_object().contains("description")) << key;
     }
     std::size_t open = 0;
-    for (std::size_t at = text.find("\"properties\""); at != std::string::npos; at = text.find("\"properties\"", at + 1)) ++open;
-    for (std::size_t at = text.find("\"additionalProperties\": false"); at != std::string::npos; at = text.find("\"additionalProperties\": false", at + 1)) --open;
+    for (std::size_t at = text.find("\"properties\""); at != std::string::npos;
+         at = text.find("\"properties\"", at + 1))
+      ++open;
+    for (std::size_t at = text.find("\"additionalProperties\": false"); at != std::string::npos;
+         at = text.find("\"additionalProperties\": false", at + 1))
+      --open;
     EXPECT_EQ(open, 0U);
   }
 }
@@ -89,7 +102,10 @@ TEST(Schema, CarriesTheDefaults) {
   const json::value tenant = parsed(tenant_schema());
   EXPECT_EQ(tenant.at_pointer("/properties/waf/properties/mode/default").as_string(), "block");
   EXPECT_EQ(tenant.at_pointer("/properties/waf/properties/paranoia/default").as_int64(), 1);
-  EXPECT_EQ(tenant.at_pointer("/properties/services/additionalProperties/properties/retry/properties/retry_on/default/0").as_string(), "connect");
+  EXPECT_EQ(
+      tenant.at_pointer("/properties/services/additionalProperties/properties/retry/properties/retry_on/default/0")
+          .as_string(),
+      "connect");
 }
 
 TEST(Schema, TakesFalseWhereverOffIsAWord) {
@@ -110,7 +126,8 @@ TEST(Schema, NamesWhatIsRequired) {
 }
 
 TEST(Schema, HasNoKeyThatThisVersionLacks) {
-  for (const char* key : {"\"acme\"", "\"outlier\"", "\"failback\"", "\"circuit_breaker\"", "\"leased\"", "\"auth\"", "\"dns\"", "\"h2c\"", "\"sentinel\"", "\"upstreams\""}) {
+  for (const char* key : {"\"acme\"", "\"outlier\"", "\"failback\"", "\"circuit_breaker\"", "\"leased\"", "\"auth\"",
+                          "\"dns\"", "\"h2c\"", "\"sentinel\"", "\"upstreams\""}) {
     EXPECT_EQ(gateway_schema().find(key), std::string::npos) << key;
     EXPECT_EQ(tenant_schema().find(key), std::string::npos) << key;
   }

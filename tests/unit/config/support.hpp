@@ -24,13 +24,18 @@ using ::testing::StartsWith;
 inline std::vector<std::string> lines_of(const Problems& problems) {
   std::vector<std::string> out;
   for (const Problem& p : problems) {
-    out.push_back(std::to_string(p.place.line) + ":" + std::to_string(p.place.column) + (p.severity == Severity::error ? ": error: " : ": warning: ") + p.message);
+    out.push_back(std::to_string(p.place.line) + ":" + std::to_string(p.place.column) +
+                  (p.severity == Severity::error ? ": error: " : ": warning: ") + p.message);
   }
   return out;
 }
 
-inline auto error_at(const std::string& place, const std::string& words) { return AllOf(StartsWith(place + ": error: "), HasSubstr(words)); }
-inline auto warning_at(const std::string& place, const std::string& words) { return AllOf(StartsWith(place + ": warning: "), HasSubstr(words)); }
+inline auto error_at(const std::string& place, const std::string& words) {
+  return AllOf(StartsWith(place + ": error: "), HasSubstr(words));
+}
+inline auto warning_at(const std::string& place, const std::string& words) {
+  return AllOf(StartsWith(place + ": warning: "), HasSubstr(words));
+}
 
 inline constexpr std::string_view kHosts = "hosts: [{name: shop.example, tls: {self_signed: true}}]\n";
 inline constexpr std::string_view kServices = "services: {web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}}\n";
@@ -57,7 +62,8 @@ inline GatewayConfig gateway_with(const std::string& text = "redis: {url: \"redi
 inline LoadedTenant tenant_of(const std::string& section, const GatewayConfig& gateway = gateway_with()) {
   return parse_tenant(tenant_with(section), "/nonexistent/tenants/shop.yaml", gateway);
 }
-inline std::vector<std::string> tenant_problems(const std::string& section, const GatewayConfig& gateway = gateway_with()) {
+inline std::vector<std::string> tenant_problems(const std::string& section,
+                                                const GatewayConfig& gateway = gateway_with()) {
   const LoadedTenant loaded = tenant_of(section, gateway);
   EXPECT_EQ(loaded.config == nullptr, has_errors(loaded.problems));
   return lines_of(loaded.problems);

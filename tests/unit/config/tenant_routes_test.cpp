@@ -18,43 +18,59 @@ std::vector<std::string> routes(std::initializer_list<const char*> lines) {
 }
 
 /// The problems of one route with this match; the match begins at 3:13.
-std::vector<std::string> match(const std::string& keys) { return tenant_problems("routes:\n  - {match: {" + keys + "}, service: web}\n"); }
+std::vector<std::string> match(const std::string& keys) {
+  return tenant_problems("routes:\n  - {match: {" + keys + "}, service: web}\n");
+}
 
 TEST(TenantRoutes, NeedMatchAndService) {
   EXPECT_THAT(routes({"{match: {path: /}}", "{service: web}"}), Contains(error_at("3:5", "'service' is missing")));
-  EXPECT_THAT(routes({"{match: {path: /}, service: web}", "{service: web}"}), ElementsAre(error_at("4:5", "'match' is missing")));
+  EXPECT_THAT(routes({"{match: {path: /}, service: web}", "{service: web}"}),
+              ElementsAre(error_at("4:5", "'match' is missing")));
   EXPECT_THAT(tenant_problems("routes: []"), ElementsAre(error_at("2:9", "must not be empty")));
   EXPECT_THAT(routes({"web"}), ElementsAre(error_at("3:5", "a mapping")));
 }
 
 TEST(TenantRoutes, FollowReferences) {
-  EXPECT_THAT(routes({"{match: {path: /}, service: wep}"}), ElementsAre(error_at("3:33", "there is no service 'wep'; did you mean 'web'?")));
-  EXPECT_THAT(routes({"{match: {path: /}, service: web, rate_limits: [all]}"}), ElementsAre(error_at("3:52", "there is no rate limit 'all'")));
-  EXPECT_THAT(tenant_problems("rate_limits: {per_client: {rate: 1/s}}\nroutes: [{match: {path: /}, service: web, rate_limits: [per_clients]}]"),
+  EXPECT_THAT(routes({"{match: {path: /}, service: wep}"}),
+              ElementsAre(error_at("3:33", "there is no service 'wep'; did you mean 'web'?")));
+  EXPECT_THAT(routes({"{match: {path: /}, service: web, rate_limits: [all]}"}),
+              ElementsAre(error_at("3:52", "there is no rate limit 'all'")));
+  EXPECT_THAT(tenant_problems("rate_limits: {per_client: {rate: 1/s}}\nroutes: [{match: {path: /}, service: web, "
+                              "rate_limits: [per_clients]}]"),
               ElementsAre(error_at("3:57", "there is no rate limit 'per_clients'; did you mean 'per_client'?")));
-  EXPECT_THAT(tenant_problems("rate_limits: {a: {rate: 1/s}}\nroutes: [{match: {path: /}, service: web, rate_limits: [a, a]}]"), ElementsAre(error_at("3:60", "is given twice")));
+  EXPECT_THAT(
+      tenant_problems("rate_limits: {a: {rate: 1/s}}\nroutes: [{match: {path: /}, service: web, rate_limits: [a, a]}]"),
+      ElementsAre(error_at("3:60", "is given twice")));
 }
 
 TEST(TenantRoutes, SayNothingOfAReferenceToWhatHasAnErrorItself) {
   EXPECT_THAT(tenant_problems("services: {web: {sites: []}}"), ElementsAre(error_at("2:25", "must not be empty")));
-  EXPECT_THAT(tenant_problems("rate_limits: {a: {rate: 1}}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]"), ElementsAre(error_at("2:25", "is not a rate")));
+  EXPECT_THAT(
+      tenant_problems("rate_limits: {a: {rate: 1}}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]"),
+      ElementsAre(error_at("2:25", "is not a rate")));
 }
 
 TEST(TenantRoutes, ReferToTheRightService) {
   const TenantConfig tenant = good_tenant(
-      "services:\n  b: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n  a: {sites: [{site: a, endpoints: [\"10.0.0.1:81\"]}]}\n"
+      "services:\n  b: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n  a: {sites: [{site: a, endpoints: "
+      "[\"10.0.0.1:81\"]}]}\n"
       "routes:\n  - {match: {path: /a}, service: a}\n  - {match: {path: /b}, service: b}\n");
   EXPECT_EQ(tenant.services[tenant.routes[0].service].name, "a");
   EXPECT_EQ(tenant.services[tenant.routes[1].service].name, "b");
 }
 
 TEST(TenantRoutes, WarnOfWhatNoRouteUses) {
-  EXPECT_THAT(tenant_problems("services:\n  web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n  old: {sites: [{site: a, endpoints: [\"10.0.0.1:81\"]}]}\n"), ElementsAre(warning_at("4:3", "no route uses the service 'old'")));
-  EXPECT_THAT(tenant_problems("rate_limits:\n  a: {rate: 1/s}\n"), ElementsAre(warning_at("3:3", "no route uses the rate limit 'a'")));
+  EXPECT_THAT(tenant_problems("services:\n  web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n  old: {sites: "
+                              "[{site: a, endpoints: [\"10.0.0.1:81\"]}]}\n"),
+              ElementsAre(warning_at("4:3", "no route uses the service 'old'")));
+  EXPECT_THAT(tenant_problems("rate_limits:\n  a: {rate: 1/s}\n"),
+              ElementsAre(warning_at("3:3", "no route uses the rate limit 'a'")));
 }
 
 TEST(TenantRoutes, NormalisePaths) {
-  const auto path = [](const std::string& text) { return good_tenant("routes: [{match: {path: \"" + text + "\"}, service: web}]").routes[0].match.path; };
+  const auto path = [](const std::string& text) {
+    return good_tenant("routes: [{match: {path: \"" + text + "\"}, service: web}]").routes[0].match.path;
+  };
   EXPECT_EQ(path("/api"), "/api");
   EXPECT_EQ(path("/%61pi/%c3%bc"), "/api/%C3%BC");
   EXPECT_EQ(path("/a%2Fb"), "/a%2Fb");
@@ -64,9 +80,21 @@ TEST(TenantRoutes, NormalisePaths) {
 
 TEST(TenantRoutes, RefusePathsThatNoRequestHas) {
   const std::pair<const char*, const char*> cases[] = {
-      {"api", "does not begin with '/'"}, {"/a?b=1", "has a '?'"},          {"/a#b", "has a '#'"},    {"/a//b", "has '//'"},         {"/a/../b", "'.' or '..'"},
-      {"/.", "'.' or '..'"},              {"/%2e%2E/a", "'.' or '..'"},     {"/%zz", "two hexadecimal"}, {"/a%", "two hexadecimal"},    {"/a%2", "two hexadecimal"},
-      {"/%00", "%00"},                    {"/a b", "write it as %20"},      {"/ü", "write it as %C3"},   {"/a\\\"b", "write it as %22"}, {"/a\\\\b", "write it as %5C"},
+      {"api", "does not begin with '/'"},
+      {"/a?b=1", "has a '?'"},
+      {"/a#b", "has a '#'"},
+      {"/a//b", "has '//'"},
+      {"/a/../b", "'.' or '..'"},
+      {"/.", "'.' or '..'"},
+      {"/%2e%2E/a", "'.' or '..'"},
+      {"/%zz", "two hexadecimal"},
+      {"/a%", "two hexadecimal"},
+      {"/a%2", "two hexadecimal"},
+      {"/%00", "%00"},
+      {"/a b", "write it as %20"},
+      {"/ü", "write it as %C3"},
+      {"/a\\\"b", "write it as %22"},
+      {"/a\\\\b", "write it as %5C"},
   };
   for (const auto& [text, words] : cases) {
     EXPECT_THAT(match(std::string("path: \"") + text + "\""), ElementsAre(error_at("3:20", words))) << text;
@@ -80,14 +108,16 @@ TEST(TenantRoutes, CompileExpressions) {
   EXPECT_THAT(match("path_regex: \"/a/[0-9]+\""), IsEmpty());
   EXPECT_THAT(match("path_regex: \"/a(\""), ElementsAre(error_at("3:26", "does not compile (RE2)")));
   EXPECT_THAT(match("path_regex: '(a)\\1'"), ElementsAre(error_at("3:26", "does not compile (RE2)")));
-  EXPECT_THAT(match("path_regex: '((((a{1,100}){1,100}){1,100}){1,100})'"), ElementsAre(error_at("3:26", "does not compile (RE2)")));
+  EXPECT_THAT(match("path_regex: '((((a{1,100}){1,100}){1,100}){1,100})'"),
+              ElementsAre(error_at("3:26", "does not compile (RE2)")));
   EXPECT_THAT(match("path_regex: " + std::string(501, 'a')), ElementsAre(error_at("3:26", "at most 500 bytes")));
 }
 
 TEST(TenantRoutes, BoundTheExpressionsOfATenant) {
   const auto routes_of = [](int count) {
     std::string section = "routes:\n";
-    for (int i = 0; i < count; ++i) section += "  - {match: {path_regex: " + std::string(400, 'a') + std::to_string(100 + i) + "}, service: web}\n";
+    for (int i = 0; i < count; ++i)
+      section += "  - {match: {path_regex: " + std::string(400, 'a') + std::to_string(100 + i) + "}, service: web}\n";
     return section;
   };
   EXPECT_THAT(tenant_problems(routes_of(81)), IsEmpty());
@@ -102,7 +132,8 @@ TEST(TenantRoutes, HaveOneKindOfPath) {
 
 TEST(TenantRoutes, CheckMethods) {
   EXPECT_THAT(match("path: /, methods: [get]"), ElementsAre(error_at("3:33", "write it in capitals")));
-  EXPECT_THAT(match("path: /, methods: [\"GET POST\"]"), ElementsAre(error_at("3:33", "characters that a method cannot have")));
+  EXPECT_THAT(match("path: /, methods: [\"GET POST\"]"),
+              ElementsAre(error_at("3:33", "characters that a method cannot have")));
   EXPECT_THAT(match("path: /, methods: [GET, GET]"), ElementsAre(error_at("3:38", "is given twice")));
   EXPECT_THAT(match("path: /, methods: []"), ElementsAre(error_at("3:32", "must not be empty")));
   EXPECT_THAT(match("path: /, methods: [PROPFIND, M-SEARCH]"), IsEmpty());
@@ -115,7 +146,8 @@ TEST(TenantRoutes, CheckHeaders) {
   EXPECT_THAT(match("headers: {x-a: \"ä\"}"), ElementsAre(error_at("3:29", "printable ASCII")));
   EXPECT_THAT(match("headers: {x-a: \" a\"}"), ElementsAre(error_at("3:29", "begins or ends with a blank")));
   EXPECT_THAT(match("headers: [x-a]"), ElementsAre(error_at("3:23", "a mapping from names to settings")));
-  EXPECT_EQ(good_tenant("routes: [{match: {headers: {x-a: \"\"}}, service: web}]").routes[0].match.headers[0].value, "");
+  EXPECT_EQ(good_tenant("routes: [{match: {headers: {x-a: \"\"}}, service: web}]").routes[0].match.headers[0].value,
+            "");
 }
 
 TEST(TenantRoutes, CheckTimeout) {
@@ -124,21 +156,33 @@ TEST(TenantRoutes, CheckTimeout) {
 }
 
 TEST(TenantRoutes, HaveUniqueNames) {
-  EXPECT_THAT(routes({"{name: a, match: {path: /a}, service: web}", "{name: a, match: {path: /b}, service: web}"}), ElementsAre(error_at("4:5", "the route in line 3 is called 'a' too")));
-  EXPECT_THAT(routes({"{match: {path: /a, methods: [GET]}, service: web}", "{match: {path: /a}, service: web}"}), ElementsAre(error_at("4:5", "the route in line 3 is called '/a' too; give this one a name")));
-  EXPECT_THAT(routes({"{match: {path: /a, methods: [GET]}, service: web}", "{name: b, match: {path: /a}, service: web}"}), IsEmpty());
+  EXPECT_THAT(routes({"{name: a, match: {path: /a}, service: web}", "{name: a, match: {path: /b}, service: web}"}),
+              ElementsAre(error_at("4:5", "the route in line 3 is called 'a' too")));
+  EXPECT_THAT(routes({"{match: {path: /a, methods: [GET]}, service: web}", "{match: {path: /a}, service: web}"}),
+              ElementsAre(error_at("4:5", "the route in line 3 is called '/a' too; give this one a name")));
+  EXPECT_THAT(
+      routes({"{match: {path: /a, methods: [GET]}, service: web}", "{name: b, match: {path: /a}, service: web}"}),
+      IsEmpty());
   EXPECT_THAT(routes({"{name: \"a b\", match: {path: /a}, service: web}"}), ElementsAre(error_at("3:12", "blanks")));
 }
 
 TEST(TenantRoutes, RefuseTheSameMatchTwice) {
-  EXPECT_THAT(routes({"{match: {path: /a}, service: web}", "{name: b, match: {path: /a}, service: web}"}), ElementsAre(error_at("4:5", "has the same match as the one in line 3")));
-  EXPECT_THAT(routes({"{match: {path: /a}, service: web}", "{name: b, match: {path: /a/}, service: web}"}), ElementsAre(error_at("4:5", "has the same match")));
-  EXPECT_THAT(routes({"{match: {path: /a, methods: [GET, POST]}, service: web}", "{name: b, match: {path: /a, methods: [POST, GET]}, service: web}"}), ElementsAre(error_at("4:5", "has the same match")));
-  EXPECT_THAT(routes({"{match: {path_regex: /a}, service: web}", "{name: b, match: {path_regex: /a}, service: web}"}), ElementsAre(error_at("4:5", "has the same match")));
+  EXPECT_THAT(routes({"{match: {path: /a}, service: web}", "{name: b, match: {path: /a}, service: web}"}),
+              ElementsAre(error_at("4:5", "has the same match as the one in line 3")));
+  EXPECT_THAT(routes({"{match: {path: /a}, service: web}", "{name: b, match: {path: /a/}, service: web}"}),
+              ElementsAre(error_at("4:5", "has the same match")));
+  EXPECT_THAT(routes({"{match: {path: /a, methods: [GET, POST]}, service: web}",
+                      "{name: b, match: {path: /a, methods: [POST, GET]}, service: web}"}),
+              ElementsAre(error_at("4:5", "has the same match")));
+  EXPECT_THAT(routes({"{match: {path_regex: /a}, service: web}", "{name: b, match: {path_regex: /a}, service: web}"}),
+              ElementsAre(error_at("4:5", "has the same match")));
 }
 
 TEST(TenantRoutes, WarnOfTheUnreachable) {
-  const auto second = [](const std::string& first, const std::string& later) { return tenant_problems("routes:\n  - {name: a, match: {" + first + "}, service: web}\n  - {name: b, match: {" + later + "}, service: web}\n"); };
+  const auto second = [](const std::string& first, const std::string& later) {
+    return tenant_problems("routes:\n  - {name: a, match: {" + first + "}, service: web}\n  - {name: b, match: {" +
+                           later + "}, service: web}\n");
+  };
   const auto unreachable = ElementsAre(warning_at("4:5", "is never reached: the one in line 3 takes all its requests"));
   EXPECT_THAT(second("path: /", "path: /a"), unreachable);
   EXPECT_THAT(second("path: /", "path_regex: /a.*"), unreachable);
@@ -152,7 +196,10 @@ TEST(TenantRoutes, WarnOfTheUnreachable) {
 }
 
 TEST(TenantRoutes, AcceptWhatCanBeReached) {
-  const auto second = [](const std::string& first, const std::string& later) { return tenant_problems("routes:\n  - {name: a, match: {" + first + "}, service: web}\n  - {name: b, match: {" + later + "}, service: web}\n"); };
+  const auto second = [](const std::string& first, const std::string& later) {
+    return tenant_problems("routes:\n  - {name: a, match: {" + first + "}, service: web}\n  - {name: b, match: {" +
+                           later + "}, service: web}\n");
+  };
   EXPECT_THAT(second("path: /a", "path: /"), IsEmpty());
   EXPECT_THAT(second("path: /a", "path: /ab"), IsEmpty());
   EXPECT_THAT(second("path: /a", "path_regex: /.*"), IsEmpty());
@@ -176,10 +223,12 @@ TEST(PrefixCovers, WholeSegments) {
 }
 
 std::vector<std::string> limit(const std::string& keys) {
-  return tenant_problems("rate_limits:\n  a: {" + keys + "}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]");
+  return tenant_problems("rate_limits:\n  a: {" + keys +
+                         "}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]");
 }
 RateLimit good_limit(const std::string& keys) {
-  const TenantConfig tenant = good_tenant("rate_limits:\n  a: {" + keys + "}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]");
+  const TenantConfig tenant =
+      good_tenant("rate_limits:\n  a: {" + keys + "}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]");
   return tenant.rate_limits.empty() ? RateLimit{} : tenant.rate_limits[0];
 }
 
@@ -219,7 +268,8 @@ TEST(TenantRateLimits, CheckRateAndBurst) {
 TEST(TenantRateLimits, CheckKeys) {
   EXPECT_EQ(good_limit("rate: 1/s, key: \"header:X-Key\"").key[0].name, "x-key");
   EXPECT_EQ(good_limit("rate: 1/s, key: [tenant, host]").key[1].kind, LimitKeyKind::host);
-  EXPECT_THAT(limit("rate: 1/s, key: ip"), ElementsAre(error_at("3:23", "known are 'client_ip', 'tenant', 'host', 'header:NAME'")));
+  EXPECT_THAT(limit("rate: 1/s, key: ip"),
+              ElementsAre(error_at("3:23", "known are 'client_ip', 'tenant', 'host', 'header:NAME'")));
   EXPECT_THAT(limit("rate: 1/s, key: client-ip"), ElementsAre(error_at("3:23", "did you mean 'client_ip'?")));
   EXPECT_THAT(limit("rate: 1/s, key: \"header:\""), ElementsAre(error_at("3:23", "does not name a header")));
   EXPECT_THAT(limit("rate: 1/s, key: \"header:a b\""), ElementsAre(error_at("3:23", "does not name a header")));
@@ -234,11 +284,15 @@ TEST(TenantRateLimits, CheckTheOtherKeys) {
   EXPECT_THAT(limit("rate: 1/s, shadow: on"), ElementsAre(error_at("3:26", "write true")));
   EXPECT_THAT(limit("rate: 1/s, shadow: \"true\""), ElementsAre(error_at("3:26", "without quotes")));
   EXPECT_THAT(limit("rate: 1/s, headers: never"), ElementsAre(error_at("3:27", "'limited', 'always'")));
-  EXPECT_THAT(tenant_problems("rate_limits: {\"a b\": {rate: 1/s}}"), ElementsAre(error_at("2:15", "'a b' is not a rate limit's name")));
+  EXPECT_THAT(tenant_problems("rate_limits: {\"a b\": {rate: 1/s}}"),
+              ElementsAre(error_at("2:15", "'a b' is not a rate limit's name")));
 }
 
 TEST(TenantRateLimits, WarnOnceWithoutRedis) {
-  const auto found = tenant_problems("rate_limits:\n  a: {rate: 1/s, mode: exact}\n  b: {rate: 1/s}\nroutes: [{match: {path: /}, service: web, rate_limits: [a, b]}]", gateway_with(""));
+  const auto found = tenant_problems(
+      "rate_limits:\n  a: {rate: 1/s, mode: exact}\n  b: {rate: 1/s}\nroutes: [{match: {path: /}, service: web, "
+      "rate_limits: [a, b]}]",
+      gateway_with(""));
   EXPECT_THAT(found, ElementsAre(warning_at("3:3", "counts on this node alone")));
 }
 

@@ -138,12 +138,18 @@ TEST(Tenant, HasDefaults) {
 
 TEST(Tenant, NeedsItsParts) {
   const LoadedTenant loaded = parse_tenant("waf: {mode: off}\n", "/nonexistent/tenants/shop.yaml", gateway_with());
-  EXPECT_THAT(lines_of(loaded.problems), ElementsAre(error_at("1:1", "'hosts' is missing"), error_at("1:1", "'routes' is missing"), error_at("1:1", "'services' is missing"), error_at("1:1", "'tenant' is missing")));
-  EXPECT_THAT(lines_of(parse_tenant("", "/t/shop.yaml", gateway_with()).problems), ElementsAre(error_at("0:0", "the file is empty")));
+  EXPECT_THAT(lines_of(loaded.problems),
+              ElementsAre(error_at("1:1", "'hosts' is missing"), error_at("1:1", "'routes' is missing"),
+                          error_at("1:1", "'services' is missing"), error_at("1:1", "'tenant' is missing")));
+  EXPECT_THAT(lines_of(parse_tenant("", "/t/shop.yaml", gateway_with()).problems),
+              ElementsAre(error_at("0:0", "the file is empty")));
 }
 
 TEST(Tenant, IsCalledByItsNameElseByItsFile) {
-  const auto load = [](const std::string& name) { return parse_tenant("tenant: " + name + "\n" + std::string(kHosts), "/nonexistent/tenants/file.yaml", gateway_with()); };
+  const auto load = [](const std::string& name) {
+    return parse_tenant("tenant: " + name + "\n" + std::string(kHosts), "/nonexistent/tenants/file.yaml",
+                        gateway_with());
+  };
   EXPECT_EQ(load("shop").name, "shop");  // with errors, but the name is read
   EXPECT_EQ(load("shop").stem, "file");
   EXPECT_EQ(load("\"a b\"").name, "file");
@@ -174,24 +180,36 @@ TEST(Tenant, RefusesWhatThisVersionLacks) {
       {"rate_limits: {a: {rate: 1/s, key: [host, \"jwt:sub\"]}}", "2:42"},
   };
   for (const auto& [text, place] : cases) {
-    EXPECT_THAT(tenant_problems(text), ElementsAre(error_at(place, "is not available: it does not exist in this version of gatehouse; "))) << text;
+    EXPECT_THAT(tenant_problems(text),
+                ElementsAre(error_at(place, "is not available: it does not exist in this version of gatehouse; ")))
+        << text;
   }
 }
 
 TEST(TenantHosts, AreNormalisedAndUnique) {
-  EXPECT_EQ(good_tenant("hosts: [{name: Bücher.Example., tls: {self_signed: true}}]").hosts[0].name, "xn--bcher-kva.example");
-  EXPECT_THAT(tenant_problems("hosts:\n  - {name: a.example, tls: off}\n  - {name: A.example., tls: off}\n"), ElementsAre(error_at("4:12", "the host 'a.example' is given twice, first in line 3")));
+  EXPECT_EQ(good_tenant("hosts: [{name: Bücher.Example., tls: {self_signed: true}}]").hosts[0].name,
+            "xn--bcher-kva.example");
+  EXPECT_THAT(tenant_problems("hosts:\n  - {name: a.example, tls: off}\n  - {name: A.example., tls: off}\n"),
+              ElementsAre(error_at("4:12", "the host 'a.example' is given twice, first in line 3")));
   EXPECT_THAT(tenant_problems("hosts: []"), ElementsAre(error_at("2:8", "must not be empty")));
   EXPECT_THAT(tenant_problems("hosts: [{tls: off}]"), ElementsAre(error_at("2:9", "'name' is missing")));
   EXPECT_THAT(tenant_problems("hosts: [a.example]"), ElementsAre(error_at("2:9", "a mapping")));
-  EXPECT_THAT(tenant_problems("hosts: [{name: \"*.de\", tls: off}]"), ElementsAre(error_at("2:16", "'*.de' is not a host name: it is a wildcard before a single label")));
-  EXPECT_THAT(tenant_problems("hosts: [{name: \"a.example:443\", tls: off}]"), ElementsAre(error_at("2:16", "has a port")));
-  EXPECT_THAT(tenant_problems("hosts: [{name: \"a\\u0000b\", tls: off}]"), ElementsAre(error_at("2:16", "control character '\\x00'")));
-  EXPECT_EQ(good_tenant("hosts: [{name: \"*\", tls: off}, {name: \"*.a.example\", tls: off}, {name: x.a.example, tls: off}]").hosts.size(), 3U);
+  EXPECT_THAT(tenant_problems("hosts: [{name: \"*.de\", tls: off}]"),
+              ElementsAre(error_at("2:16", "'*.de' is not a host name: it is a wildcard before a single label")));
+  EXPECT_THAT(tenant_problems("hosts: [{name: \"a.example:443\", tls: off}]"),
+              ElementsAre(error_at("2:16", "has a port")));
+  EXPECT_THAT(tenant_problems("hosts: [{name: \"a\\u0000b\", tls: off}]"),
+              ElementsAre(error_at("2:16", "control character '\\x00'")));
+  EXPECT_EQ(
+      good_tenant("hosts: [{name: \"*\", tls: off}, {name: \"*.a.example\", tls: off}, {name: x.a.example, tls: off}]")
+          .hosts.size(),
+      3U);
 }
 
 TEST(TenantHosts, KnowWhichCertificate) {
-  const auto tls = [](const std::string& value) { return tenant_problems("hosts: [{name: a.example, tls: " + value + "}]"); };
+  const auto tls = [](const std::string& value) {
+    return tenant_problems("hosts: [{name: a.example, tls: " + value + "}]");
+  };
   EXPECT_THAT(tls("off"), IsEmpty());
   EXPECT_THAT(tls("false"), IsEmpty());
   EXPECT_THAT(tls("no"), ElementsAre(error_at("2:32", "'no' is not known here; write off, ")));
@@ -203,8 +221,10 @@ TEST(TenantHosts, KnowWhichCertificate) {
 
 TEST(TenantHosts, WarnOfASelfSignedCertificateThatNobodyAskedFor) {
   EXPECT_THAT(tenant_problems("hosts: [{name: a.example}]"), ElementsAre(warning_at("2:16", "self_signed: true")));
-  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: {min_version: \"1.3\"}}]"), ElementsAre(warning_at("2:32", "self_signed: true")));
-  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: {self_signed: false}}]"), ElementsAre(error_at("2:46", "needs certificate_file and key_file")));
+  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: {min_version: \"1.3\"}}]"),
+              ElementsAre(warning_at("2:32", "self_signed: true")));
+  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: {self_signed: false}}]"),
+              ElementsAre(error_at("2:46", "needs certificate_file and key_file")));
 }
 
 TEST(TenantHosts, ReadCertificatesAndClientCertificates) {
@@ -214,45 +234,67 @@ TEST(TenantHosts, ReadCertificatesAndClientCertificates) {
   const GatewayConfig gateway = gateway_with("policy: {files: [" + folder.path() + "]}");
   const std::string cert = folder.path() + "cert.pem";
   const std::string key = folder.path() + "key.pem";
-  const auto host = [&](const std::string& tls) { return tenant_of("hosts: [{name: a.example, tls: {" + tls + "}}]", gateway); };
+  const auto host = [&](const std::string& tls) {
+    return tenant_of("hosts: [{name: a.example, tls: {" + tls + "}}]", gateway);
+  };
   const LoadedTenant good = host("certificate_file: " + cert + ", key_file: " + key + ", client_ca_file: " + cert);
   ASSERT_TRUE(good.config) << good.problems[0].to_string();
   EXPECT_EQ(good.config->hosts[0].tls, HostTls::files);
   EXPECT_EQ(good.config->hosts[0].certificate_file, cert);
   EXPECT_EQ(good.config->hosts[0].key_file, key);
   EXPECT_EQ(good.config->hosts[0].client_auth, ClientAuth::required);  // a CA is named for a purpose
-  EXPECT_EQ(host("self_signed: true, client_ca_file: " + cert + ", client_auth: optional").config->hosts[0].client_auth, ClientAuth::optional);
-  EXPECT_EQ(host("self_signed: true, client_ca_file: " + cert + ", client_auth: false").config->hosts[0].client_auth, ClientAuth::off);
-  EXPECT_THAT(lines_of(host("certificate_file: " + cert).problems), ElementsAre(error_at("2:51", "'key_file' is missing")));
-  EXPECT_THAT(lines_of(host("key_file: " + key).problems), ElementsAre(error_at("2:43", "'certificate_file' is missing")));
-  EXPECT_THAT(lines_of(host("self_signed: true, certificate_file: " + cert + ", key_file: " + key).problems), ElementsAre(error_at("2:46", "exclude each other")));
-  EXPECT_THAT(lines_of(host("self_signed: true, client_auth: required").problems), ElementsAre(error_at("2:65", "needs client_ca_file")));
-  EXPECT_THAT(lines_of(host("self_signed: true, min_version: 1.1").problems), ElementsAre(error_at("2:65", "is not known here")));
-  EXPECT_THAT(lines_of(host("certificate_file: " + folder.path() + "none.pem, key_file: " + key).problems), ElementsAre(error_at("2:51", "cannot find")));
+  EXPECT_EQ(host("self_signed: true, client_ca_file: " + cert + ", client_auth: optional").config->hosts[0].client_auth,
+            ClientAuth::optional);
+  EXPECT_EQ(host("self_signed: true, client_ca_file: " + cert + ", client_auth: false").config->hosts[0].client_auth,
+            ClientAuth::off);
+  EXPECT_THAT(lines_of(host("certificate_file: " + cert).problems),
+              ElementsAre(error_at("2:51", "'key_file' is missing")));
+  EXPECT_THAT(lines_of(host("key_file: " + key).problems),
+              ElementsAre(error_at("2:43", "'certificate_file' is missing")));
+  EXPECT_THAT(lines_of(host("self_signed: true, certificate_file: " + cert + ", key_file: " + key).problems),
+              ElementsAre(error_at("2:46", "exclude each other")));
+  EXPECT_THAT(lines_of(host("self_signed: true, client_auth: required").problems),
+              ElementsAre(error_at("2:65", "needs client_ca_file")));
+  EXPECT_THAT(lines_of(host("self_signed: true, min_version: 1.1").problems),
+              ElementsAre(error_at("2:65", "is not known here")));
+  EXPECT_THAT(lines_of(host("certificate_file: " + folder.path() + "none.pem, key_file: " + key).problems),
+              ElementsAre(error_at("2:51", "cannot find")));
 }
 
 TEST(TenantHosts, WarnWhenNoListenerServesThem) {
   const GatewayConfig http = gateway_with("listeners: [{address: \"[::]:80\", protocol: http}]");
   const GatewayConfig https = gateway_with("listeners: [{address: \"[::]:443\", protocol: https}]");
-  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: {self_signed: true}}]", http), ElementsAre(warning_at("2:32", "no listener with protocol: https")));
-  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: off}]", https), ElementsAre(warning_at("2:32", "no listener with protocol: http")));
+  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: {self_signed: true}}]", http),
+              ElementsAre(warning_at("2:32", "no listener with protocol: https")));
+  EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: off}]", https),
+              ElementsAre(warning_at("2:32", "no listener with protocol: http")));
   EXPECT_THAT(tenant_problems("hosts: [{name: a.example, tls: off}]", http), IsEmpty());
 }
 
 TEST(TenantServices, NeedNamesAndSites) {
   EXPECT_THAT(tenant_problems("services: {}"), ::testing::Contains(error_at("2:11", "at least one must be given")));
-  EXPECT_THAT(tenant_problems("services: [web]"), ElementsAre(error_at("2:11", "a mapping from names to settings is expected here, not a list"), error_at("4:38", "there is no service 'web'")));
-  EXPECT_THAT(tenant_problems("services: {\"a b\": {sites: []}}"), ::testing::IsSupersetOf({error_at("2:12", "'a b' is not a service's name"), error_at("2:27", "must not be empty")}));
+  EXPECT_THAT(tenant_problems("services: [web]"),
+              ElementsAre(error_at("2:11", "a mapping from names to settings is expected here, not a list"),
+                          error_at("4:38", "there is no service 'web'")));
+  EXPECT_THAT(tenant_problems("services: {\"a b\": {sites: []}}"),
+              ::testing::IsSupersetOf(
+                  {error_at("2:12", "'a b' is not a service's name"), error_at("2:27", "must not be empty")}));
   EXPECT_THAT(tenant_problems("services: {web: {}}"), ElementsAre(error_at("2:17", "'sites' is missing")));
   EXPECT_THAT(tenant_problems("services: {web: }"), ElementsAre(error_at("2:12", "not nothing")));
-  EXPECT_THAT(tenant_problems("services: {web: {sites: [{endpoints: [\"10.0.0.1:80\"]}]}}"), ElementsAre(error_at("2:26", "'site' is missing")));
-  EXPECT_THAT(tenant_problems("services: {web: {sites: [{site: a}]}}"), ElementsAre(error_at("2:26", "'endpoints' is missing")));
-  EXPECT_THAT(tenant_problems("services: {web: {sites: [{site: a, endpoints: []}]}}"), ElementsAre(error_at("2:47", "must not be empty")));
+  EXPECT_THAT(tenant_problems("services: {web: {sites: [{endpoints: [\"10.0.0.1:80\"]}]}}"),
+              ElementsAre(error_at("2:26", "'site' is missing")));
+  EXPECT_THAT(tenant_problems("services: {web: {sites: [{site: a}]}}"),
+              ElementsAre(error_at("2:26", "'endpoints' is missing")));
+  EXPECT_THAT(tenant_problems("services: {web: {sites: [{site: a, endpoints: []}]}}"),
+              ElementsAre(error_at("2:47", "must not be empty")));
 }
 
 TEST(TenantServices, RefuseDuplicates) {
-  EXPECT_THAT(tenant_problems("services: {web: {health: {}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}, {site: a, endpoints: [\"10.0.0.2:80\"]}]}}"), ElementsAre(error_at("2:77", "the site 'a' is given twice")));
-  EXPECT_THAT(tenant_problems("services: {web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\", \"10.0.0.1:80\"]}]}}"), ElementsAre(error_at("2:63", "is given twice")));
+  EXPECT_THAT(tenant_problems("services: {web: {health: {}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}, {site: a, "
+                              "endpoints: [\"10.0.0.2:80\"]}]}}"),
+              ElementsAre(error_at("2:77", "the site 'a' is given twice")));
+  EXPECT_THAT(tenant_problems("services: {web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\", \"10.0.0.1:80\"]}]}}"),
+              ElementsAre(error_at("2:63", "is given twice")));
 }
 
 TEST(TenantServices, TakeAddressesAsEndpoints) {
@@ -262,24 +304,30 @@ TEST(TenantServices, TakeAddressesAsEndpoints) {
   EXPECT_THAT(endpoint("10.0.0.1:80"), IsEmpty());
   EXPECT_THAT(endpoint("127.0.0.1:9001"), IsEmpty());
   EXPECT_THAT(endpoint("[2001:db8::1]:80"), IsEmpty());
-  EXPECT_THAT(endpoint("web.shop.svc:80"), ElementsAre(error_at("2:48", "names are not taken, since 'dns' does not exist in this version")));
+  EXPECT_THAT(endpoint("web.shop.svc:80"),
+              ElementsAre(error_at("2:48", "names are not taken, since 'dns' does not exist in this version")));
   EXPECT_THAT(endpoint("10.0.0.1"), ElementsAre(error_at("2:48", "is not an address with a port")));
   EXPECT_THAT(endpoint("http://10.0.0.1:80"), ElementsAre(error_at("2:48", "is not an address with a port")));
 }
 
 TEST(TenantServices, RefuseForbiddenEndpoints) {
   const auto endpoint = [](const std::string& text, const std::string& gateway = "redis: {url: \"redis://h\"}") {
-    return tenant_problems("services: {web: {sites: [{site: a, endpoints: [\"" + text + "\"]}]}}", gateway_with(gateway));
+    return tenant_problems("services: {web: {sites: [{site: a, endpoints: [\"" + text + "\"]}]}}",
+                           gateway_with(gateway));
   };
-  for (const char* text : {"169.254.169.254:80", "169.254.0.1:1", "[fe80::1]:80", "[febf::1]:80", "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80"}) {
+  for (const char* text : {"169.254.169.254:80", "169.254.0.1:1", "[fe80::1]:80", "[febf::1]:80",
+                           "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80"}) {
     EXPECT_THAT(endpoint(text), ElementsAre(error_at("2:48", "link-local"))) << text;
   }
-  for (const char* text : {"0.0.0.0:80", "[::]:80", "0.1.2.3:80", "224.0.0.1:80", "239.1.1.1:80", "[ff02::1]:80", "255.255.255.255:80", "[::a00:1]:80", "10.0.0.1:0"}) {
+  for (const char* text : {"0.0.0.0:80", "[::]:80", "0.1.2.3:80", "224.0.0.1:80", "239.1.1.1:80", "[ff02::1]:80",
+                           "255.255.255.255:80", "[::a00:1]:80", "10.0.0.1:0"}) {
     EXPECT_THAT(endpoint(text), ElementsAre(error_at("2:48", "cannot be an endpoint: it"))) << text;
   }
-  for (const char* text : {"127.0.0.1:8443", "127.9.9.9:8080", "[::1]:8443", "[::ffff:127.0.0.1]:8080"}) EXPECT_THAT(endpoint(text), ElementsAre(error_at("2:48", "own listener"))) << text;
+  for (const char* text : {"127.0.0.1:8443", "127.9.9.9:8080", "[::1]:8443", "[::ffff:127.0.0.1]:8080"})
+    EXPECT_THAT(endpoint(text), ElementsAre(error_at("2:48", "own listener"))) << text;
   EXPECT_THAT(endpoint("127.0.0.1:9901"), ElementsAre(error_at("2:48", "own admin address")));
-  EXPECT_THAT(endpoint("127.0.0.1:9902", "metrics: {address: \"[::]:9902\"}"), ElementsAre(error_at("2:48", "own metrics address")));
+  EXPECT_THAT(endpoint("127.0.0.1:9902", "metrics: {address: \"[::]:9902\"}"),
+              ElementsAre(error_at("2:48", "own metrics address")));
   const std::string one = "listeners: [{address: \"10.0.0.1:443\", protocol: https}]";
   EXPECT_THAT(endpoint("10.0.0.1:443", one), ElementsAre(error_at("2:48", "own listener")));
   EXPECT_THAT(endpoint("127.0.0.1:443", one), ElementsAre(error_at("2:48", "own listener")));
@@ -289,25 +337,39 @@ TEST(TenantServices, RefuseForbiddenEndpoints) {
 
 TEST(TenantServices, KnowProtocolBalanceAndTls) {
   const std::string sites = "sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]";
-  const auto service = [&](const std::string& keys) { return tenant_problems("services: {web: {" + keys + ", " + sites + "}}"); };
-  EXPECT_EQ(good_tenant("services: {web: {protocol: https, tls: {server_name: Web.Example}, " + sites + "}}").services[0].tls.server_name, "web.example");
+  const auto service = [&](const std::string& keys) {
+    return tenant_problems("services: {web: {" + keys + ", " + sites + "}}");
+  };
+  EXPECT_EQ(good_tenant("services: {web: {protocol: https, tls: {server_name: Web.Example}, " + sites + "}}")
+                .services[0]
+                .tls.server_name,
+            "web.example");
   EXPECT_THAT(service("protocol: grpc"), ElementsAre(error_at("2:28", "known are 'http1', 'https'")));
   EXPECT_THAT(service("balance: random"), ElementsAre(error_at("2:27", "is not known here")));
   EXPECT_THAT(service("tls: {server_name: a}"), ElementsAre(error_at("2:23", "'tls' needs protocol: https")));
-  EXPECT_THAT(service("protocol: https, tls: {server_name: \"*.example.de\"}"), ElementsAre(error_at("2:54", "asterisk")));
-  EXPECT_THAT(service("protocol: https, tls: {verify: false}"), ElementsAre(error_at("2:41", "'verify' is not a key here")));
+  EXPECT_THAT(service("protocol: https, tls: {server_name: \"*.example.de\"}"),
+              ElementsAre(error_at("2:54", "asterisk")));
+  EXPECT_THAT(service("protocol: https, tls: {verify: false}"),
+              ElementsAre(error_at("2:41", "'verify' is not a key here")));
 }
 
 TEST(TenantServices, CheckHealth) {
-  const auto health = [](const std::string& keys) { return tenant_problems("services: {web: {health: {" + keys + "}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}}"); };
+  const auto health = [](const std::string& keys) {
+    return tenant_problems("services: {web: {health: {" + keys +
+                           "}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}}");
+  };
   EXPECT_THAT(health(""), IsEmpty());
   EXPECT_THAT(health("path: healthz"), ElementsAre(error_at("2:33", "does not begin with '/'")));
   EXPECT_THAT(health("path: \"/a b\""), ElementsAre(error_at("2:33", "percent-encoded")));
   EXPECT_THAT(health("interval: 1ms"), ElementsAre(error_at("2:37", "out of range: 10ms to 1h")));
   EXPECT_THAT(health("unhealthy_after: 0"), ElementsAre(error_at("2:44", "out of range: 1 to 100")));
-  EXPECT_THAT(health("interval: 1s, timeout: 2s"), ElementsAre(warning_at("2:50", "longer (2s) than the interval between two (1s)")));
+  EXPECT_THAT(health("interval: 1s, timeout: 2s"),
+              ElementsAre(warning_at("2:50", "longer (2s) than the interval between two (1s)")));
   const auto timeout = [](const std::string& interval) {
-    return good_tenant("services: {web: {health: {interval: " + interval + "}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}}").services[0].health->timeout;
+    return good_tenant("services: {web: {health: {interval: " + interval +
+                       "}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}}")
+        .services[0]
+        .health->timeout;
   };
   EXPECT_EQ(timeout("200ms"), 200ms);
   EXPECT_EQ(timeout("10s"), 1s);
@@ -320,22 +382,27 @@ TEST(TenantServices, WarnOfSeveralSitesWithoutHealth) {
 }
 
 TEST(TenantServices, CheckRetry) {
-  const auto retry = [](const std::string& keys) { return tenant_of("services: {web: {retry: {" + keys + "}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}}"); };
+  const auto retry = [](const std::string& keys) {
+    return tenant_of("services: {web: {retry: {" + keys + "}, sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}}");
+  };
   EXPECT_FALSE(retry("retry_on: [reset]").config->services[0].retry.on_connect);
   EXPECT_FALSE(retry("retry_on: []").config->services[0].retry.on_connect);
   EXPECT_THAT(lines_of(retry("attempts: 0").problems), ElementsAre(error_at("2:36", "out of range: 1 to 10")));
-  EXPECT_THAT(lines_of(retry("retry_on: [504]").problems), ElementsAre(error_at("2:37", "'504' is not known here; did you mean '50")));
+  EXPECT_THAT(lines_of(retry("retry_on: [504]").problems),
+              ElementsAre(error_at("2:37", "'504' is not known here; did you mean '50")));
   EXPECT_THAT(lines_of(retry("retry_on: connect").problems), ElementsAre(error_at("2:36", "write [connect]")));
 }
 
 TEST(TenantAccess, ChecksNetworks) {
-  EXPECT_THAT(tenant_problems("access: {deny: [198.51.100.7/24]}"), ElementsAre(error_at("2:17", "write 198.51.100.0/24")));
+  EXPECT_THAT(tenant_problems("access: {deny: [198.51.100.7/24]}"),
+              ElementsAre(error_at("2:17", "write 198.51.100.0/24")));
   EXPECT_THAT(tenant_problems("access: {permit: []}"), ElementsAre(error_at("2:10", "known are 'allow', 'deny'")));
 }
 
 TEST(TenantLimits, ChecksNumbers) {
   EXPECT_THAT(tenant_problems("limits: {connections: -1}"), ElementsAre(error_at("2:23", "has a sign")));
-  EXPECT_THAT(tenant_problems("limits: {requests_in_flight: 1.5}"), ElementsAre(error_at("2:30", "is not a whole number")));
+  EXPECT_THAT(tenant_problems("limits: {requests_in_flight: 1.5}"),
+              ElementsAre(error_at("2:30", "is not a whole number")));
   EXPECT_THAT(tenant_problems("limits: {}"), IsEmpty());
 }
 

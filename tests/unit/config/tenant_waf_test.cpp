@@ -41,15 +41,20 @@ TEST(TenantWafExclusions, AreChecked) {
   EXPECT_THAT(exclusion("rule: \"942100\""), ElementsAre(error_at("2:27", "without quotes")));
   EXPECT_THAT(exclusion("rule: 942100-942200"), ElementsAre(error_at("2:27", "is not a whole number")));
   EXPECT_THAT(exclusion("rule: 1, path: blog"), ElementsAre(error_at("2:36", "does not begin with '/'")));
-  EXPECT_THAT(exclusion("id: 942100"), ElementsAre(error_at("2:20", "'rule' is missing"), error_at("2:21", "'id' is not a key here")));
+  EXPECT_THAT(exclusion("id: 942100"),
+              ElementsAre(error_at("2:20", "'rule' is missing"), error_at("2:21", "'id' is not a key here")));
 }
 
 TEST(TenantWafExclusions, CannotSmuggleIntoARule) {
-  const auto target = [](const std::string& text) { return tenant_problems("waf: {exclusions: [{rule: 1, target: '" + text + "'}]}"); };
-  for (const char* text : {"ARGS:a\"", "ARGS:a,id:1", "ARGS:a|ARGS:b", "ARGS:a b", "ARGS:a\\", "ARGS:%{ENV.x}", "ARGS:a''b", "ARGS:!a", "ARGS:&a", "ARGS:a#", "ARGS:ä", "ARGS:a;"}) {
+  const auto target = [](const std::string& text) {
+    return tenant_problems("waf: {exclusions: [{rule: 1, target: '" + text + "'}]}");
+  };
+  for (const char* text : {"ARGS:a\"", "ARGS:a,id:1", "ARGS:a|ARGS:b", "ARGS:a b", "ARGS:a\\", "ARGS:%{ENV.x}",
+                           "ARGS:a''b", "ARGS:!a", "ARGS:&a", "ARGS:a#", "ARGS:ä", "ARGS:a;"}) {
     EXPECT_THAT(target(text), ElementsAre(error_at("2:38", "behind its colon"))) << text;
   }
-  for (const char* text : {"args:comment", "!ARGS:comment", "&ARGS", "ARGS|REQUEST_BODY", ":a", "comment"}) EXPECT_THAT(target(text), ElementsAre(error_at("2:38", "variable in capitals"))) << text;
+  for (const char* text : {"args:comment", "!ARGS:comment", "&ARGS", "ARGS|REQUEST_BODY", ":a", "comment"})
+    EXPECT_THAT(target(text), ElementsAre(error_at("2:38", "variable in capitals"))) << text;
   EXPECT_THAT(target("ARGS:"), ElementsAre(error_at("2:38", "nothing behind its colon")));
   EXPECT_THAT(target("ARGS:/x/"), ElementsAre(error_at("2:38", "regular expression")));
 }
@@ -62,7 +67,9 @@ TEST(TenantWafExclusions, AreBounded) {
 }
 
 TEST(TenantWafExclusions, WarnWithoutEffect) {
-  const auto two = [](const std::string& first, const std::string& second) { return tenant_problems("waf:\n  exclusions:\n    - {" + first + "}\n    - {" + second + "}\n"); };
+  const auto two = [](const std::string& first, const std::string& second) {
+    return tenant_problems("waf:\n  exclusions:\n    - {" + first + "}\n    - {" + second + "}\n");
+  };
   EXPECT_THAT(two("rule: 1", "rule: 1"), ElementsAre(warning_at("5:7", "the one in line 4 covers it")));
   EXPECT_THAT(two("rule: 1", "rule: 1, target: ARGS"), ElementsAre(warning_at("5:7", "line 4")));
   EXPECT_THAT(two("rule: 1, target: ARGS", "rule: 1"), ElementsAre(warning_at("4:7", "line 5")));
@@ -76,7 +83,10 @@ TEST(TenantWafExclusions, WarnWithoutEffect) {
 }
 
 TEST(TenantWafRules, KnowWhereTheirTextBegins) {
-  const TenantWaf block = good_tenant("waf:\n  rules_before: |\n    SecAction \"id:10001,phase:1,pass,nolog\"\n    SecMarker X\n  rules_after: 'SecMarker Y'\n").waf;
+  const TenantWaf block = good_tenant(
+                              "waf:\n  rules_before: |\n    SecAction \"id:10001,phase:1,pass,nolog\"\n    SecMarker "
+                              "X\n  rules_after: 'SecMarker Y'\n")
+                              .waf;
   EXPECT_EQ(block.rules_before, "SecAction \"id:10001,phase:1,pass,nolog\"\nSecMarker X\n");
   EXPECT_EQ(block.rules_before_place.line, 4);
   EXPECT_EQ(block.rules_before_place.column, 5);
@@ -95,14 +105,18 @@ TEST(TenantWafRules, AreTextWithoutControls) {
   EXPECT_EQ(good_waf("rules_before: \"a\\tb\\nc\"").rules_before, "a\tb\nc");
   EXPECT_THAT(waf("rules_before: \"a\\0b\""), ElementsAre(error_at("2:21", "control character '\\x00'")));
   EXPECT_THAT(waf("rules_before: \"a\\rb\""), ElementsAre(error_at("2:21", "control character '\\r'")));
-  EXPECT_THAT(waf("rules_before: " + std::string(256 * 1024 + 1, 'a')), ElementsAre(error_at("2:21", "more than 262144 bytes")));
+  EXPECT_THAT(waf("rules_before: " + std::string(256 * 1024 + 1, 'a')),
+              ElementsAre(error_at("2:21", "more than 262144 bytes")));
 }
 
 TEST(TenantWafRules, NeedThePlatformsConsent) {
   const GatewayConfig no = gateway_with("policy: {tenant_rules: false}");
   const GatewayConfig trusted = gateway_with("policy: {tenant_rules: trusted}");
-  EXPECT_THAT(tenant_problems("waf: {rules_before: SecMarker X}", no), ElementsAre(error_at("2:21", "'rules_before' is not allowed: gateway.yaml has policy: {tenant_rules: false}")));
-  EXPECT_THAT(tenant_problems("waf: {rules_after: SecMarker X}", no), ElementsAre(error_at("2:20", "'rules_after' is not allowed")));
+  EXPECT_THAT(
+      tenant_problems("waf: {rules_before: SecMarker X}", no),
+      ElementsAre(error_at("2:21", "'rules_before' is not allowed: gateway.yaml has policy: {tenant_rules: false}")));
+  EXPECT_THAT(tenant_problems("waf: {rules_after: SecMarker X}", no),
+              ElementsAre(error_at("2:20", "'rules_after' is not allowed")));
   EXPECT_THAT(tenant_problems("waf: {rules_after: \"\"}", no), IsEmpty());
   EXPECT_THAT(tenant_problems("waf: {rules_after: \" \\n\"}", no), IsEmpty());
   EXPECT_THAT(tenant_problems("waf: {rules_before: SecMarker X}", trusted), IsEmpty());

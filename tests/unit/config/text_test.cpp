@@ -22,18 +22,24 @@ TEST(Printable, EscapesWhatWouldBreakALine) {
   EXPECT_EQ(printable("a\nb\r\tc"), "a\\nb\\r\\tc");
   EXPECT_EQ(printable(std::string_view("\0\x1b[31m\x7f", 7)), "\\x00\\x1b[31m\\x7f");
   EXPECT_EQ(printable("\xC2\x85\xC2\x9B"), "\\u{85}\\u{9b}");              // NEL and CSI of C1
-  EXPECT_EQ(printable("\xE2\x80\xA8\xE2\x80\xA9"), "\\u{2028}\\u{2029}");  // separators that JavaScript and editors obey
+  EXPECT_EQ(printable("\xE2\x80\xA8\xE2\x80\xA9"),
+            "\\u{2028}\\u{2029}");  // separators that JavaScript and editors obey
 }
 
 TEST(Printable, EscapesWhatHidesOrReorders) {
-  EXPECT_EQ(printable("a\xE2\x80\xAE" "b"), "a\\u{202e}b");  // right-to-left override
+  EXPECT_EQ(printable("a\xE2\x80\xAE"
+                      "b"),
+            "a\\u{202e}b");  // right-to-left override
   EXPECT_EQ(printable("\xE2\x80\x8B"), "\\u{200b}");
   EXPECT_EQ(printable("\xEF\xBB\xBF"), "\\u{feff}");
   EXPECT_EQ(printable("\xF3\xA0\x81\x81"), "\\u{e0041}");  // a tag character
 }
 
 TEST(Printable, ReplacesInvalidUtf8) {
-  EXPECT_EQ(printable("a\xFF" "b"), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(printable("a\xFF"
+                      "b"),
+            "a\xEF\xBF\xBD"
+            "b");
   EXPECT_EQ(printable("\xC0\xAF"), "\xEF\xBF\xBD\xEF\xBF\xBD");              // overlong
   EXPECT_EQ(printable("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");  // surrogate
   EXPECT_EQ(printable("\xE2\x82"), "\xEF\xBF\xBD\xEF\xBF\xBD");              // cut off
@@ -87,7 +93,8 @@ TEST(WithoutSecrets, LeavesTheRestAlone) {
 
 TEST(WithoutSecrets, MovesTheColumnAlong) {
   int behind = 36;
-  EXPECT_EQ(without_secrets("{url: redis://:longpassword@host/0, bad: 1}", behind), "{url: redis://***@host/0, bad: 1}");
+  EXPECT_EQ(without_secrets("{url: redis://:longpassword@host/0, bad: 1}", behind),
+            "{url: redis://***@host/0, bad: 1}");
   EXPECT_EQ(behind, 26);
   int inside = 20;
   EXPECT_EQ(without_secrets("{url: redis://:longpassword@host/0}", inside), "{url: redis://***@host/0}");

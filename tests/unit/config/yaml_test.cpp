@@ -81,7 +81,9 @@ TEST(Yaml, ReadsAnEmptyFileAsNull) {
 }
 
 TEST(Yaml, TakesWindowsLineEndsAndAByteOrderMark) {
-  const Read r = read("\xEF\xBB\xBF" "a: 1\r\nb: |\r\n  x\r\n  y\r\n");
+  const Read r = read(
+      "\xEF\xBB\xBF"
+      "a: 1\r\nb: |\r\n  x\r\n  y\r\n");
   EXPECT_THAT(r.problems, IsEmpty());
   EXPECT_EQ(r.root.members[0].key_at, (Mark{1, 1}));
   EXPECT_EQ(r.root.members[1].value.text, "x\ny\n");
@@ -90,7 +92,9 @@ TEST(Yaml, TakesWindowsLineEndsAndAByteOrderMark) {
 
 TEST(Yaml, RefusesDuplicateKeysAndKeepsTheFirst) {
   const Read r = read("a: 1\nb: {c: 1, c: 2, c: 3}\na: 2\n");
-  EXPECT_THAT(r.problems, ElementsAre(error_at("2:11", "'c' is given twice, first in line 2"), error_at("2:17", "'c' is given twice"), error_at("3:1", "'a' is given twice, first in line 1")));
+  EXPECT_THAT(r.problems, ElementsAre(error_at("2:11", "'c' is given twice, first in line 2"),
+                                      error_at("2:17", "'c' is given twice"),
+                                      error_at("3:1", "'a' is given twice, first in line 1")));
   ASSERT_EQ(r.root.members.size(), 2U);
   EXPECT_EQ(r.root.members[0].value.text, "1");
   EXPECT_THAT(problems("a: 1\n\"a\": 2\n"), ElementsAre(error_at("2:1", "given twice")));
@@ -166,7 +170,8 @@ TEST(Yaml, RefusesTabsAsIndentation) {
 
 TEST(Yaml, RefusesControlsAndBadEncoding) {
   EXPECT_THAT(problems(std::string_view("a: \0", 4)), ElementsAre(error_at("1:4", "control character '\\x00'")));
-  EXPECT_THAT(problems("a: 1\nb: \x04\nc: 1"), ElementsAre(error_at("2:4", "control character '\\x04'")));  // yaml-cpp's end of file
+  EXPECT_THAT(problems("a: 1\nb: \x04\nc: 1"),
+              ElementsAre(error_at("2:4", "control character '\\x04'")));  // yaml-cpp's end of file
   EXPECT_THAT(problems("a: \x1b[31m"), ElementsAre(error_at("1:4", "control character")));
   EXPECT_THAT(problems("a: 1\rb: 2"), ElementsAre(error_at("1:5", "carriage return")));
   EXPECT_THAT(problems("a: 1\nb: \xFC\n"), ElementsAre(error_at("2:4", "not UTF-8")));
@@ -194,8 +199,10 @@ TEST(Yaml, BoundsValues) {
 }
 
 TEST(Yaml, BoundsPunctuationAndSize) {
-  EXPECT_THAT(problems("[" + std::string(kMostPunctuation, ',') + "]"), ElementsAre(error_at("0:0", "characters of punctuation")));
-  EXPECT_THAT(problems("a: " + std::string(kMostBytes, 'a')), ElementsAre(error_at("0:0", "larger than 4194304 bytes")));
+  EXPECT_THAT(problems("[" + std::string(kMostPunctuation, ',') + "]"),
+              ElementsAre(error_at("0:0", "characters of punctuation")));
+  EXPECT_THAT(problems("a: " + std::string(kMostBytes, 'a')),
+              ElementsAre(error_at("0:0", "larger than 4194304 bytes")));
   EXPECT_THAT(problems("a: " + std::string(kMostBytes - 3, 'a')), IsEmpty());
 }
 
