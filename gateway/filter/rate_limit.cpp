@@ -104,22 +104,27 @@ Step rate_limit_on_request(Exchange& exchange) {
 
 namespace {
 
-// Redis did not answer: what each limit says is to happen then. `local` counts in this process's memory.
+// Redis did not answer: what each limit says is to happen then. `local` counts in this process's memory, all such limits of
+// the request together, so that a refused request takes nothing. False: a limit says `closed`.
 bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* const> rules, std::span<const BucketRequest> requests,
                           std::span<Decision> decisions) {
+  std::vector<BucketRequest> local;
   for (std::size_t i = 0; i < rules.size(); ++i) {
     decisions[i] = {};
     decisions[i].remaining = rules[i]->parameters.capacity;
-    switch (rules[i]->config->on_store_failure) {
-      case config::OnStoreFailure::local:
-        exchange.worker.memory.take_all(requests.subspan(i, 1), memory_clock(exchange), decisions.subspan(i, 1));
-        break;
-      case config::OnStoreFailure::open: break;
-      case config::OnStoreFailure::closed:
-        if (!rules[i]->config->shadow) return false;
-        break;
+    const config::OnStoreFailure policy = rules[i]->config->on_store_failure;
+    if (rules[i]->config->shadow) {
+      if (policy == config::OnStoreFailure::local) exchange.worker.memory.take_all(requests.subspan(i, 1), memory_clock(exchange), decisions.subspan(i, 1));
+      continue;
     }
+    if (policy == config::OnStoreFailure::closed) return false;
+    if (policy == config::OnStoreFailure::local) local.push_back(requests[i]);
   }
+  std::vector<Decision> taken(local.size());
+  exchange.worker.memory.take_all(local, memory_clock(exchange), taken);
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < rules.size(); ++i)
+    if (!rules[i]->config->shadow && rules[i]->config->on_store_failure == config::OnStoreFailure::local) decisions[i] = taken[next++];
   return true;
 }
 

@@ -29,7 +29,10 @@ SocketAddress address_of(const sockaddr_storage& storage) {
 
 }  // namespace
 
-std::expected<int, std::string> open_listener(const SocketAddress& address) {
+namespace {
+
+// A bound socket that does not listen yet.
+std::expected<int, std::string> bind_socket(const SocketAddress& address, Sharing sharing) {
   const auto failed = [&](const char* what) {
     return std::unexpected("cannot listen on " + address.to_string() + ": " + what + ": " + std::strerror(errno));
   };
@@ -39,7 +42,7 @@ std::expected<int, std::string> open_listener(const SocketAddress& address) {
   const int on = 1;
   const int off = 0;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (sharing == Sharing::with_other_workers) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
   sockaddr_storage storage{};
   socklen_t size = 0;
@@ -62,12 +65,26 @@ std::expected<int, std::string> open_listener(const SocketAddress& address) {
     ::close(fd);
     return error;
   }
-  if (::listen(fd, 4096) != 0) {
-    const auto error = failed("listen");
-    ::close(fd);
-    return error;
+  return fd;
+}
+
+}  // namespace
+
+std::expected<int, std::string> open_listener(const SocketAddress& address, Sharing sharing) {
+  const auto fd = bind_socket(address, sharing);
+  if (fd && ::listen(*fd, 4096) != 0) {
+    const std::string error = "cannot listen on " + address.to_string() + ": " + std::strerror(errno);
+    ::close(*fd);
+    return std::unexpected(error);
   }
   return fd;
+}
+
+std::string address_conflict(const SocketAddress& address) {
+  const auto fd = bind_socket(address, Sharing::alone);
+  if (!fd) return fd.error();
+  ::close(*fd);
+  return {};
 }
 
 SocketAddress local_address(int fd) {

@@ -11,8 +11,15 @@
 
 namespace gatehouse::net {
 
+/// Whether several sockets of this process listen on the address together (SO_REUSEPORT), one a worker.
+enum class Sharing { alone, with_other_workers };
+
 /// Binds and listens. IPv6's unspecified address serves both families. The error is a sentence with the address.
-[[nodiscard]] std::expected<int, std::string> open_listener(const SocketAddress& address);
+[[nodiscard]] std::expected<int, std::string> open_listener(const SocketAddress& address, Sharing sharing);
+
+/// Empty if nobody listens on the address, else the error. Asked before the workers' sockets are opened: with SO_REUSEPORT a second
+/// gateway of the same user would silently take a part of the first one's connections.
+[[nodiscard]] std::string address_conflict(const SocketAddress& address);
 
 /// The address that a socket is bound to (the port that the kernel chose for port 0).
 [[nodiscard]] SocketAddress local_address(int fd);

@@ -24,7 +24,7 @@ constexpr auto patience = std::chrono::seconds(10);
 }  // namespace
 
 void Admin::listen(const SocketAddress& address, bool everything) {
-  const auto fd = net::open_listener(address);
+  const auto fd = net::open_listener(address, net::Sharing::alone);
   if (!fd) throw std::runtime_error(fd.error());
   auto listener = std::make_unique<net::Listener>(loop_, *fd, [this, everything](int client, const SocketAddress&) {
     loop_.spawn(serve(client, everything));

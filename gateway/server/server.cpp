@@ -196,6 +196,7 @@ void Server::make_workers() {
     facts->refused_total_limit = metrics_.counter(families::connections_refused_total, {name, "limit"});
     facts->refused_client_limit = metrics_.counter(families::connections_refused_total, {name, "client_limit"});
     facts->refused_proxy_header = metrics_.counter(families::connections_refused_total, {name, "proxy_header"});
+    if (const std::string conflict = net::address_conflict(listener.address); !conflict.empty()) throw std::runtime_error(conflict);
     listeners_.push_back(std::move(facts));
   }
   for (unsigned i = 0; i < worker_count_; ++i) {
@@ -206,7 +207,7 @@ void Server::make_workers() {
     worker.context.audit_log = audit_log_;
     thread->loop.on_task_failure = [](const char* what) { journal(Level::error, "a connection's task failed", {{"error.message", what}}); };
     for (const auto& facts : listeners_) {
-      const auto fd = net::open_listener(facts->address);
+      const auto fd = net::open_listener(facts->address, net::Sharing::with_other_workers);
       if (!fd) throw std::runtime_error(fd.error());
       const proxy::ListenerFacts& listener = *facts;
       thread->listeners.push_back(std::make_unique<net::Listener>(
