@@ -14,14 +14,14 @@
 #include <pcre2.h>
 
 #include "waf/library.hpp"
+#include "waf/match_timer.hpp"
 #include "waf/modsecurity.hpp"
 #include "waf/pattern_cache.hpp"
 
 namespace gatehouse::waf {
 namespace {
 
-// One match may take this many steps. A step costs some nanoseconds in JIT code, so that a single call stays in the
-// order of a hundred milliseconds at worst; PCRE2's own default of 10,000,000 allows seconds.
+// One match may take this many steps, as far as PCRE2 counts them; PCRE2's own default is 10,000,000.
 constexpr std::uint32_t match_limit = 1'000'000;
 constexpr std::size_t jit_stack_start_bytes = 64 * 1024;
 constexpr std::size_t jit_stack_max_bytes = 1024 * 1024;  // deeper patterns fall back to the interpreter
@@ -68,6 +68,7 @@ struct BudgetMeter {
     fail(BudgetState::time);
     return true;
   }
+  std::chrono::nanoseconds left() noexcept { return budget->left_ - used(); }
   std::chrono::nanoseconds used() noexcept {
     if (cpu_start.count() >= 0) return before_cpu + read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
     const std::chrono::nanoseconds wall = read_clock(CLOCK_MONOTONIC) - wall_start;
@@ -109,6 +110,11 @@ pcre2_match_context* limited_context() {
   return ours.context.get();
 }
 
+MatchTimer& match_timer() {
+  static thread_local MatchTimer ours;
+  return ours;
+}
+
 // Looks the next definition up; without it the process could not match anything, so that it may as well end.
 template <typename Function>
 Function* next_definition(const char* name) {
@@ -122,13 +128,36 @@ using Match = int(const pcre2_code*, PCRE2_SPTR, PCRE2_SIZE, PCRE2_SIZE, std::ui
 using Sqli = int(const char*, std::size_t, char*);
 using Xss = int(const char*, std::size_t);
 
+// A subject of this length or more is matched under a timer: what PCRE2 does not count grows with the square of the
+// length, and below it stays in the order of a millisecond.
+constexpr PCRE2_SIZE timed_subject_bytes = 2048;
+
+// JIT code with the rest of the budget as its bound. Nothing in here but trivial objects: it is left by a jump.
+[[clang::noinline]] int timed_jit_match(Match* real, MatchTimer& timer, std::chrono::nanoseconds left, const pcre2_code* code,
+                                        PCRE2_SPTR subject, PCRE2_SIZE length, PCRE2_SIZE offset, std::uint32_t options,
+                                        pcre2_match_data* data, pcre2_match_context* context) {
+  if (sigsetjmp(timer.landing, 0) != 0) return PCRE2_ERROR_MATCHLIMIT;
+  timer.arm(left);
+  const int result = real(code, subject, length, offset, options, data, context);
+  timer.disarm();
+  return result;
+}
+
 int charged_match(Match* real, bool falls_back, const pcre2_code* code, PCRE2_SPTR subject, PCRE2_SIZE length,
                   PCRE2_SIZE offset, std::uint32_t options, pcre2_match_data* data, pcre2_match_context* context) {
   if (meter.budget == nullptr) return real(code, subject, length, offset, options, data, context);
   ++meter.calls;
   const std::size_t work = work_per_call + work_per_byte * (length > offset ? length - offset : 0);
   if (meter.charge(work)) return PCRE2_ERROR_MATCHLIMIT;
-  const int result = real(code, subject, length, offset, options, data, context ? context : limited_context());
+  if (context == nullptr) context = limited_context();
+  int result = PCRE2_ERROR_NOMATCH;
+  if (falls_back && length - std::min(offset, length) >= timed_subject_bytes && match_timer().usable()) {
+    const std::chrono::nanoseconds left = meter.left();
+    result = timed_jit_match(real, match_timer(), left, code, subject, length, offset, options, data, context);
+    if (result == PCRE2_ERROR_MATCHLIMIT && meter.left() <= std::chrono::nanoseconds::zero()) meter.fail(BudgetState::time);
+  } else {
+    result = real(code, subject, length, offset, options, data, context);
+  }
   if (result >= PCRE2_ERROR_PARTIAL) return result;  // a match, no match, a partial one
   // pcre2_jit_match out of stack: the library then calls pcre2_match without JIT.
   if (falls_back && result == PCRE2_ERROR_JIT_STACKLIMIT) return result;
@@ -158,6 +187,7 @@ bool budget_spent(std::size_t work) noexcept { return meter.budget != nullptr &&
 std::size_t interposed_calls() noexcept { return meter.calls; }
 
 bool interposition_active() {
+  install_match_timer();
   // A regular expression, and both libinjection functions, through libmodsecurity itself.
   modsecurity::RulesSet rules;
   {
