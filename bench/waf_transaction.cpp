@@ -64,7 +64,8 @@ std::vector<Request> mix() {
     if (kind < 4) {
       request.target = fmt::format("/assets/app-{:08x}.js?v={}", i * 40503, i);
     } else if (kind < 7) {
-      request.target = fmt::format("/api/v1/customers/{}/orders?page={}&per_page=25&sort=created_at&status=open", 1000 + i, i % 9);
+      request.target =
+          fmt::format("/api/v1/customers/{}/orders?page={}&per_page=25&sort=created_at&status=open", 1000 + i, i % 9);
       std::string token = "Bearer ";
       for (int n = 0; n < 20; ++n) token += fmt::format("aZ9k{}", i);
       request.headers.emplace_back("Authorization", token);
@@ -73,11 +74,16 @@ std::vector<Request> mix() {
     } else if (kind < 9) {
       request.target = "/login";
       with_body("application/x-www-form-urlencoded",
-                fmt::format("username=max.mustermann{}%40example.org&password=correct-horse-battery-{}&remember=1&csrf={:040x}", i, i, i * 48271));
+                fmt::format(
+                    "username=max.mustermann{}%40example.org&password=correct-horse-battery-{}&remember=1&csrf={:040x}",
+                    i, i, i * 48271));
     } else {
       request.target = "/api/v1/orders";
-      with_body("application/json", fmt::format(R"({{"customer":{},"currency":"EUR","items":[{{"sku":"AB-{}","qty":2,"price":19.99}},{{"sku":"CD-{}","qty":1,"price":5.49}}],"shipping":{{"name":"Erika Musterfrau","street":"Hauptstr. {}","zip":"66111","city":"Saarbruecken"}},"note":"Bitte klingeln"}})",
-                                                1000 + i, i, i + 7, i));
+      with_body(
+          "application/json",
+          fmt::format(
+              R"({{"customer":{},"currency":"EUR","items":[{{"sku":"AB-{}","qty":2,"price":19.99}},{{"sku":"CD-{}","qty":1,"price":5.49}}],"shipping":{{"name":"Erika Musterfrau","street":"Hauptstr. {}","zip":"66111","city":"Saarbruecken"}},"note":"Bitte klingeln"}})",
+              1000 + i, i, i + 7, i));
     }
     out.push_back(std::move(request));
   }
@@ -90,7 +96,8 @@ std::unique_ptr<modsecurity::RulesSet> plain_set() {
   for (const auto& entry : std::filesystem::directory_iterator("/usr/share/modsecurity-crs/rules")) {
     if (entry.path().extension() == ".conf") files.insert(entry.path());
   }
-  bool fine = set->load(std::string(waf::base_rules()).c_str()) >= 0 && set->loadFromUri("/etc/modsecurity/crs/crs-setup.conf") >= 0;
+  bool fine = set->load(std::string(waf::base_rules()).c_str()) >= 0 &&
+              set->loadFromUri("/etc/modsecurity/crs/crs-setup.conf") >= 0;
   for (const std::string& file : files) fine = fine && set->loadFromUri(file.c_str()) >= 0;
   if (!fine) std::abort();
   waf::apply_properties({.request_body_bytes = 1024 * 1024}, *set);
@@ -102,10 +109,12 @@ void run_plain(modsecurity::RulesSet& set, const Request& request) {
   t.processConnection("127.0.0.1", 50000, "127.0.0.1", 443);
   t.processURI(request.target.c_str(), request.method.c_str(), "1.1");
   for (const auto& [name, value] : request.headers) {
-    t.addRequestHeader(reinterpret_cast<const unsigned char*>(name.data()), name.size(), reinterpret_cast<const unsigned char*>(value.data()), value.size());
+    t.addRequestHeader(reinterpret_cast<const unsigned char*>(name.data()), name.size(),
+                       reinterpret_cast<const unsigned char*>(value.data()), value.size());
   }
   t.processRequestHeaders();
-  if (!request.body.empty()) t.appendRequestBody(reinterpret_cast<const unsigned char*>(request.body.data()), request.body.size());
+  if (!request.body.empty())
+    t.appendRequestBody(reinterpret_cast<const unsigned char*>(request.body.data()), request.body.size());
   t.processRequestBody();
   t.addResponseHeader("Content-Type", "text/html");
   t.processResponseHeaders(200, "HTTP 1.1");
@@ -114,9 +123,16 @@ void run_plain(modsecurity::RulesSet& set, const Request& request) {
 }
 
 void run_ours(waf::Engine& engine, const waf::Policy& policy, const Request& request) {
-  const auto t = engine.begin(policy, {.request_id = "0123456789abcdef", .client_ip = "127.0.0.1", .client_port = 50000, .server_ip = "127.0.0.1",
-                                       .server_port = 443, .method = request.method, .target = request.target, .http_version = "1.1",
-                                       .host = "localhost", .path = request.target});
+  const auto t = engine.begin(policy, {.request_id = "0123456789abcdef",
+                                       .client_ip = "127.0.0.1",
+                                       .client_port = 50000,
+                                       .server_ip = "127.0.0.1",
+                                       .server_port = 443,
+                                       .method = request.method,
+                                       .target = request.target,
+                                       .http_version = "1.1",
+                                       .host = "localhost",
+                                       .path = request.target});
   for (const auto& [name, value] : request.headers) t->add_request_header(name, value);
   bool fine = t->request_headers() == waf::Step::proceed;
   if (!request.body.empty()) t->append_request_body(request.body);
@@ -157,8 +173,11 @@ int main(int argc, char** argv) {
   for (const auto& [name, requests] : {std::pair("get", one), std::pair("mix", mix())}) {
     if (argc > 3 && std::string_view(argv[3]) != name) continue;
     const std::string_view only = argc > 2 ? argv[2] : "";
-    const double plain = only == "ours" ? 1 : microseconds(requests, rounds, [&](const Request& request) { run_plain(*set, request); });
-    const double ours = only == "plain" ? 1 : microseconds(requests, rounds, [&](const Request& request) { run_ours(**engine, **policy, request); });
+    const double plain =
+        only == "ours" ? 1 : microseconds(requests, rounds, [&](const Request& request) { run_plain(*set, request); });
+    const double ours = only == "plain" ? 1 : microseconds(requests, rounds, [&](const Request& request) {
+      run_ours(**engine, **policy, request);
+    });
     std::printf("%s: library %.1f us, gatehouse %.1f us, ratio %.2f\n", name, plain, ours, ours / plain);
   }
 }

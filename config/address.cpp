@@ -51,7 +51,7 @@ char* append_number(char* out, unsigned value, int base) noexcept {
 /// RFC 5952 section 4: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals)
 /// as "::".
 char* format_v6(const std::array<std::uint8_t, 16>& bytes, char* out) noexcept {
-  std::array<unsigned, 8> groups;
+  std::array<unsigned, 8> groups{};
   for (std::size_t i = 0; i < 8; ++i) groups[i] = static_cast<unsigned>(bytes[2 * i] << 8 | bytes[2 * i + 1]);
   std::size_t run_start = 8;
   std::size_t run_length = 1;  // a single group is not shortened

@@ -42,13 +42,13 @@ bool is_address_of_this_machine(const IpAddress& address) {
   for (const ifaddrs* each = list; each != nullptr && !found; each = each->ifa_next) {
     if (each->ifa_addr == nullptr) continue;
     if (each->ifa_addr->sa_family == AF_INET) {
-      sockaddr_in in;
+      sockaddr_in in{};
       std::memcpy(&in, each->ifa_addr, sizeof in);
       found = IpAddress::v4(ntohl(in.sin_addr.s_addr)) == address;
     } else if (each->ifa_addr->sa_family == AF_INET6) {
-      sockaddr_in6 in;
+      sockaddr_in6 in{};
       std::memcpy(&in, each->ifa_addr, sizeof in);
-      std::array<std::uint8_t, 16> bytes;
+      std::array<std::uint8_t, 16> bytes{};
       std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
       found = IpAddress::v6(bytes) == address;
     }

@@ -73,7 +73,7 @@ std::expected<std::string, std::string> FileRules::resolve(std::string_view path
   if (path.empty()) return std::unexpected("a path must not be empty");
   if (path.size() > kLongestPath) return std::unexpected(fmt::format("a path has at most {} bytes", kLongestPath));
   if (path.find('\0') != std::string_view::npos) return std::unexpected("a path must not contain a NUL byte");
-  const std::string absolute = absolute_path(path, base_);
+  std::string absolute = absolute_path(path, base_);
   if (!confined_) return absolute;
 
   const auto folders = [&] {

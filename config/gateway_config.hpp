@@ -47,13 +47,13 @@ struct PlatformWaf {
 };
 
 struct Limits {
-  std::size_t target_bytes = 16 * 1024;           // request target; longer is 414
+  std::size_t target_bytes = 16UL * 1024;           // request target; longer is 414
   bool underscores_allowed = false;               // header names with '_'; refused since CGI folds '_' and '-'
   std::size_t min_rate_bytes_per_second = 240;    // slow peers, after 10 s grace; 0: off
-  std::size_t buffered_bytes = 512 * 1024 * 1024; // bodies held in memory by the whole process
-  std::size_t header_bytes = 60 * 1024;           // whole head; 431
+  std::size_t buffered_bytes = 512UL * 1024 * 1024; // bodies held in memory by the whole process
+  std::size_t header_bytes = 60UL * 1024;           // whole head; 431
   std::size_t header_count = 100;                 // fields; 431
-  std::size_t body_bytes = 10 * 1024 * 1024;      // request body; 413
+  std::size_t body_bytes = 10UL * 1024 * 1024;      // request body; 413
   std::size_t connections = 0;                    // 0: the smaller of 50,000 and (RLIMIT_NOFILE - 512) / 2
   std::size_t connections_per_client = 256;       // IPv6 by /64; 0: none
   std::size_t h2_streams = 100;

@@ -19,7 +19,7 @@ std::string json_string(std::string_view text) {
 
 std::string json_array(const std::vector<std::string>& items) { return fmt::format("[{}]", fmt::join(items, ",")); }
 
-JsonObject& JsonObject::add(std::string_view key, std::string value) {
+JsonObject& JsonObject::add(std::string_view key, const std::string& value) {
   if (!members_.empty()) members_ += ',';
   members_ += json_string(key) + ":" + value;
   return *this;

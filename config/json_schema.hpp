@@ -13,7 +13,7 @@ namespace gatehouse::config {
 /// A JSON object under construction; members keep their order. Values are JSON already.
 class JsonObject {
  public:
-  JsonObject& add(std::string_view key, std::string value);
+  JsonObject& add(std::string_view key, const std::string& value);
   JsonObject& add_string(std::string_view key, std::string_view text) { return add(key, json_string(text)); }
   JsonObject& append(const JsonObject& other);
   [[nodiscard]] bool empty() const noexcept { return members_.empty(); }

@@ -230,6 +230,7 @@ struct List {
   [[nodiscard]] std::string show(const std::vector<T>& values) const {
     if constexpr (requires(const T& value) { item.show(value); }) {
       std::vector<std::string> items;
+      items.reserve(values.size());
       for (const T& value : values) items.push_back(item.show(value));
       for (const std::string& each : items) {
         if (each.empty()) return {};

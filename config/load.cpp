@@ -44,7 +44,7 @@ std::expected<std::string, std::string> read_file(const std::string& path, bool 
   std::string text;
   while (text.size() <= kMostBytes) {
     const std::size_t have = text.size();
-    text.resize(have + 64 * 1024);
+    text.resize(have + 64UL * 1024);
     const ssize_t count = ::read(fd, text.data() + have, text.size() - have);
     const int code = errno;
     text.resize(have + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));

@@ -63,7 +63,7 @@ struct HeaderMatches {
 
 constexpr std::size_t kLongestRegex = 500;
 constexpr std::size_t kMostRegexBytes =
-    32 * 1024;  // of all routes: compiling what a tenant wrote takes some 60 us a byte at worst
+    32UL * 1024;  // of all routes: compiling what a tenant wrote takes some 60 us a byte at worst
 
 Parsed<std::string> check_regex(std::string_view text) {
   RE2::Options options(RE2::Quiet);

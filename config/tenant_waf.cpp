@@ -11,7 +11,7 @@ namespace gatehouse::config {
 namespace {
 
 constexpr std::size_t kMostExclusions = 200;  // each is looked at by every rule of every request
-constexpr std::size_t kLongestRules = 256 * 1024;
+constexpr std::size_t kLongestRules = 256UL * 1024;
 
 /// SecLang: several lines, without other controls.
 struct RulesText {

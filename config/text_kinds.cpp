@@ -206,8 +206,8 @@ bool File::read(Source& source, const Node& node, std::string& out) const {
     return false;
   }
   if (must_exist) {
-    if (std::string reason = FileRules::why_unreadable(*path); !reason.empty()) {
-      source.error(node.at, std::move(reason));
+    if (const std::string reason = FileRules::why_unreadable(*path); !reason.empty()) {
+      source.error(node.at, reason);
       return false;
     }
   }

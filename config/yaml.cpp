@@ -8,8 +8,8 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
-#include <istream>
-#include <streambuf>
+#include <span>
+#include <spanstream>
 #include <unordered_map>
 
 #include "config/text.hpp"
@@ -30,15 +30,6 @@ Mark mark_at(std::string_view text, std::size_t offset) {
 }
 
 Mark mark_of(const YAML::Mark& mark) { return mark.is_null() ? Mark{} : Mark{mark.line + 1, mark.column + 1}; }
-
-/// Reads from memory without a copy.
-class ViewBuffer : public std::streambuf {
- public:
-  explicit ViewBuffer(std::string_view text) {
-    char* start = const_cast<char*>(text.data());  // the get area is only read
-    setg(start, start, start + text.size());
-  }
-};
 
 /// Builds the tree from yaml-cpp's events.
 class Builder : public YAML::EventHandler {
@@ -366,8 +357,7 @@ Node parse_yaml(Source& source) {
   if (!check_bytes(source)) return refused;
   Builder builder(source);
   try {
-    ViewBuffer buffer(source.text());
-    std::istream stream(&buffer);
+    std::ispanstream stream(std::span<const char>(source.text()));
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }

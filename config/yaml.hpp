@@ -74,7 +74,7 @@ class Source {
 };
 
 /// Bounds, each far above what a configuration needs and far below what would hurt.
-inline constexpr std::size_t kMostBytes = 4 * 1024 * 1024;
+inline constexpr std::size_t kMostBytes = 4UL * 1024 * 1024;
 inline constexpr std::size_t kMostNodes = 100'000;
 inline constexpr std::size_t kMostPunctuation = 200'000;  // , [ ] { } : and the like bound yaml-cpp's queue of tokens
 inline constexpr std::size_t kDeepest = 32;

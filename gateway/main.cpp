@@ -36,7 +36,8 @@ int run(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Gatehouse: an ingress gateway with TLS, a web application firewall, shared rate limits and failover", "gatehouse"};
+  CLI::App app{"Gatehouse: an ingress gateway with TLS, a web application firewall, shared rate limits and failover",
+               "gatehouse"};
   app.set_version_flag("--version", std::string("gatehouse " GATEHOUSE_VERSION));
   app.require_subcommand(1);
   int code = 0;
@@ -59,8 +60,11 @@ int main(int argc, char** argv) {
 
   std::string schema_of;
   auto* const schema_command = app.add_subcommand("schema", "JSON Schema of a configuration file, for editors");
-  schema_command->add_option("file", schema_of, "gateway or tenant")->required()->check(CLI::IsMember({"gateway", "tenant"}));
-  schema_command->callback([&] { std::cout << (schema_of == "gateway" ? config::gateway_schema() : config::tenant_schema()) << '\n'; });
+  schema_command->add_option("file", schema_of, "gateway or tenant")
+      ->required()
+      ->check(CLI::IsMember({"gateway", "tenant"}));
+  schema_command->callback(
+      [&] { std::cout << (schema_of == "gateway" ? config::gateway_schema() : config::tenant_schema()) << '\n'; });
 
   std::string admin = "127.0.0.1:9901";
   auto* const health_command = app.add_subcommand("health", "Exit 0 when the gateway on this machine is ready");

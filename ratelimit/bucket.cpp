@@ -12,9 +12,7 @@ namespace {
 constexpr std::uint64_t kMicro = 1'000'000;
 constexpr std::uint64_t kMaxProduct = 1ULL << 52;
 
-std::uint64_t micros(Microseconds time) noexcept {
-  return static_cast<std::uint64_t>(time.count());
-}
+std::uint64_t micros(Microseconds time) noexcept { return static_cast<std::uint64_t>(time.count()); }
 
 std::uint64_t divide_rounding_up(std::uint64_t value, std::uint64_t by) noexcept {
   return value / by + (value % by != 0 ? 1 : 0);

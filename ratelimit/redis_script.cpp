@@ -70,9 +70,7 @@ return reply
 
 }  // namespace
 
-std::string_view take_script() noexcept {
-  return kTakeScript;
-}
+std::string_view take_script() noexcept { return kTakeScript; }
 
 const std::string& take_script_sha1() {
   static const std::string sha1 = [] {

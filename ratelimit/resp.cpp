@@ -24,9 +24,7 @@ struct Building {
   bool too_many_elements = false;
 };
 
-Building& building(const redisReadTask* task) {
-  return *static_cast<Building*>(task->privdata);
-}
+Building& building(const redisReadTask* task) { return *static_cast<Building*>(task->privdata); }
 
 /// Where the value of this task goes: the root, or a new last item of the array that is being read. Only the innermost
 /// array ever grows, so pointers to the arrays around it stay valid.
@@ -112,9 +110,9 @@ struct RespReader::State {
   std::size_t max_reply_bytes;
   Building building;
   std::unique_ptr<redisReader, ReaderDeleter> reader;
-  std::uint64_t fed = 0;          // bytes in all
+  std::uint64_t fed = 0;  // bytes in all
   std::uint64_t reply_start = 0;  // of these, those that belong to replies already given out
-  std::string error;              // final
+  std::string error;  // final
 };
 
 RespReader::RespReader(std::size_t max_reply_bytes) : state_(std::make_unique<State>(max_reply_bytes)) {}
@@ -165,9 +163,7 @@ std::expected<std::optional<RespValue>, std::string> RespReader::next() {
   return std::nullopt;
 }
 
-void append_command_head(std::string& out, std::size_t arguments) {
-  append_length(out, '*', arguments);
-}
+void append_command_head(std::string& out, std::size_t arguments) { append_length(out, '*', arguments); }
 
 void append_bulk(std::string& out, std::string_view argument) {
   append_length(out, '$', argument.size());

@@ -47,7 +47,8 @@ std::string_view base_rules() noexcept { return text; }
 void apply_properties(const SetProperties& properties, modsecurity::RulesSet& rules) {
   rules.m_secRuleEngine = properties.block ? Properties::EnabledRuleEngine : Properties::DetectionOnlyRuleEngine;
   rules.m_secRequestBodyAccess = Properties::TrueConfigBoolean;
-  rules.m_secResponseBodyAccess = properties.response_body ? Properties::TrueConfigBoolean : Properties::FalseConfigBoolean;
+  rules.m_secResponseBodyAccess =
+      properties.response_body ? Properties::TrueConfigBoolean : Properties::FalseConfigBoolean;
   rules.m_secXMLExternalEntity = Properties::FalseConfigBoolean;
   rules.m_tmpSaveUploadedFiles = Properties::FalseConfigBoolean;
   rules.m_uploadKeepFiles = Properties::FalseConfigBoolean;

@@ -60,13 +60,16 @@ struct Reads {
     }
   }
   [[nodiscard]] bool of(const std::string& name) const {
-    return everything || names.contains(name) || std::any_of(patterns.begin(), patterns.end(), [&](const NamePattern& pattern) { return pattern.matches(name); });
+    return everything || names.contains(name) ||
+           std::any_of(patterns.begin(), patterns.end(),
+                       [&](const NamePattern& pattern) { return pattern.matches(name); });
   }
 };
 
 bool is_pure_operator(std::string_view name) {
   if (seclang::operator_word(name) != nullptr) return true;
-  for (const std::string_view pure : {"unconditionalMatch", "containsWord", "strmatch", "pmf", "pmFromFile", "ipMatchF", "ipMatchFromFile"}) {
+  for (const std::string_view pure :
+       {"unconditionalMatch", "containsWord", "strmatch", "pmf", "pmFromFile", "ipMatchF", "ipMatchFromFile"}) {
     if (equals_ignoring_case(pure, name)) return true;
   }
   return false;
@@ -74,7 +77,8 @@ bool is_pure_operator(std::string_view name) {
 
 // True if the action changes nothing that anyone can see.
 bool is_unseen(const seclang::Action& action, const Reads& reads) {
-  static constexpr std::string_view unseen[] = {"id", "phase", "pass", "nolog", "noauditlog", "auditlog", "ver", "rev", "tag", "msg", "logdata", "t", "chain"};
+  static constexpr std::string_view unseen[] = {"id",  "phase", "pass", "nolog",   "noauditlog", "auditlog", "ver",
+                                                "rev", "tag",   "msg",  "logdata", "t",          "chain"};
   if (std::find(std::begin(unseen), std::end(unseen), action.name) != std::end(unseen)) return true;
   if (action.name == "ctl") {
     // Of libmodsecurity's audit log there is none; forceRequestBodyVariable it accepts and ignores.
@@ -91,11 +95,14 @@ bool is_unseen(const seclang::Action& action, const Reads& reads) {
 
 bool is_unseen(const RuleText& text, const Reads& reads) {
   const auto& first = text.links.front().actions;
-  const auto says = [&](std::string_view name) { return std::any_of(first.begin(), first.end(), [&](const auto& action) { return action.name == name; }); };
+  const auto says = [&](std::string_view name) {
+    return std::any_of(first.begin(), first.end(), [&](const auto& action) { return action.name == name; });
+  };
   if (!says("pass") || !says("nolog")) return false;
   return std::all_of(text.links.begin(), text.links.end(), [&](const RuleLink& link) {
     return (link.variables.empty() || is_pure_operator(link.op.name)) &&
-           std::all_of(link.actions.begin(), link.actions.end(), [&](const auto& action) { return is_unseen(action, reads); });
+           std::all_of(link.actions.begin(), link.actions.end(),
+                       [&](const auto& action) { return is_unseen(action, reads); });
   });
 }
 
@@ -118,7 +125,8 @@ std::vector<std::vector<bool>> without_effect(const std::vector<std::vector<Fold
     for (std::size_t phase = 0; phase < phases.size(); ++phase) {
       for (std::size_t i = 0; i < phases[phase].size(); ++i) {
         const Folder::Item& item = phases[phase][i];
-        if (item.marker != nullptr || item.values != nullptr || out[phase][i] || !is_unseen(*item.text, reads)) continue;
+        if (item.marker != nullptr || item.values != nullptr || out[phase][i] || !is_unseen(*item.text, reads))
+          continue;
         out[phase][i] = true;
         changed = true;
       }

@@ -37,10 +37,12 @@ Problems one_error(std::string message, config::Place place = {}) {
 
 class RuleEngine final : public Engine {
  public:
-  RuleEngine(std::shared_ptr<const PlatformRules> platform, std::chrono::nanoseconds time_budget, const std::vector<std::string>& masked_names)
+  RuleEngine(std::shared_ptr<const PlatformRules> platform, std::chrono::nanoseconds time_budget,
+             const std::vector<std::string>& masked_names)
       : platform_(std::move(platform)), time_budget_(time_budget), masker_(masked_names) {}
 
-  std::expected<std::shared_ptr<const Policy>, Problems> policy(const config::TenantConfig& tenant, config::TenantRules allowed,
+  std::expected<std::shared_ptr<const Policy>, Problems> policy(const config::TenantConfig& tenant,
+                                                                config::TenantRules allowed,
                                                                 Problems& warnings) override {
     if (tenant.waf.mode == config::WafMode::off) return nullptr;
     Problems problems;
@@ -54,7 +56,9 @@ class RuleEngine final : public Engine {
       if (auto policy = found->second.lock()) return policy;
     }
     auto made = RulePolicy::make(plan, platform_);
-    if (!made) return std::unexpected(one_error(fmt::format("the WAF's rules cannot be loaded: {}", printable_error(made.error())), {.file = tenant.file}));
+    if (!made)
+      return std::unexpected(one_error(
+          fmt::format("the WAF's rules cannot be loaded: {}", printable_error(made.error())), {.file = tenant.file}));
     std::shared_ptr<const Policy> policy = reaper_.share(std::move(*made));
     std::erase_if(policies_, [](const auto& entry) { return entry.second.expired(); });
     policies_.insert_or_assign(key, policy);
@@ -86,10 +90,12 @@ class RuleEngine final : public Engine {
 
 }  // namespace
 
-std::expected<std::unique_ptr<Engine>, Problems> Engine::create(const config::PlatformWaf& platform, const std::vector<std::string>& masked_names) {
+std::expected<std::unique_ptr<Engine>, Problems> Engine::create(const config::PlatformWaf& platform,
+                                                                const std::vector<std::string>& masked_names) {
   if (!interposition_active()) {
-    return std::unexpected(one_error("the WAF cannot bound its time: the program's own pcre2_match_8, pcre2_jit_match_8, libinjection_sqli and "
-                                     "libinjection_xss do not stand before the libraries' (the executable must export them)"));
+    return std::unexpected(one_error(
+        "the WAF cannot bound its time: the program's own pcre2_match_8, pcre2_jit_match_8, libinjection_sqli and "
+        "libinjection_xss do not stand before the libraries' (the executable must export them)"));
   }
   auto rules = PlatformRules::load(platform.rules);
   if (!rules) return std::unexpected(std::move(rules.error()));

@@ -22,7 +22,7 @@ using Set = modsecurity::AnchoredSetVariable;
 
 struct CollectionMember {
   std::string_view name;  // as it stands in a rule
-  Set modsecurity::TransactionAnchoredVariables::*elements;
+  Set modsecurity::TransactionAnchoredVariables::* elements;
 };
 
 // Where the elements are. ARGS_NAMES and its like are views of the arguments.
@@ -64,7 +64,8 @@ std::string_view without_json(std::string_view name) noexcept {
 
 bool selects(const ExclusionTarget& target, std::string_view name) {
   const std::string_view bare = is_argument(target.collection) ? without_json(name) : name;
-  if (target.pattern) return target.pattern->matches(name) || (bare.size() != name.size() && target.pattern->matches(bare));
+  if (target.pattern)
+    return target.pattern->matches(name) || (bare.size() != name.size() && target.pattern->matches(bare));
   return equals_ignoring_case(name, target.key) || equals_ignoring_case(bare, target.key);
 }
 
@@ -83,9 +84,8 @@ std::optional<NamePattern> NamePattern::compile(std::string_view pattern) {
                                          PCRE2_DOTALL | PCRE2_CASELESS, &error, &offset, nullptr);
   if (code == nullptr) return std::nullopt;
   NamePattern out;
-  out.code_ = std::shared_ptr<const void>(code, [](const void* p) {
-    pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p)));
-  });
+  out.code_ = std::shared_ptr<const void>(
+      code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
   return out;
 }
 
@@ -106,8 +106,11 @@ std::optional<ExclusionTarget> parse_target(std::string_view text, std::string& 
   target.collection = seclang::upper_case(text.substr(0, colon));
   const seclang::VariableKind kind = seclang::variable_kind(target.collection);
   if (kind == seclang::VariableKind::refused) {
-    error = fmt::format("\"{}\" is not a variable; targets are ARGS, REQUEST_COOKIES, REQUEST_HEADERS and the like, with the element's name "
-                        "after a colon: ARGS:comment", target.collection.substr(0, 40));
+    error = fmt::format(
+        "\"{}\" is not a variable; targets are ARGS, REQUEST_COOKIES, REQUEST_HEADERS and the like, with the element's "
+        "name "
+        "after a colon: ARGS:comment",
+        target.collection.substr(0, 40));
     for (char& c : error) c = static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
     return std::nullopt;
   }
@@ -171,7 +174,8 @@ bool Exclusions::may_remove(std::uint32_t rule) const noexcept {
 }
 
 bool Exclusions::concern(std::uint32_t rule) const noexcept {
-  return may_remove(rule) || std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.rule == rule; });
+  return may_remove(rule) ||
+         std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.rule == rule; });
 }
 
 Exclusions::Active Exclusions::activate(std::string_view path) const {
@@ -194,7 +198,8 @@ void Exclusions::apply(const Active& active, modsecurity::Transaction& transacti
     const Entry& entry = entries_[index];
     const ExclusionTarget& target = entry.target;
     for (const std::string_view collection : meant(target.collection)) {
-      const auto member = std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.name == collection; });
+      const auto member =
+          std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.name == collection; });
       if (target.key.empty() && !target.pattern) {  // the variable as a whole, by the name that it has in the rule
         tell(entry.rule, std::string(collection), transaction);
       } else if (member == members.end()) {

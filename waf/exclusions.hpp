@@ -50,7 +50,8 @@ struct ExclusionTarget {
 class Exclusions {
  public:
   void add_target(std::uint32_t rule, ExclusionTarget target, std::string path);
-  void add_rule(std::uint32_t rule, std::string path);  // with a path; without one the rule is simply left out of the policy
+  void add_rule(std::uint32_t rule,
+                std::string path);  // with a path; without one the rule is simply left out of the policy
 
   [[nodiscard]] bool empty() const noexcept { return entries_.empty() && rules_.empty(); }
 

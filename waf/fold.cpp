@@ -48,18 +48,21 @@ std::optional<SetVar> tx_variable(std::string_view text) {
     out.unset = true;
     text.remove_prefix(1);
   }
-  if (text.size() < 4 || lower_case(text.substr(0, 2)) != "tx" || (text[2] != '.' && text[2] != ':')) return std::nullopt;
+  if (text.size() < 4 || lower_case(text.substr(0, 2)) != "tx" || (text[2] != '.' && text[2] != ':'))
+    return std::nullopt;
   text.remove_prefix(3);
   const std::size_t equals = text.find('=');
   out.name = lower_case(text.substr(0, equals));
   out.value = equals == std::string_view::npos ? "1" : std::string(text.substr(equals + 1));
-  out.arithmetic = equals != std::string_view::npos && !out.value.empty() && (out.value[0] == '+' || out.value[0] == '-');
+  out.arithmetic =
+      equals != std::string_view::npos && !out.value.empty() && (out.value[0] == '+' || out.value[0] == '-');
   return out;
 }
 
 // Actions that do nothing but choose when a rule runs and that it is not heard of.
 bool is_silent(const seclang::Action& action) {
-  static constexpr std::string_view silent[] = {"id", "phase", "pass", "nolog", "noauditlog", "auditlog", "ver", "rev", "tag", "msg", "skipafter"};
+  static constexpr std::string_view silent[] = {"id",  "phase", "pass", "nolog", "noauditlog", "auditlog",
+                                                "ver", "rev",   "tag",  "msg",   "skipafter"};
   return std::find(std::begin(silent), std::end(silent), action.name) != std::end(silent) ||
          (action.name == "t" && equals_ignoring_case(action.value, "none")) || action.name == "setvar";
 }
@@ -100,7 +103,8 @@ void Folder::look_for_obstacles(const RuleText& text) {
   for (const RuleLink& link : text.links) {
     const bool first = &link == &text.links.front();
     if (first) {
-      for (const seclang::Variable& variable : link.variables) allowed_ = allowed_ && !variable.name.starts_with("MATCHED_");
+      for (const seclang::Variable& variable : link.variables)
+        allowed_ = allowed_ && !variable.name.starts_with("MATCHED_");
       allowed_ = allowed_ && !mentions_matched_var(link.op.argument);
       const bool disruptive = has(link, "deny") || has(link, "drop") || has(link, "block") || has(link, "redirect");
       allowed_ = allowed_ && (disruptive || !has(link, "status"));  // a status that a later deny would find
@@ -111,7 +115,8 @@ void Folder::look_for_obstacles(const RuleText& text) {
       if (action.name != "ctl") continue;
       const std::size_t equals = action.value.find('=');
       const std::string name = lower_case(action.value.substr(0, equals));
-      const std::string_view value = equals == std::string::npos ? std::string_view{} : std::string_view(action.value).substr(equals + 1);
+      const std::string_view value =
+          equals == std::string::npos ? std::string_view{} : std::string_view(action.value).substr(equals + 1);
       if (name == "ruleremovebytag") removed_tags_.emplace(value);
       if (name == "ruleremovebymsg") allowed_ = false;
       if (name != "ruleremovebyid") continue;
@@ -128,11 +133,14 @@ void Folder::look_for_obstacles(const RuleText& text) {
 }
 
 bool Folder::removable_at_run_time(const Item& item) const {
-  if (std::any_of(removed_ids_.begin(), removed_ids_.end(), [&](const auto& range) { return item.id >= range.first && item.id <= range.second; })) {
+  if (std::any_of(removed_ids_.begin(), removed_ids_.end(),
+                  [&](const auto& range) { return item.id >= range.first && item.id <= range.second; })) {
     return true;
   }
   for (const seclang::Action& action : item.text->links.front().actions) {
-    if (action.name == "tag" && !removed_tags_.empty() && (removed_tags_.contains(action.value) || action.value.find("%{") != std::string::npos)) return true;
+    if (action.name == "tag" && !removed_tags_.empty() &&
+        (removed_tags_.contains(action.value) || action.value.find("%{") != std::string::npos))
+      return true;
   }
   return false;
 }
@@ -144,7 +152,8 @@ std::vector<std::vector<Folder::Decision>> Folder::fold(std::size_t first_phase)
     const auto& items = phases_[number];
     if (!allowed_ || number < first_phase) {
       // Rules before the first phase that has values are as rare as they are odd: what they do is not followed.
-      if (std::any_of(items.begin(), items.end(), [](const Item& item) { return item.marker == nullptr; })) allowed_ = false;
+      if (std::any_of(items.begin(), items.end(), [](const Item& item) { return item.marker == nullptr; }))
+        allowed_ = false;
       decisions.emplace_back(items.size());
       continue;
     }
@@ -158,6 +167,7 @@ std::vector<std::vector<Folder::Decision>> Folder::fold(std::size_t first_phase)
     for (std::size_t later = number + 1; later < phases_.size(); ++later) {
       for (const Item& item : phases_[later]) {
         if (item.marker == nullptr && item.values == nullptr) note_effects(item.text, state, none);
+        none.clear();
       }
     }
   }
@@ -169,12 +179,15 @@ std::vector<std::vector<Folder::Decision>> Folder::fold(std::size_t first_phase)
 bool Folder::skips_past(const std::vector<Item>& items, std::size_t at, const std::vector<Region>& regions) {
   if (items[at].text == nullptr) return false;
   const auto& actions = items[at].text->links.front().actions;
-  const auto target = std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.name == "skipafter"; });
+  const auto target =
+      std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.name == "skipafter"; });
   if (target == actions.end()) return false;
   for (std::size_t i = at + 1; i < items.size(); ++i) {
     if (items[i].marker == nullptr) continue;
     if (*items[i].marker == target->value) return false;
-    if (std::any_of(regions.begin(), regions.end(), [&](const Region& region) { return region.marker == *items[i].marker; })) return true;
+    if (std::any_of(regions.begin(), regions.end(),
+                    [&](const Region& region) { return region.marker == *items[i].marker; }))
+      return true;
   }
   return true;  // no such marker: the library would go on skipping in the next phase
 }
@@ -207,8 +220,9 @@ std::vector<Folder::Decision> Folder::fold_phase(const std::vector<Item>& items,
       const std::size_t open = regions.size();
       note_effects(item.text, state, regions);
       for (std::size_t r = open; r < regions.size(); ++r) {
-        const bool found = std::any_of(items.begin() + static_cast<std::ptrdiff_t>(i), items.end(),
-                                       [&](const Item& later) { return later.marker != nullptr && *later.marker == regions[r].marker; });
+        const bool found = std::any_of(
+            items.begin() + static_cast<std::ptrdiff_t>(i), items.end(),
+            [&](const Item& later) { return later.marker != nullptr && *later.marker == regions[r].marker; });
         if (!found) allowed_ = false;  // would skip on into the next phase
       }
       decisions[i] = std::move(decision);
@@ -218,12 +232,14 @@ std::vector<Folder::Decision> Folder::fold_phase(const std::vector<Item>& items,
       state.set(name, value);
       changed(name);
     }
-    const bool skips = decision.action == Action::set && item.text != nullptr && has(item.text->links.front(), "skipafter");
+    const bool skips =
+        decision.action == Action::set && item.text != nullptr && has(item.text->links.front(), "skipafter");
     if (decision.action == Action::set && decision.values.empty()) decision.action = Action::drop;
     decisions[i] = std::move(decision);
     if (!skips) continue;
     const auto& actions = item.text->links.front().actions;
-    const auto target = std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.name == "skipafter"; });
+    const auto target =
+        std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.name == "skipafter"; });
     while (i + 1 < items.size() && (items[i + 1].marker == nullptr || *items[i + 1].marker != target->value)) {
       ++i;
       if (items[i].marker == nullptr) decisions[i].action = Action::drop;
@@ -244,12 +260,15 @@ Folder::Decision Folder::decide(const Item& item, const State& state) const {
     const bool acts = std::any_of(links.begin(), links.end(), [](const RuleLink& link) {
       return has(link, "setvar") || has(link, "capture") || has(link, "multimatch");
     });
-    if (!acts && std::any_of(links.begin() + 1, links.end(), [&](const RuleLink& link) { return outcome(link, state) == false; })) return {Action::drop, {}};
+    if (!acts && std::any_of(links.begin() + 1, links.end(),
+                             [&](const RuleLink& link) { return outcome(link, state) == false; }))
+      return {Action::drop, {}};
     if (matches != true) return {};
   }
   if (links.size() != 1) return {};
   const RuleLink& link = links.front();
-  if (!has(link, "pass") || !has(link, "nolog") || !std::all_of(link.actions.begin(), link.actions.end(), is_silent)) return {};
+  if (!has(link, "pass") || !has(link, "nolog") || !std::all_of(link.actions.begin(), link.actions.end(), is_silent))
+    return {};
   Decision decision{Action::set, {}};
   State now = state;  // later assignments of the rule see the earlier ones
   for (const seclang::Action& action : link.actions) {
@@ -257,7 +276,8 @@ Folder::Decision Folder::decide(const Item& item, const State& state) const {
     const auto set = tx_variable(action.value);
     if (!set || set->unset || set->arithmetic || set->name.find("%{") != std::string::npos) return {};
     // Forms that the library's scanner may take apart in another way.
-    if (set->value.find('=') != std::string::npos || set->value.starts_with(' ') || set->value.ends_with(' ')) return {};
+    if (set->value.find('=') != std::string::npos || set->value.starts_with(' ') || set->value.ends_with(' '))
+      return {};
     const auto value = expanded(set->value, now);
     if (!value) return {};
     now.set(set->name, *value);

@@ -65,7 +65,8 @@ class Folder {
   };
 
   std::vector<Decision> fold_phase(const std::vector<Item>& items, State& state, bool first);
-  [[nodiscard]] static bool skips_past(const std::vector<Item>& items, std::size_t at, const std::vector<Region>& regions);
+  [[nodiscard]] static bool skips_past(const std::vector<Item>& items, std::size_t at,
+                                       const std::vector<Region>& regions);
   Decision decide(const Item& item, const State& state) const;
   [[nodiscard]] std::optional<bool> outcome(const RuleLink& link, const State& state) const;
   [[nodiscard]] std::optional<std::string> expanded(const std::string& text, const State& state) const;

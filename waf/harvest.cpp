@@ -39,7 +39,8 @@ void Harvest::take(modsecurity::Transaction& transaction) {
 
 void Harvest::add(const modsecurity::RuleMessage& message, modsecurity::Transaction& transaction) {
   const auto id = static_cast<std::uint32_t>(message.m_ruleId);
-  const bool known = std::any_of(matches_.begin(), matches_.end(), [&](const RuleMatch& match) { return match.id == id; });
+  const bool known =
+      std::any_of(matches_.begin(), matches_.end(), [&](const RuleMatch& match) { return match.id == id; });
   if (known || matches_.size() >= max_matches) return;
   RuleMatch match;
   match.id = id;
@@ -63,7 +64,8 @@ std::string Harvest::shown_match(std::string_view target, modsecurity::Transacti
       break;
     }
   }
-  if (is_opaque(target) && target.find("REQUEST_BODY") == std::string_view::npos && holds_secret(value, transaction)) return "***";
+  if (is_opaque(target) && target.find("REQUEST_BODY") == std::string_view::npos && holds_secret(value, transaction))
+    return "***";
   std::string text = masker_.shown(target, value, focus);
   if (holds_secret(text, transaction)) return "***";
   return text;

@@ -133,9 +133,10 @@ using Xss = int(const char*, std::size_t);
 constexpr PCRE2_SIZE timed_subject_bytes = 2048;
 
 // JIT code with the rest of the budget as its bound. Nothing in here but trivial objects: it is left by a jump.
-[[clang::noinline]] int timed_jit_match(Match* real, MatchTimer& timer, std::chrono::nanoseconds left, const pcre2_code* code,
-                                        PCRE2_SPTR subject, PCRE2_SIZE length, PCRE2_SIZE offset, std::uint32_t options,
-                                        pcre2_match_data* data, pcre2_match_context* context) {
+[[clang::noinline]] int timed_jit_match(Match* real, MatchTimer& timer, std::chrono::nanoseconds left,
+                                        const pcre2_code* code, PCRE2_SPTR subject, PCRE2_SIZE length,
+                                        PCRE2_SIZE offset, std::uint32_t options, pcre2_match_data* data,
+                                        pcre2_match_context* context) {
   if (sigsetjmp(timer.landing, 0) != 0) return PCRE2_ERROR_MATCHLIMIT;
   timer.arm(left);
   const int result = real(code, subject, length, offset, options, data, context);
@@ -154,7 +155,8 @@ int charged_match(Match* real, bool falls_back, const pcre2_code* code, PCRE2_SP
   if (falls_back && length - std::min(offset, length) >= timed_subject_bytes && match_timer().usable()) {
     const std::chrono::nanoseconds left = meter.left();
     result = timed_jit_match(real, match_timer(), left, code, subject, length, offset, options, data, context);
-    if (result == PCRE2_ERROR_MATCHLIMIT && meter.left() <= std::chrono::nanoseconds::zero()) meter.fail(BudgetState::time);
+    if (result == PCRE2_ERROR_MATCHLIMIT && meter.left() <= std::chrono::nanoseconds::zero())
+      meter.fail(BudgetState::time);
   } else {
     result = real(code, subject, length, offset, options, data, context);
   }

@@ -83,14 +83,15 @@ std::size_t line_end(std::string_view text, std::size_t at) noexcept {
 // What belongs to a secret name that ends at `after`, in any of the forms in which bodies, headers and markup write
 // it. `quoted`: the name stood in quotes.
 std::optional<Masker::Range> value_after(std::string_view text, std::size_t begin, std::size_t after, bool quoted) {
-  const bool element = begin > 0 && text[begin - 1] == '<' && after < text.size() && (text[after] == '>' || is_space(text[after]));
+  const bool element =
+      begin > 0 && text[begin - 1] == '<' && after < text.size() && (text[after] == '>' || is_space(text[after]));
   if (element) {  // <password attributes>value</password>
     const std::size_t open = std::min(text.find('>', after), text.size());
     const std::size_t value = std::min(open + 1, text.size());
     return Masker::Range{value, std::min(text.find('<', value), text.size())};
   }
   std::size_t at = skip_spaces(text, after);
-  if (quoted && begin >= 6 && text.substr(begin - 6, 5) == "name=" ) {
+  if (quoted && begin >= 6 && text.substr(begin - 6, 5) == "name=") {
     // multipart: name="password" CRLF CRLF value CRLF --boundary
     const std::size_t part_end = std::min(text.find("\n--", after), text.size());
     return Masker::Range{after, part_end};

@@ -85,7 +85,8 @@ void cards(std::string_view text, const Report& report) {
       if (is_digit(text[end])) {
         digits += text[end];
         last = ++end;
-      } else if ((text[end] == ' ' || text[end] == '-' || text[end] == '+') && end + 1 < text.size() && is_digit(text[end + 1])) {
+      } else if ((text[end] == ' ' || text[end] == '-' || text[end] == '+') && end + 1 < text.size() &&
+                 is_digit(text[end + 1])) {
         ++end;
       } else if (matches_word(text, end, "%20") && end + 3 < text.size() && is_digit(text[end + 3])) {
         end += 3;
@@ -101,7 +102,8 @@ void cards(std::string_view text, const Report& report) {
 void accounts(std::string_view text, const Report& report) {
   for (std::size_t at = 0; at + 15 <= text.size(); ++at) {
     if (at > 0 && is_alnum(text[at - 1])) continue;
-    if (!is_letter(text[at]) || !is_letter(text[at + 1]) || !is_digit(text[at + 2]) || !is_digit(text[at + 3])) continue;
+    if (!is_letter(text[at]) || !is_letter(text[at + 1]) || !is_digit(text[at + 2]) || !is_digit(text[at + 3]))
+      continue;
     // Printed in groups of four; the longest prefix that checks counts, since words may follow.
     std::string account;
     std::size_t end = at;

@@ -12,21 +12,23 @@
 #include <string>
 #include <vector>
 
-#include <modsecurity/modsecurity.h>
-#include <modsecurity/transaction.h>
-#include <modsecurity/rule.h>
-#include <modsecurity/rules_exceptions.h>
 #include <modsecurity/actions/action.h>
 #include <modsecurity/audit_log.h>
+#include <modsecurity/modsecurity.h>
+#include <modsecurity/rule.h>
+#include <modsecurity/rules_exceptions.h>
+#include <modsecurity/transaction.h>
 
 #pragma push_macro("NULL")
 #undef NULL
-#define NULL {}
+#define NULL \
+  {          \
+  }
 #include <modsecurity/rules_set_properties.h>
 #pragma pop_macro("NULL")
 
-#include <modsecurity/rule_message.h>
 #include <modsecurity/rule_marker.h>
+#include <modsecurity/rule_message.h>
 #include <modsecurity/rule_with_actions.h>
 #include <modsecurity/rule_with_operator.h>
 #include <modsecurity/rules_set.h>

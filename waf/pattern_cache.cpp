@@ -119,12 +119,14 @@ std::size_t patterns_found() noexcept { return cache().hits; }
 
 extern "C" {
 
-GATEHOUSE_EXPORT pcre2_code_8* pcre2_compile_8(PCRE2_SPTR8 pattern, PCRE2_SIZE length, std::uint32_t options, int* error,
-                                               PCRE2_SIZE* offset, pcre2_compile_context_8* context) {
+GATEHOUSE_EXPORT pcre2_code_8* pcre2_compile_8(PCRE2_SPTR8 pattern, PCRE2_SIZE length, std::uint32_t options,
+                                               int* error, PCRE2_SIZE* offset, pcre2_compile_context_8* context) {
   using namespace gatehouse::waf;
-  if (!caching || context != nullptr || pattern == nullptr) return real_compile()(pattern, length, options, error, offset, context);
+  if (!caching || context != nullptr || pattern == nullptr)
+    return real_compile()(pattern, length, options, error, offset, context);
   const char* const text = reinterpret_cast<const char*>(pattern);
-  const std::string_view view = length == PCRE2_ZERO_TERMINATED ? std::string_view(text) : std::string_view(text, length);
+  const std::string_view view =
+      length == PCRE2_ZERO_TERMINATED ? std::string_view(text) : std::string_view(text, length);
   if (view.size() > longest_pattern_bytes) return real_compile()(pattern, length, options, error, offset, context);
   try {
     std::string key = Cache::key(view, options);

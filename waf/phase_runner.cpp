@@ -17,7 +17,8 @@ constexpr std::size_t work_per_rule = 1'000;  // about what a rule takes apart f
 // it can serve the next one. Of its fields only those that we or the library read after a match are set anew.
 class Message {
  public:
-  const std::shared_ptr<modsecurity::RuleMessage>& prepare(modsecurity::RuleWithActions& rule, modsecurity::Transaction& transaction) {
+  const std::shared_ptr<modsecurity::RuleMessage>& prepare(modsecurity::RuleWithActions& rule,
+                                                           modsecurity::Transaction& transaction) {
     if (!message_) {
       message_ = std::make_shared<modsecurity::RuleMessage>(&rule, &transaction);
     } else {
@@ -40,7 +41,10 @@ class Message {
 }  // namespace
 
 PhaseRunner::PhaseRunner(int phase, std::vector<Step> steps, const VariableSlots& slots, const Exclusions& exclusions)
-    : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0), steps_(std::move(steps)), slots_(slots), exclusions_(exclusions) {
+    : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0),
+      steps_(std::move(steps)),
+      slots_(slots),
+      exclusions_(exclusions) {
   setPhase(phase);
   for (const Step& step : steps_) used_ |= step.needs;
 }
@@ -54,8 +58,9 @@ bool PhaseRunner::skipped(const Step& step, RunTransaction& transaction) const {
   }
   if (static_cast<int>(transaction.m_allowType) != 0) return true;  // an "allow" earlier in this phase
   if (step.actions == nullptr) return false;
-  if (step.may_be_excluded && std::binary_search(transaction.exclusions.rules.begin(), transaction.exclusions.rules.end(),
-                                                 static_cast<std::uint32_t>(step.actions->m_ruleId))) {
+  if (step.may_be_excluded &&
+      std::binary_search(transaction.exclusions.rules.begin(), transaction.exclusions.rules.end(),
+                         static_cast<std::uint32_t>(step.actions->m_ruleId))) {
     return true;
   }
   return std::any_of(transaction.m_ruleRemoveByTag.begin(), transaction.m_ruleRemoveByTag.end(),

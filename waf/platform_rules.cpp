@@ -43,7 +43,8 @@ std::vector<std::string> expand(const std::string& pattern, Problems& problems) 
   std::vector<std::string> files(found.gl_pathv, found.gl_pathv + (result == 0 ? found.gl_pathc : 0));
   ::globfree(&found);
   if (result == GLOB_NOMATCH) {
-    problems.push_back(problem(pattern, 0, 0, "waf.rules: no file matches; install modsecurity-crs or name the files that there are"));
+    problems.push_back(
+        problem(pattern, 0, 0, "waf.rules: no file matches; install modsecurity-crs or name the files that there are"));
   } else if (result != 0) {
     problems.push_back(problem(pattern, 0, 0, "waf.rules: the folder cannot be read"));
   }
@@ -54,7 +55,8 @@ std::optional<std::string> read_file(const std::string& name, Problems& problems
   std::ifstream file(name, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (file.bad() || !file.is_open()) {
-    problems.push_back(problem(name, 0, 0, fmt::format("waf.rules: the file cannot be read: {}", std::strerror(errno))));
+    problems.push_back(
+        problem(name, 0, 0, fmt::format("waf.rules: the file cannot be read: {}", std::strerror(errno))));
     return std::nullopt;
   }
   return text;
@@ -73,12 +75,14 @@ void check_pattern(const std::string& file, const seclang::Operator& op, Problem
   if (compiled != nullptr) return pcre2_code_free(compiled);
   PCRE2_UCHAR message[120];
   pcre2_get_error_message(code, message, sizeof(message));
-  problems.push_back(problem(file, op.argument_at.line, op.argument_at.column,
-                             fmt::format("the regular expression does not compile: {}", reinterpret_cast<const char*>(message))));
+  problems.push_back(
+      problem(file, op.argument_at.line, op.argument_at.column,
+              fmt::format("the regular expression does not compile: {}", reinterpret_cast<const char*>(message))));
 }
 
 std::uint32_t id_of(const std::vector<seclang::Action>& actions) {
-  const auto found = std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.name == "id"; });
+  const auto found =
+      std::find_if(actions.begin(), actions.end(), [](const auto& action) { return action.name == "id"; });
   std::uint32_t id = 0;
   if (found != actions.end()) std::from_chars(found->value.data(), found->value.data() + found->value.size(), id);
   return id;
@@ -89,7 +93,9 @@ bool has_chain(const std::vector<seclang::Action>& actions) {
 }
 
 bool is_rule(const seclang::Directive& directive) { return seclang::equals_ignoring_case(directive.name, "SecRule"); }
-bool is_action(const seclang::Directive& directive) { return seclang::equals_ignoring_case(directive.name, "SecAction"); }
+bool is_action(const seclang::Directive& directive) {
+  return seclang::equals_ignoring_case(directive.name, "SecAction");
+}
 
 // SecDefaultAction with a transformation, which every rule then begins with.
 bool changes_values(const seclang::Directive& directive) {
@@ -105,7 +111,8 @@ bool changes_values(const seclang::Directive& directive) {
 // What is asked of a rule's text later. Patterns are long and nobody asks for them.
 RuleLink link_of(const seclang::Directive& directive) {
   RuleLink link{directive.variables, directive.op, directive.actions};
-  if (link.op.argument.size() > 128 && link.op.argument.find("%{") == std::string::npos) link.op.argument = "a long pattern";
+  if (link.op.argument.size() > 128 && link.op.argument.find("%{") == std::string::npos)
+    link.op.argument = "a long pattern";
   return link;
 }
 
@@ -138,10 +145,12 @@ Problem parser_problem(const std::string& error, const std::string& fallback_fil
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
   }
   while (message.ends_with(' ')) message.pop_back();
-  return problem(file.empty() ? fallback_file : file, line_number, std::max(column_number, 0), "libmodsecurity: " + message);
+  return problem(file.empty() ? fallback_file : file, line_number, std::max(column_number, 0),
+                 "libmodsecurity: " + message);
 }
 
-std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::load(const std::vector<std::string>& globs) {
+std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::load(
+    const std::vector<std::string>& globs) {
   Problems problems;
   std::vector<std::string> files;
   for (const std::string& pattern : globs) {
@@ -158,12 +167,14 @@ std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::loa
   bool setup = true;
   const auto end_setup = [&] {
     setup = false;
-    for (std::size_t i = 0; i < phase_count; ++i) setup_end[i] = rules->set_->m_rulesSetPhases[static_cast<int>(i)]->size();
+    for (std::size_t i = 0; i < phase_count; ++i)
+      setup_end[i] = rules->set_->m_rulesSetPhases[static_cast<int>(i)]->size();
   };
   for (const std::string& file : files) {
     if (setup && base_part(file).starts_with("REQUEST-901")) end_setup();
     const auto text = read_file(file, problems);
-    if (text && !rules->load_text(*text, file, problems)) break;  // half a file may be in the set: what follows is noise
+    if (text && !rules->load_text(*text, file, problems))
+      break;  // half a file may be in the set: what follows is noise
   }
   if (setup) end_setup();
   if (!problems.empty()) return std::unexpected(std::move(problems));
@@ -189,7 +200,8 @@ void PlatformRules::learn(const std::string& name, std::string_view text, Proble
   for (const seclang::Directive& directive : parsed.directives) {
     const bool rule = is_rule(directive);
     if (!rule && !is_action(directive)) {
-      if (seclang::equals_ignoring_case(directive.name, "SecDefaultAction") && changes_values(directive)) texts_tell_all_ = false;
+      if (seclang::equals_ignoring_case(directive.name, "SecDefaultAction") && changes_values(directive))
+        texts_tell_all_ = false;
       continue;
     }
     if (rule) check_pattern(name, directive.op, problems);
@@ -198,7 +210,8 @@ void PlatformRules::learn(const std::string& name, std::string_view text, Proble
       if (id == 0) continue;  // libmodsecurity refuses it
       RuleFacts facts{.text = {}, .needs = rule ? slots_.needs(link_of(directive)) : always_present};
       if (!facts_.emplace(id, std::move(facts)).second) {
-        problems.push_back(problem(name, directive.at.line, directive.at.column, fmt::format("rule id {} is used twice", id)));
+        problems.push_back(
+            problem(name, directive.at.line, directive.at.column, fmt::format("rule id {} is used twice", id)));
       }
     }
     if (id != 0) facts_[id].text.links.push_back(link_of(directive));
@@ -212,7 +225,8 @@ void PlatformRules::arrange(const std::array<std::size_t, phase_count>& setup_en
   const auto removed = [&](modsecurity::RuleWithActions& rule) {
     const auto tagged = [&](const std::string& tag) { return rule.containsTag(tag, nullptr); };
     const auto says = [&](const std::string& message) { return rule.containsMsg(message, nullptr); };
-    return is_never_run(static_cast<std::uint32_t>(rule.m_ruleId)) || exceptions.contains(static_cast<int>(rule.m_ruleId)) ||
+    return is_never_run(static_cast<std::uint32_t>(rule.m_ruleId)) ||
+           exceptions.contains(static_cast<int>(rule.m_ruleId)) ||
            std::any_of(exceptions.m_remove_rule_by_tag.begin(), exceptions.m_remove_rule_by_tag.end(), tagged) ||
            std::any_of(exceptions.m_remove_rule_by_msg.begin(), exceptions.m_remove_rule_by_msg.end(), says);
   };
@@ -229,7 +243,8 @@ void PlatformRules::arrange(const std::array<std::size_t, phase_count>& setup_en
         if (removed(*actions)) continue;
         // A rule that looks at more than its text says, by SecRuleUpdateTargetBy..., is always run.
         if (exceptions.m_variable_update_target_by_id.contains(static_cast<double>(id)) ||
-            !exceptions.m_variable_update_target_by_tag.empty() || !exceptions.m_variable_update_target_by_msg.empty()) {
+            !exceptions.m_variable_update_target_by_tag.empty() ||
+            !exceptions.m_variable_update_target_by_msg.empty()) {
           facts_[id].needs = always_present;
         }
       }

@@ -32,7 +32,8 @@ struct RuleFacts {
 class PlatformRules {
  public:
   /// Reads the files of each glob in the order of the list, those of one glob sorted by name.
-  static std::expected<std::shared_ptr<const PlatformRules>, config::Problems> load(const std::vector<std::string>& globs);
+  static std::expected<std::shared_ptr<const PlatformRules>, config::Problems> load(
+      const std::vector<std::string>& globs);
 
   /// Rules of a phase in order. Those before `setup_end` are our base configuration and the files before
   /// REQUEST-901-INITIALIZATION, which is where a tenant's values and first rules go.

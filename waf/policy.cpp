@@ -18,12 +18,18 @@ std::atomic<bool> folding = true;
 /// A step that sets variables of TX: a tenant's values, or what folded rules would have set.
 class SetValues final : public modsecurity::Rule {
  public:
-  SetValues(int phase, TxValues values) : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0), values_(std::move(values)) { setPhase(phase); }
+  SetValues(int phase, TxValues values)
+      : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0), values_(std::move(values)) {
+    setPhase(phase);
+  }
   bool evaluate(modsecurity::Transaction* transaction) override {
-    for (const auto& [name, value] : values_) transaction->m_collections.m_tx_collection->storeOrUpdateFirst(name, value);
+    for (const auto& [name, value] : values_)
+      transaction->m_collections.m_tx_collection->storeOrUpdateFirst(name, value);
     return true;
   }
-  bool evaluate(modsecurity::Transaction* transaction, std::shared_ptr<modsecurity::RuleMessage>) override { return evaluate(transaction); }
+  bool evaluate(modsecurity::Transaction* transaction, std::shared_ptr<modsecurity::RuleMessage>) override {
+    return evaluate(transaction);
+  }
 
  private:
   TxValues values_;
@@ -48,9 +54,12 @@ std::expected<void, std::string> load(modsecurity::RulesSet& set, const std::str
 }  // namespace
 
 RulePolicy::RulePolicy(const PolicyPlan& plan, std::shared_ptr<const PlatformRules> platform)
-    : platform_(std::move(platform)), mode_(plan.block ? config::WafMode::block : config::WafMode::detect), body_limit_(plan.body_limit) {}
+    : platform_(std::move(platform)),
+      mode_(plan.block ? config::WafMode::block : config::WafMode::detect),
+      body_limit_(plan.body_limit) {}
 
-std::expected<std::unique_ptr<RulePolicy>, std::string> RulePolicy::make(const PolicyPlan& plan, std::shared_ptr<const PlatformRules> platform) {
+std::expected<std::unique_ptr<RulePolicy>, std::string> RulePolicy::make(
+    const PolicyPlan& plan, std::shared_ptr<const PlatformRules> platform) {
   std::unique_ptr<RulePolicy> policy(new RulePolicy(plan, std::move(platform)));
   if (auto done = policy->assemble(plan); !done) return std::unexpected(std::move(done.error()));
   return policy;
@@ -72,7 +81,8 @@ std::expected<void, std::string> RulePolicy::assemble(const PolicyPlan& plan) {
   }
   set_->m_auditLog->setStatus(modsecurity::audit_log::AuditLog::OffAuditLogStatus);
   set_->m_debugLog->setDebugLogLevel(0);
-  apply_properties({.block = plan.block, .response_body = plan.response_body, .request_body_bytes = plan.body_limit}, *set_);
+  apply_properties({.block = plan.block, .response_body = plan.response_body, .request_body_bytes = plan.body_limit},
+                   *set_);
 
   for (const auto& e : plan.target_exclusions) {
     std::string error;
@@ -97,10 +107,13 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
   for (std::size_t number = 0; number < phase_count; ++number) {
     const auto add = [&](const std::shared_ptr<modsecurity::Rule>& rule, bool own) {
       Placed placed{.rule = rule.get(), .actions = dynamic_cast<modsecurity::RuleWithActions*>(rule.get())};
-      if (auto* const marker = dynamic_cast<modsecurity::RuleMarker*>(rule.get())) placed.item.marker = marker->getName().get();
+      if (auto* const marker = dynamic_cast<modsecurity::RuleMarker*>(rule.get()))
+        placed.item.marker = marker->getName().get();
       if (placed.actions != nullptr) {
         const auto id = static_cast<std::uint32_t>(placed.actions->m_ruleId);
-        if (std::any_of(plan.removals.begin(), plan.removals.end(), [&](const auto& range) { return id >= range.first && id <= range.last; })) return;
+        if (std::any_of(plan.removals.begin(), plan.removals.end(),
+                        [&](const auto& range) { return id >= range.first && id <= range.last; }))
+          return;
         const bool looks_at_more = set_->m_exceptions.m_variable_update_target_by_id.contains(static_cast<double>(id));
         const RuleFacts* const facts = own ? nullptr : platform_->facts(id);
         if (facts != nullptr && !looks_at_more) placed.needs = facts->needs;
@@ -162,7 +175,11 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
     const auto flush = [&] {
       if (pending.empty()) return;
       own_.push_back(std::make_shared<SetValues>(phase, std::exchange(pending, {})));
-      steps.push_back({.rule = own_.back().get(), .actions = nullptr, .needs = always_present, .marker = false, .may_be_excluded = false});
+      steps.push_back({.rule = own_.back().get(),
+                       .actions = nullptr,
+                       .needs = always_present,
+                       .marker = false,
+                       .may_be_excluded = false});
       any_rule = true;
     };
     for (std::size_t i = 0; i < phases[number].size(); ++i) {
@@ -181,7 +198,10 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
       if (marker && platform_->texts_tell_all() && !targets.contains(*placed.item.marker)) continue;
       flush();
       any_rule = any_rule || !marker;
-      steps.push_back({.rule = placed.rule, .actions = placed.actions, .needs = placed.needs, .marker = marker,
+      steps.push_back({.rule = placed.rule,
+                       .actions = placed.actions,
+                       .needs = placed.needs,
+                       .marker = marker,
                        .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id)});
     }
     flush();
@@ -193,7 +213,8 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
 }
 
 // The markers that some rule which is left may skip to; all of them, if a rule is left whose text is not known.
-std::set<std::string> RulePolicy::jump_targets(const std::vector<std::vector<Placed>>& phases, const std::vector<std::vector<Folder::Decision>>& decisions) {
+std::set<std::string> RulePolicy::jump_targets(const std::vector<std::vector<Placed>>& phases,
+                                               const std::vector<std::vector<Folder::Decision>>& decisions) {
   std::set<std::string> named;
   std::set<std::string> all;
   bool known = true;
@@ -201,7 +222,8 @@ std::set<std::string> RulePolicy::jump_targets(const std::vector<std::vector<Pla
     for (std::size_t i = 0; i < phases[number].size(); ++i) {
       const Folder::Item& item = phases[number][i].item;
       if (item.marker != nullptr) all.insert(*item.marker);
-      if (item.marker != nullptr || item.values != nullptr || decisions[number][i].action != Folder::Action::run) continue;
+      if (item.marker != nullptr || item.values != nullptr || decisions[number][i].action != Folder::Action::run)
+        continue;
       if (item.text == nullptr || item.text->links.empty()) {
         known = false;
         continue;

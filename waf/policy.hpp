@@ -22,7 +22,8 @@ namespace gatehouse::waf {
 class RulePolicy final : public Policy {
  public:
   /// Fails with libmodsecurity's message if it does not take what our parser took, which would be a defect of ours.
-  static std::expected<std::unique_ptr<RulePolicy>, std::string> make(const PolicyPlan& plan, std::shared_ptr<const PlatformRules> platform);
+  static std::expected<std::unique_ptr<RulePolicy>, std::string> make(const PolicyPlan& plan,
+                                                                      std::shared_ptr<const PlatformRules> platform);
 
   [[nodiscard]] config::WafMode mode() const noexcept override { return mode_; }
   [[nodiscard]] std::size_t rule_count() const noexcept override { return rule_count_; }

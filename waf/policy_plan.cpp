@@ -60,13 +60,15 @@ class Planner {
     // Both texts before exclusions, which may name the tenant's own rules.
     const auto before = rules(waf.rules_before, waf.rules_before_place, allowed);
     const auto after = rules(waf.rules_after, waf.rules_after_place, allowed);
-    for (const auto& [checked, place] : {std::pair(&before, &waf.rules_before_place), std::pair(&after, &waf.rules_after_place)}) {
+    for (const auto& [checked, place] :
+         {std::pair(&before, &waf.rules_before_place), std::pair(&after, &waf.rules_after_place)}) {
       directives(*checked, *place);
     }
     plan_.rules_before = before.text;
     plan_.rules_after = after.text;
     if (waf.exclusions.size() > max_exclusions) {
-      report(Severity::error, waf.exclusions[max_exclusions].place, fmt::format("more than {} exclusions", max_exclusions));
+      report(Severity::error, waf.exclusions[max_exclusions].place,
+             fmt::format("more than {} exclusions", max_exclusions));
     }
     for (const config::Exclusion& exclusion : waf.exclusions) add(exclusion);
     return std::move(plan_);
@@ -106,7 +108,9 @@ class Planner {
     return checked;
   }
 
-  [[nodiscard]] bool known(std::uint32_t rule) const { return platform_.facts(rule) != nullptr || own_ids_.contains(rule); }
+  [[nodiscard]] bool known(std::uint32_t rule) const {
+    return platform_.facts(rule) != nullptr || own_ids_.contains(rule);
+  }
 
   // The directives that change other rules, from the tenant's SecLang.
   void directives(const seclang::CheckedRules& checked, const Place& start) {
@@ -130,18 +134,21 @@ class Planner {
       add_target(removal.rule, target, {}, place);
     }
     for (const seclang::TargetAddition& addition : checked.additions) {
-      if (!known(addition.rule)) report(Severity::error, place_in(start, addition.at), fmt::format("there is no rule {}", addition.rule));
+      if (!known(addition.rule))
+        report(Severity::error, place_in(start, addition.at), fmt::format("there is no rule {}", addition.rule));
     }
   }
 
   void add(const config::Exclusion& exclusion) {
     if (!known(exclusion.rule)) {
-      report(Severity::error, exclusion.place,
-             fmt::format("there is no rule {} in the platform's rules (waf.rules) or the tenant's own", exclusion.rule));
+      report(
+          Severity::error, exclusion.place,
+          fmt::format("there is no rule {} in the platform's rules (waf.rules) or the tenant's own", exclusion.rule));
       return;
     }
     if (is_never_run(exclusion.rule)) {
-      report(Severity::warning, exclusion.place, fmt::format("rule {} is never run by this gateway; the exclusion has no effect", exclusion.rule));
+      report(Severity::warning, exclusion.place,
+             fmt::format("rule {} is never run by this gateway; the exclusion has no effect", exclusion.rule));
     }
     if (!exclusion.path.empty() && !exclusion.path.starts_with('/')) {
       report(Severity::error, exclusion.place, "an exclusion's path begins with \"/\"");
@@ -167,7 +174,9 @@ class Planner {
     const RuleFacts* const facts = platform_.facts(rule);
     if (facts != nullptr && !facts->variables().empty() && !looks_at(facts->variables(), *target)) {
       report(Severity::warning, place,
-             fmt::format("rule {} does not look at {} in its first condition; an exclusion does not reach the later ones of a chain", rule, shown(text)));
+             fmt::format("rule {} does not look at {} in its first condition; an exclusion does not reach the later "
+                         "ones of a chain",
+                         rule, shown(text)));
     }
     plan_.target_exclusions.push_back({rule, text, path});
     // A rule that names elements of the collection itself does not look at those either.
@@ -200,8 +209,9 @@ void append(std::string& key, std::uint64_t value) { key += fmt::format("{};", v
 
 std::string PolicyPlan::key() const {
   std::string key;
-  for (const std::uint64_t value : {std::uint64_t{block}, std::uint64_t{paranoia}, std::uint64_t{inbound_threshold},
-                                    std::uint64_t{outbound_threshold}, std::uint64_t{body_limit}, std::uint64_t{response_body}}) {
+  for (const std::uint64_t value :
+       {std::uint64_t{block}, std::uint64_t{paranoia}, std::uint64_t{inbound_threshold},
+        std::uint64_t{outbound_threshold}, std::uint64_t{body_limit}, std::uint64_t{response_body}}) {
     append(key, value);
   }
   append(key, rules_before);
@@ -224,7 +234,8 @@ std::string PolicyPlan::key() const {
   return key;
 }
 
-PolicyPlan plan_policy(const config::TenantConfig& tenant, config::TenantRules allowed, const PlatformRules& platform, Problems& problems) {
+PolicyPlan plan_policy(const config::TenantConfig& tenant, config::TenantRules allowed, const PlatformRules& platform,
+                       Problems& problems) {
   return Planner(tenant, platform, problems).plan(allowed);
 }
 

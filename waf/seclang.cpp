@@ -25,7 +25,9 @@ class Reader {
 
  private:
   [[nodiscard]] bool at_end() const noexcept { return at_ >= text_.size(); }
-  [[nodiscard]] Position place(std::size_t offset) const { return place_of(static_cast<std::uint32_t>(offset), lines_); }
+  [[nodiscard]] Position place(std::size_t offset) const {
+    return place_of(static_cast<std::uint32_t>(offset), lines_);
+  }
   void error(std::size_t offset, std::string message) { result_.errors.push_back({place(offset), std::move(message)}); }
 
   // Length of a line continuation at `at`, 0 if there is none.
@@ -72,7 +74,10 @@ class Reader {
       std::size_t next = at_;
       while (next < text_.size() && is_blank(text_[next])) ++next;
       const bool looks_so = next >= text_.size() || text_[next] == '#' || text_[next] == '\n' || text_[next] == '\r';
-      if (!looks_so) result_.doubts.push_back({place(comment), "a comment ends in a backslash, which makes a comment of the next line: remove the backslash"});
+      if (!looks_so)
+        result_.doubts.push_back(
+            {place(comment),
+             "a comment ends in a backslash, which makes a comment of the next line: remove the backslash"});
     }
   }
 
@@ -118,7 +123,9 @@ class Reader {
     word.quoted = true;
     while (true) {
       if (at_end() || newline()) {
-        error(start, "a double quote is opened but not closed on its line; a line goes on in the next if it ends in a backslash");
+        error(start,
+              "a double quote is opened but not closed on its line; a line goes on in the next if it ends in a "
+              "backslash");
         return std::nullopt;
       }
       if (const std::size_t length = continuation(at_)) {
@@ -148,7 +155,8 @@ class Reader {
     Word word;
     bool single = false;  // within '...', where blanks belong to the word: ARGS:'/a b/'
     const std::size_t start = at_;
-    while (!at_end() && !newline() && continuation(at_) == 0 && (single || !is_blank(text_[at_]))) {
+    while (!at_end() && text_[at_] != '\n' && text_[at_] != '\r' && continuation(at_) == 0 &&
+           (single || !is_blank(text_[at_]))) {
       if (text_[at_] == '"') {
         error(at_, "a double quote within a word; a blank may be missing before it");
         return std::nullopt;
@@ -169,8 +177,10 @@ class Reader {
     if (!rule && !equals_ignoring_case(directive.name, "SecAction")) return;
     const std::size_t wanted = rule ? 3 : 1;
     if (directive.words.size() > wanted || directive.words.size() < (rule ? 2 : 1)) {
-      result_.errors.push_back({directive.at, rule ? "SecRule takes variables, an operator and actions, each in double quotes if it has blanks"
-                                                   : "SecAction takes one list of actions in double quotes"});
+      result_.errors.push_back(
+          {directive.at,
+           rule ? "SecRule takes variables, an operator and actions, each in double quotes if it has blanks"
+                : "SecAction takes one list of actions in double quotes"});
       return;
     }
     if (rule) {

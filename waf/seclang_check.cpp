@@ -18,7 +18,8 @@ bool is_disruptive(std::string_view name) noexcept { return name == "deny" || na
 
 // Actions without a value.
 bool is_bare(std::string_view name) noexcept {
-  return is_disruptive(name) || name == "log" || name == "nolog" || name == "chain" || name == "capture" || name == "multimatch";
+  return is_disruptive(name) || name == "log" || name == "nolog" || name == "chain" || name == "capture" ||
+         name == "multimatch";
 }
 
 // Actions that libmodsecurity heeds, or we allow, on the first rule of a chain alone.
@@ -27,10 +28,14 @@ bool is_of_starter(std::string_view name) noexcept {
          name == "severity" || name == "log" || name == "nolog" || name == "logdata" || name == "skipafter";
 }
 
-bool is_repeatable(std::string_view name) noexcept { return name == "t" || name == "setvar" || name == "tag" || name == "ctl"; }
+bool is_repeatable(std::string_view name) noexcept {
+  return name == "t" || name == "setvar" || name == "tag" || name == "ctl";
+}
 
 // Of actions that exclude each other only one may stand in a rule.
-std::string_view kind_of(std::string_view name) noexcept { return is_disruptive(name) ? "deny" : name == "nolog" ? "log" : name; }
+std::string_view kind_of(std::string_view name) noexcept {
+  return is_disruptive(name) ? "deny" : name == "nolog" ? "log" : name;
+}
 
 // 0 if it is none.
 std::uint32_t phase_of(std::string_view value) {
@@ -56,7 +61,8 @@ class Checker {
     result_.errors.insert(result_.errors.end(), parsed.doubts.begin(), parsed.doubts.end());
     for (const Directive& directive : parsed.directives) check(directive);
     if (chain_start_ != nullptr) refuse(chain_start_->at, "the rule says chain, but no SecRule follows");
-    for (const auto& [name, at] : jumps_) refuse(at, fmt::format("there is no SecMarker {} after this rule in the same text", name));
+    for (const auto& [name, at] : jumps_)
+      refuse(at, fmt::format("there is no SecMarker {} after this rule in the same text", name));
     std::sort(result_.errors.begin(), result_.errors.end(), [](const Error& a, const Error& b) {
       return std::tuple(a.at.line, a.at.column, a.message) < std::tuple(b.at.line, b.at.column, b.message);
     });
@@ -80,8 +86,11 @@ class Checker {
     } else if (equals_ignoring_case(d.name, "SecRuleUpdateTargetById")) {
       target_update(d);
     } else {
-      refuse(d.at, fmt::format("the directive {} is not allowed in a tenant's rules; allowed are SecRule, SecAction, SecMarker, "
-                               "SecRuleRemoveById and SecRuleUpdateTargetById", shown(d.name)));
+      refuse(
+          d.at,
+          fmt::format("the directive {} is not allowed in a tenant's rules; allowed are SecRule, SecAction, SecMarker, "
+                      "SecRuleRemoveById and SecRuleUpdateTargetById",
+                      shown(d.name)));
     }
   }
 
@@ -141,7 +150,9 @@ class Checker {
         add(fmt::format("status:{}", status));
       } else if (name == "severity") {
         const std::string_view severity = severity_name(action.value);
-        if (severity.empty()) refuse(action.at, "severity must be EMERGENCY, ALERT, CRITICAL, ERROR, WARNING, NOTICE, INFO, DEBUG or 0 to 7");
+        if (severity.empty())
+          refuse(action.at,
+                 "severity must be EMERGENCY, ALERT, CRITICAL, ERROR, WARNING, NOTICE, INFO, DEBUG or 0 to 7");
         add(fmt::format("severity:'{}'", severity));
       } else if (name == "msg" || name == "logdata" || name == "tag") {
         if (const auto text = values_.label(action, name != "tag")) add(fmt::format("{}:'{}'", name, *text));
@@ -152,18 +163,22 @@ class Checker {
       } else if (name == "setvar") {
         add_checked(values_.setvar(action));
       } else if (name == "skipafter") {
-        if (!is_key(action.value)) refuse(action.at, "skipAfter names a SecMarker of the same text: letters, digits, \"_\", \"-\" and \".\"");
+        if (!is_key(action.value))
+          refuse(action.at, "skipAfter names a SecMarker of the same text: letters, digits, \"_\", \"-\" and \".\"");
         jumps_.emplace_back(action.value, action.at);
         add("skipAfter:" + marker_name(action.value));
       } else if (name == "ctl" && trusted_) {
         add_checked(values_.ctl(action));
       } else {
-        refuse(action.at, fmt::format("the action {} is not allowed in a tenant's rules{}; allowed are {}", shown(name),
-                                      name == "ctl" ? " unless policy.tenant_rules is trusted" : "", allowed_actions(trusted_)));
+        refuse(action.at,
+               fmt::format("the action {} is not allowed in a tenant's rules{}; allowed are {}", shown(name),
+                           name == "ctl" ? " unless policy.tenant_rules is trusted" : "", allowed_actions(trusted_)));
       }
     }
     if (!starts) return out;
-    if (!id_given) refuse(d.at, fmt::format("the rule has no id; add id: with a number from {} to {}", first_tenant_id, last_tenant_id));
+    if (!id_given)
+      refuse(d.at,
+             fmt::format("the rule has no id; add id: with a number from {} to {}", first_tenant_id, last_tenant_id));
     return fmt::format("id:{},phase:{}{}{}", id.value_or(0), phase, out.empty() ? "" : ",", out);
   }
 

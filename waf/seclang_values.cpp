@@ -26,7 +26,8 @@ bool is_high(char c) noexcept { return static_cast<unsigned char>(c) >= 0x80; }
 std::string compile_error(std::string_view pattern, std::size_t& offset) {
   int code = 0;
   const std::unique_ptr<pcre2_code, decltype(&pcre2_code_free)> compiled(
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_DOTALL | PCRE2_MULTILINE, &code, &offset, nullptr),
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_DOTALL | PCRE2_MULTILINE, &code,
+                    &offset, nullptr),
       pcre2_code_free);
   if (compiled) return {};
   PCRE2_UCHAR message[120];
@@ -77,15 +78,18 @@ bool ValueWriter::macro(std::string_view text, std::size_t& at, Position place, 
   const bool named = dot != std::string_view::npos;
   const std::string name = upper_case(inside.substr(0, dot));
   const VariableKind kind = variable_kind(name);
-  if (kind == VariableKind::refused || kind == VariableKind::xml) return bad(fmt::format("the macro %{{{}}} is not allowed", shown(inside)));
+  if (kind == VariableKind::refused || kind == VariableKind::xml)
+    return bad(fmt::format("the macro %{{{}}} is not allowed", shown(inside)));
   if (named == (kind == VariableKind::scalar)) {
-    return bad(fmt::format("the macro %{{{}}} {}", shown(inside), named ? "takes no name after it" : "needs a name, as in %{TX.score}"));
+    return bad(fmt::format("the macro %{{{}}} {}", shown(inside),
+                           named ? "takes no name after it" : "needs a name, as in %{TX.score}"));
   }
   out += "%{" + name;
   if (named) {
     const std::string_view selector = inside.substr(dot + 1);
     if (!is_key(selector)) {
-      return bad(fmt::format("the name in the macro %{{{}}} may have letters, digits, \"_\", \"-\" and \".\"", shown(inside)));
+      return bad(
+          fmt::format("the name in the macro %{{{}}} may have letters, digits, \"_\", \"-\" and \".\"", shown(inside)));
     }
     (out += '.') += selector;
   }
@@ -96,7 +100,8 @@ bool ValueWriter::macro(std::string_view text, std::size_t& at, Position place, 
 
 // libmodsecurity's scanner takes "%" before a quote as text that goes on behind the quote, unescapes nothing, and
 // ends a label at a single quote: characters that it reads differently from a human are refused.
-ValueWriter::Result ValueWriter::text(std::string_view text, Position at, Text kind, bool macros, std::string_view what) {
+ValueWriter::Result ValueWriter::text(std::string_view text, Position at, Text kind, bool macros,
+                                      std::string_view what) {
   const auto plain = [&](char c) {
     switch (kind) {
       case Text::label: return c != '\'' && c != '"' && c != '\\' && c != '%';
@@ -122,7 +127,8 @@ ValueWriter::Result ValueWriter::text(std::string_view text, Position at, Text k
 }
 
 std::optional<std::string> ValueWriter::label(const Action& action, bool macros) {
-  if (action.value.empty() || action.value.size() > 1024) return refuse(action.at, fmt::format("{} needs a text of 1 to 1024 bytes", action.name));
+  if (action.value.empty() || action.value.size() > 1024)
+    return refuse(action.at, fmt::format("{} needs a text of 1 to 1024 bytes", action.name));
   return text(action.value, action.value_at, Text::label, macros, action.name);
 }
 
@@ -131,21 +137,26 @@ std::optional<std::string> ValueWriter::label(const Action& action, bool macros)
 // A pattern that compiles, written so that no quote and no percent sign is in it: the scanner reads %{ as a macro
 // and %" as text that goes on.
 ValueWriter::Result ValueWriter::pattern(std::string_view pattern, Position at, std::string_view what) {
-  if (pattern.size() > max_pattern_bytes) return refuse(at, fmt::format("{} is longer than {} bytes", what, max_pattern_bytes));
+  if (pattern.size() > max_pattern_bytes)
+    return refuse(at, fmt::format("{} is longer than {} bytes", what, max_pattern_bytes));
   std::size_t offset = 0;
   if (const std::string error = compile_error(pattern, offset); !error.empty()) {
     at.column += static_cast<int>(std::min(offset, pattern.size()));
     return refuse(at, fmt::format("{} does not compile: {}", what, error));
   }
   // What changes how the rest is read, so that characters could not be rewritten one by one.
-  for (const auto& [feature, advice] : {std::pair("\\Q", "escape the characters one by one"), std::pair("\\c", "write \\x and two digits"),
-                                        std::pair("(*", "verbs and options are not for rules"), std::pair("(?C", "callouts are not for rules")}) {
-    if (pattern.find(feature) != std::string_view::npos) return refuse(at, fmt::format("{} must not use {}: {}", what, feature, advice));
+  for (const auto& [feature, advice] :
+       {std::pair("\\Q", "escape the characters one by one"), std::pair("\\c", "write \\x and two digits"),
+        std::pair("(*", "verbs and options are not for rules"), std::pair("(?C", "callouts are not for rules"),
+        std::pair("%{", "macros are not for patterns; for the characters themselves write %\\{")}) {
+    if (pattern.find(feature) != std::string_view::npos)
+      return refuse(at, fmt::format("{} must not use {}: {}", what, feature, advice));
   }
   std::string out;
   for (std::size_t i = 0; i < pattern.size(); ++i) {
     char c = pattern[i];
-    if (is_control(c)) return refuse(at, fmt::format("{} must not contain control characters; write {}", what, hex_escape(c)));
+    if (is_control(c))
+      return refuse(at, fmt::format("{} must not contain control characters; write {}", what, hex_escape(c)));
     if (c == '\\' && i + 1 < pattern.size()) {
       const char next = pattern[++i];
       if (next == '\\') {
@@ -160,7 +171,8 @@ ValueWriter::Result ValueWriter::pattern(std::string_view pattern, Position at, 
     }
     out += c == '"' || c == '%' ? hex_escape(c) : std::string(1, c);
   }
-  if (const std::string error = compile_error(out, offset); !error.empty()) return refuse(at, fmt::format("{} cannot be rewritten: {}", what, error));
+  if (const std::string error = compile_error(out, offset); !error.empty())
+    return refuse(at, fmt::format("{} cannot be rewritten: {}", what, error));
   return out;
 }
 
@@ -187,18 +199,23 @@ ValueWriter::Result ValueWriter::name_pattern(const Variable& v, bool& alternati
   }
   // "=" and "'" have a meaning of their own in (?=, (?<= and (?'name', which do not compile any more.
   std::size_t offset = 0;
-  if (!compile_error(out, offset).empty()) return refuse(v.at, "a name's regular expression must not look ahead or behind");
+  if (!compile_error(out, offset).empty())
+    return refuse(v.at, "a name's regular expression must not look ahead or behind");
   if (out.find('|') == std::string::npos) return "/" + out + "/";
-  if (std::exchange(alternation, true)) return refuse(v.at, "only one variable of a rule may have a regular expression with \"|\"");
+  if (std::exchange(alternation, true))
+    return refuse(v.at, "only one variable of a rule may have a regular expression with \"|\"");
   return "'/" + out + "/'";
 }
 
 ValueWriter::Result ValueWriter::variable(const Variable& v, bool& alternation) {
   const VariableKind kind = variable_kind(v.name);
-  if (kind == VariableKind::refused) return refuse(v.at, fmt::format("the variable {} is not allowed in a tenant's rules", shown(v.name)));
+  if (kind == VariableKind::refused)
+    return refuse(v.at, fmt::format("the variable {} is not allowed in a tenant's rules", shown(v.name)));
   if (v.exclude && v.count) return refuse(v.at, "\"!\" and \"&\" exclude each other");
-  if (kind == VariableKind::scalar && v.has_selector) return refuse(v.at, fmt::format("{} is one value: no name can follow it", v.name));
-  if (kind == VariableKind::scalar && v.count) return refuse(v.at, fmt::format("{} is one value: \"&\" has nothing to count", v.name));
+  if (kind == VariableKind::scalar && v.has_selector)
+    return refuse(v.at, fmt::format("{} is one value: no name can follow it", v.name));
+  if (kind == VariableKind::scalar && v.count)
+    return refuse(v.at, fmt::format("{} is one value: \"&\" has nothing to count", v.name));
   if (kind == VariableKind::tx && !v.has_selector) return refuse(v.at, "TX needs a name, as in TX:score");
   if (kind == VariableKind::xml && v.selector != "/*" && v.selector != "//@*") {
     return refuse(v.at, "of XML only XML:/* (texts) and XML://@* (attributes) are allowed");
@@ -213,9 +230,13 @@ ValueWriter::Result ValueWriter::variable(const Variable& v, bool& alternation) 
     if (!written) return std::nullopt;
     return out + *written;
   }
-  const auto plain = [](char c) { return is_alnum(c) || is_high(c) || std::string_view("_-.[]$@").find(c) != std::string_view::npos; };
+  const auto plain = [](char c) {
+    return is_alnum(c) || is_high(c) || std::string_view("_-.[]$@").find(c) != std::string_view::npos;
+  };
   if (v.selector.size() > 256 || !std::all_of(v.selector.begin(), v.selector.end(), plain)) {
-    return refuse(v.at, "a name may have letters, digits and _ - . [ ] $ @; for others use a regular expression, as in ARGS:/^a\\x20b$/");
+    return refuse(v.at,
+                  "a name may have letters, digits and _ - . [ ] $ @; for others use a regular expression, as in "
+                  "ARGS:/^a\\x20b$/");
   }
   return out + v.selector;
 }
@@ -239,7 +260,8 @@ std::optional<std::string> ValueWriter::variables(const std::vector<Variable>& l
     out += *written;
   }
   if (!fine) return std::nullopt;
-  if (!looks) return refuse(list.empty() ? Position{} : list.front().at, "a rule with exclusions alone looks at nothing");
+  if (!looks)
+    return refuse(list.empty() ? Position{} : list.front().at, "a rule with exclusions alone looks at nothing");
   return out;
 }
 
@@ -248,7 +270,8 @@ std::optional<std::string> ValueWriter::variables(const std::vector<Variable>& l
 std::optional<std::string> ValueWriter::operator_text(const Operator& op) {
   const OperatorWord* const word = operator_word(op.name);
   if (word == nullptr) {
-    return refuse(op.at, fmt::format("the operator @{} is not allowed in a tenant's rules; allowed are {}", shown(op.name), allowed_operators()));
+    return refuse(op.at, fmt::format("the operator @{} is not allowed in a tenant's rules; allowed are {}",
+                                     shown(op.name), allowed_operators()));
   }
   const auto written = argument(word->name, op);
   if (!written) return std::nullopt;
@@ -280,7 +303,8 @@ ValueWriter::Result ValueWriter::argument(std::string_view operator_name, const 
     case Argument::words:
       if (argument.size() > max_pattern_bytes) return bad("is too long");
       if (argument.front() == ' ' || argument.back() == ' ') return bad("begins or ends with a blank");
-      return text(argument, op.argument_at, kind == Argument::text ? Text::argument : Text::words, kind == Argument::text, what);
+      return text(argument, op.argument_at, kind == Argument::text ? Text::argument : Text::words,
+                  kind == Argument::text, what);
     case Argument::number: {
       if (argument.starts_with("%{")) {
         std::string out;
@@ -322,9 +346,11 @@ std::optional<std::string> ValueWriter::setvar(const Action& action) {
   rest.remove_prefix(3);
   const std::size_t equals = rest.find('=');
   const std::string_view name = rest.substr(0, equals);
-  if (!is_key(name)) return refuse(action.at, "the name of a TX variable may have letters, digits, \"_\", \"-\" and \".\"");
+  if (!is_key(name))
+    return refuse(action.at, "the name of a TX variable may have letters, digits, \"_\", \"-\" and \".\"");
   if (unset) {
-    if (equals != std::string_view::npos) return refuse(action.at, "setvar with \"!\" removes the variable and takes no value");
+    if (equals != std::string_view::npos)
+      return refuse(action.at, "setvar with \"!\" removes the variable and takes no value");
     return fmt::format("setvar:!tx.{}", name);
   }
   if (equals == std::string_view::npos) return fmt::format("setvar:'tx.{}=1'", name);
@@ -352,19 +378,23 @@ std::optional<std::string> ValueWriter::ctl(const Action& action) {
     if (!first || !last || *first > *last || *last > last_id) {
       return refuse(action.at, "ctl:ruleRemoveById takes a rule's id or a range: 942100 or 942100-942199");
     }
-    return *first == *last ? fmt::format("ctl:ruleRemoveById={}", *first) : fmt::format("ctl:ruleRemoveById={}-{}", *first, *last);
+    return *first == *last ? fmt::format("ctl:ruleRemoveById={}", *first)
+                           : fmt::format("ctl:ruleRemoveById={}-{}", *first, *last);
   }
   if (name == "ruleremovetargetbyid") {
     const std::size_t semicolon = value.find(';');
     const auto id = whole_number(value.substr(0, semicolon));
-    const std::string_view target = semicolon == std::string_view::npos ? std::string_view{} : value.substr(semicolon + 1);
+    const std::string_view target =
+        semicolon == std::string_view::npos ? std::string_view{} : value.substr(semicolon + 1);
     const std::size_t colon = target.find(':');
     const std::string variable = upper_case(target.substr(0, colon));
     const VariableKind kind = variable_kind(variable);
     const bool fine = id && *id <= last_id && kind != VariableKind::refused && kind != VariableKind::xml &&
                       (colon == std::string_view::npos || is_key(target.substr(colon + 1)));
-    if (!fine) return refuse(action.at, "ctl:ruleRemoveTargetById takes a rule's id and a variable: 942100;ARGS:comment");
-    return fmt::format("ctl:ruleRemoveTargetById={};{}{}", *id, variable, colon == std::string_view::npos ? std::string_view{} : target.substr(colon));
+    if (!fine)
+      return refuse(action.at, "ctl:ruleRemoveTargetById takes a rule's id and a variable: 942100;ARGS:comment");
+    return fmt::format("ctl:ruleRemoveTargetById={};{}{}", *id, variable,
+                       colon == std::string_view::npos ? std::string_view{} : target.substr(colon));
   }
   return refuse(action.at, "of ctl only ruleRemoveById, ruleRemoveTargetById and ruleEngine=DetectionOnly are allowed");
 }

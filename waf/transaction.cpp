@@ -15,17 +15,24 @@
 namespace gatehouse::waf {
 namespace {
 
-const unsigned char* bytes(std::string_view text) noexcept { return reinterpret_cast<const unsigned char*>(text.data()); }
+const unsigned char* bytes(std::string_view text) noexcept {
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
 
 class RuleTransaction final : public Transaction {
  public:
-  RuleTransaction(const RulePolicy& policy, const RequestStart& start, std::chrono::nanoseconds time_budget, const Masker& masker)
-      : policy_(policy), id_(start.request_id), budget_(time_budget), t_(thread_library(), policy.set(), id_.data(), masker) {
+  RuleTransaction(const RulePolicy& policy, const RequestStart& start, std::chrono::nanoseconds time_budget,
+                  const Masker& masker)
+      : policy_(policy),
+        id_(start.request_id),
+        budget_(time_budget),
+        t_(thread_library(), policy.set(), id_.data(), masker) {
     // Also what is done before the first phase is charged: a query of many arguments takes its time.
     run([&] {
-      t_.processConnection(std::string(start.client_ip).c_str(), start.client_port, std::string(start.server_ip).c_str(),
-                           start.server_port);
-      t_.processURI(std::string(start.target).c_str(), std::string(start.method).c_str(), std::string(start.http_version).c_str());
+      t_.processConnection(std::string(start.client_ip).c_str(), start.client_port,
+                           std::string(start.server_ip).c_str(), start.server_port);
+      t_.processURI(std::string(start.target).c_str(), std::string(start.method).c_str(),
+                    std::string(start.http_version).c_str());
       t_.exclusions = policy_.exclusions().activate(start.path);
     });
   }

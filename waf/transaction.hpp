@@ -11,6 +11,7 @@
 namespace gatehouse::waf {
 
 [[nodiscard]] std::unique_ptr<Transaction> begin_transaction(const RulePolicy& policy, const RequestStart& start,
-                                                             std::chrono::nanoseconds time_budget, const Masker& masker);
+                                                             std::chrono::nanoseconds time_budget,
+                                                             const Masker& masker);
 
 }  // namespace gatehouse::waf

@@ -44,7 +44,7 @@ using Variables = modsecurity::TransactionAnchoredVariables;
 
 struct Flag {
   std::string_view name;
-  modsecurity::AnchoredVariable Variables::*variable;
+  modsecurity::AnchoredVariable Variables::* variable;
 };
 
 // Scalars that are "0" or empty unless something is wrong, and are set before the phase begins.
@@ -63,7 +63,9 @@ bool refuses_zero(const RuleLink& link) {
     if (action.name == "t" && !seclang::equals_ignoring_case(action.value, "none")) return false;
   }
   const std::string& argument = link.op.argument;
-  if (argument.empty() || argument.size() > 9 || !std::all_of(argument.begin(), argument.end(), [](char c) { return c >= '0' && c <= '9'; })) return false;
+  if (argument.empty() || argument.size() > 9 ||
+      !std::all_of(argument.begin(), argument.end(), [](char c) { return c >= '0' && c <= '9'; }))
+    return false;
   const bool zero = argument.find_first_not_of('0') == std::string::npos;
   const auto is = [&](std::string_view name) { return seclang::equals_ignoring_case(link.op.name, name); };
   if (link.op.negated) return is("eq") && zero;
@@ -82,7 +84,8 @@ SlotMask VariableSlots::needs(const RuleLink& link) {
       if (variable.count && !refuses_zero(link)) return always_present;
       wanted.collection = collection;
     } else {
-      const auto flag = std::find_if(flags.begin(), flags.end(), [&](const Flag& known) { return known.name == variable.name; });
+      const auto flag =
+          std::find_if(flags.begin(), flags.end(), [&](const Flag& known) { return known.name == variable.name; });
       if (flag == flags.end() || variable.has_selector || variable.count || !refuses_zero(link)) return always_present;
       collection = wanted.collection = Collection::flag;
       wanted.key = std::to_string(flag - flags.begin());
@@ -115,7 +118,9 @@ SlotMask VariableSlots::present(modsecurity::Transaction& t, SlotMask used) cons
       case Collection::args: there = has(t.m_variableArgs, slot.key); break;
       case Collection::args_get: there = has(t.m_variableArgsGet, slot.key); break;
       case Collection::args_post: there = has(t.m_variableArgsPost, slot.key); break;
-      case Collection::cookies: there = has(t.m_variableRequestCookies, slot.key) || has(t.m_variableRequestCookiesNames, slot.key); break;
+      case Collection::cookies:
+        there = has(t.m_variableRequestCookies, slot.key) || has(t.m_variableRequestCookiesNames, slot.key);
+        break;
       case Collection::request_headers: there = has(t.m_variableRequestHeaders, slot.key); break;
       case Collection::response_headers: there = has(t.m_variableResponseHeaders, slot.key); break;
       case Collection::files: there = has(t.m_variableFiles, slot.key); break;

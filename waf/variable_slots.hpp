@@ -29,8 +29,22 @@ class VariableSlots {
 
  private:
   enum class Collection : std::uint8_t {
-    args, args_get, args_post, cookies, request_headers, response_headers, files, files_names, files_sizes,
-    files_tmp_content, files_tmp_names, multipart_filename, multipart_name, multipart_part_headers, xml, flag,
+    args,
+    args_get,
+    args_post,
+    cookies,
+    request_headers,
+    response_headers,
+    files,
+    files_names,
+    files_sizes,
+    files_tmp_content,
+    files_tmp_names,
+    multipart_filename,
+    multipart_name,
+    multipart_part_headers,
+    xml,
+    flag,
   };
   struct Slot {
     Collection collection;

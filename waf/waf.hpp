@@ -57,10 +57,12 @@ struct RequestStart {
   std::string_view server_ip;
   std::uint16_t server_port = 0;
   std::string_view method;
-  std::string_view target;           // as received, absolute-form already reduced to its path; %3f is escaped inside (CVE-2024-1019)
-  std::string_view http_version;     // "1.1"
+  std::string_view
+      target;  // as received, absolute-form already reduced to its path; %3f is escaped inside (CVE-2024-1019)
+  std::string_view http_version;  // "1.1"
   std::string_view host;
-  std::string_view path;             // normalised, as routing used it: what exclusions' paths are compared with; empty: those do not apply
+  std::string_view
+      path;  // normalised, as routing used it: what exclusions' paths are compared with; empty: those do not apply
 };
 
 /// One request and its response on one thread. Order: request headers, body, response headers, body, finish.
@@ -68,16 +70,16 @@ class Transaction {
  public:
   virtual ~Transaction() = default;
   virtual void add_request_header(std::string_view name, std::string_view value) = 0;
-  [[nodiscard]] virtual Step request_headers() = 0;                       // phase 1
+  [[nodiscard]] virtual Step request_headers() = 0;  // phase 1
   virtual void append_request_body(std::string_view bytes) = 0;
   /// The body goes by uninspected (over_limit: pass_uninspected). Before request_body(), which then sees none and
   /// does not take it for malformed.
   virtual void pass_request_body() = 0;
-  [[nodiscard]] virtual Step request_body() = 0;                          // phase 2; also for requests without a body
+  [[nodiscard]] virtual Step request_body() = 0;  // phase 2; also for requests without a body
   virtual void add_response_header(std::string_view name, std::string_view value) = 0;
   [[nodiscard]] virtual Step response_headers(int status, std::string_view http_version) = 0;  // phase 3
   virtual void append_response_body(std::string_view bytes) = 0;
-  [[nodiscard]] virtual Step response_body() = 0;                         // phase 4
+  [[nodiscard]] virtual Step response_body() = 0;  // phase 4
   /// Phase 5 and the harvest. Call once, whatever happened before.
   [[nodiscard]] virtual Outcome finish() = 0;
 };
@@ -95,8 +97,8 @@ class Engine {
   /// The policy for a tenant; the same object for equal settings. Problems carry the place of the SecLang line or
   /// of the exclusion. A tenant whose mode is off gets a null policy. `warnings` may be filled on success.
   virtual std::expected<std::shared_ptr<const Policy>, config::Problems> policy(const config::TenantConfig& tenant,
-                                                                                 config::TenantRules allowed,
-                                                                                 config::Problems& warnings) = 0;
+                                                                                config::TenantRules allowed,
+                                                                                config::Problems& warnings) = 0;
 
   /// Begins a transaction on the calling thread. `policy` must outlive it.
   [[nodiscard]] virtual std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start) = 0;

@@ -45,8 +45,9 @@ void Exchange::reset() {
 }
 
 const char* reason_name(Reason reason) noexcept {
-  static constexpr const char* names[] = {"-",        "waf",     "waf_error", "rate_limit",  "no_route", "malformed", "misdirected", "too_large",
-                                          "overload", "upstream", "timeout",  "no_endpoint", "access",   "auth",      "loop",        "redirect"};
+  static constexpr const char* names[] = {
+      "-",        "waf",      "waf_error", "rate_limit",  "no_route", "malformed", "misdirected", "too_large",
+      "overload", "upstream", "timeout",   "no_endpoint", "access",   "auth",      "loop",        "redirect"};
   static_assert(std::size(names) == static_cast<std::size_t>(Reason::count_));
   return names[static_cast<std::size_t>(reason)];
 }

@@ -55,7 +55,8 @@ Step forwarded_headers_on_request(Exchange& exchange) {
   if (const http::Field* const field = fields.find(FieldId::host)) host = field->value;
   if (exchange.peer_trusted) {
     if (const http::Field* const field = fields.find(FieldId::x_forwarded_proto))
-      if (http::equals_ignore_case(field->value, "https") || http::equals_ignore_case(field->value, "http")) proto = field->value;
+      if (http::equals_ignore_case(field->value, "https") || http::equals_ignore_case(field->value, "http"))
+        proto = field->value;
     if (const http::Field* const field = fields.find(FieldId::x_forwarded_host)) host = field->value;
   }
   append_field(out, "x-forwarded-proto", proto);
@@ -68,7 +69,8 @@ Step forwarded_headers_on_request(Exchange& exchange) {
   exchange.worker.ids.append_short(out);
   out += "-01\r\n";
   if (exchange.peer_trusted)
-    if (const http::Field* const field = fields.find(FieldId::tracestate)) append_field(out, "tracestate", field->value);
+    if (const http::Field* const field = fields.find(FieldId::tracestate))
+      append_field(out, "tracestate", field->value);
 
   out += "cdn-loop: ";
   for (const http::Field& field : fields.all())

@@ -6,5 +6,6 @@ namespace gatehouse::filter {
 Step forwarded_headers_on_request(Exchange& exchange);
 /// True for a request field that must not reach the upstream as the client sent it.
 [[nodiscard]] bool is_replaced_field(const http::Field& field) noexcept;
-inline constexpr Filter forwarded_headers_filter{.name = "forwarded_headers", .on_request = forwarded_headers_on_request};
+inline constexpr Filter forwarded_headers_filter{.name = "forwarded_headers",
+                                                 .on_request = forwarded_headers_on_request};
 }  // namespace gatehouse::filter

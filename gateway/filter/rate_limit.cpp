@@ -31,8 +31,10 @@ BucketRequest bucket_of(const Exchange& exchange, const RateLimitRule& rule, con
       case config::LimitKeyKind::host: parts.push_back({KeyPart::Kind::host, exchange.target.host}); break;
       case config::LimitKeyKind::header: {
         const http::Field* const field = exchange.head.fields.find(std::string_view(key.name));
-        if (field != nullptr) parts.push_back({KeyPart::Kind::header, field->value});
-        else parts.push_back({KeyPart::Kind::missing, client});
+        if (field != nullptr)
+          parts.push_back({KeyPart::Kind::header, field->value});
+        else
+          parts.push_back({KeyPart::Kind::missing, client});
         break;
       }
     }
@@ -106,15 +108,16 @@ namespace {
 
 // Redis did not answer: what each limit says is to happen then. `local` counts in this process's memory, all such limits of
 // the request together, so that a refused request takes nothing. False: a limit says `closed`.
-bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* const> rules, std::span<const BucketRequest> requests,
-                          std::span<Decision> decisions) {
+bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* const> rules,
+                          std::span<const BucketRequest> requests, std::span<Decision> decisions) {
   std::vector<BucketRequest> local;
   for (std::size_t i = 0; i < rules.size(); ++i) {
     decisions[i] = {};
     decisions[i].remaining = rules[i]->parameters.capacity;
     const config::OnStoreFailure policy = rules[i]->config->on_store_failure;
     if (rules[i]->config->shadow) {
-      if (policy == config::OnStoreFailure::local) exchange.worker.memory.take_all(requests.subspan(i, 1), memory_clock(exchange), decisions.subspan(i, 1));
+      if (policy == config::OnStoreFailure::local)
+        exchange.worker.memory.take_all(requests.subspan(i, 1), memory_clock(exchange), decisions.subspan(i, 1));
       continue;
     }
     if (policy == config::OnStoreFailure::closed) return false;
@@ -124,7 +127,8 @@ bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* con
   exchange.worker.memory.take_all(local, memory_clock(exchange), taken);
   std::size_t next = 0;
   for (std::size_t i = 0; i < rules.size(); ++i)
-    if (!rules[i]->config->shadow && rules[i]->config->on_store_failure == config::OnStoreFailure::local) decisions[i] = taken[next++];
+    if (!rules[i]->config->shadow && rules[i]->config->on_store_failure == config::OnStoreFailure::local)
+      decisions[i] = taken[next++];
   return true;
 }
 
@@ -149,7 +153,8 @@ runtime::Task<Step> rate_limit_on_wait(Exchange& exchange) {
   const std::span<Decision> all_decisions = decisions;
 
   bool answered = true;
-  if (enforced > 0) answered = co_await exchange.worker.redis->take(all_requests.first(enforced), all_decisions.first(enforced));
+  if (enforced > 0)
+    answered = co_await exchange.worker.redis->take(all_requests.first(enforced), all_decisions.first(enforced));
   for (std::size_t i = enforced; i < order.size() && answered; ++i)
     answered = co_await exchange.worker.redis->take(all_requests.subspan(i, 1), all_decisions.subspan(i, 1));
   if (!answered && !decide_without_store(exchange, order, requests, decisions)) {

@@ -5,5 +5,6 @@
 namespace gatehouse::filter {
 Step rate_limit_on_request(Exchange& exchange);
 runtime::Task<Step> rate_limit_on_wait(Exchange& exchange);
-inline constexpr Filter rate_limit_filter{.name = "rate_limit", .on_request = rate_limit_on_request, .on_wait = rate_limit_on_wait};
+inline constexpr Filter rate_limit_filter{
+    .name = "rate_limit", .on_request = rate_limit_on_request, .on_wait = rate_limit_on_wait};
 }  // namespace gatehouse::filter

@@ -17,8 +17,23 @@ namespace gatehouse::filter {
 
 /// Why the gateway answered by itself; the label `reason`.
 enum class Reason : std::uint8_t {
-  none, waf, waf_error, rate_limit, no_route, malformed, misdirected, too_large, overload, upstream, timeout, no_endpoint,
-  access, auth, loop, redirect, count_
+  none,
+  waf,
+  waf_error,
+  rate_limit,
+  no_route,
+  malformed,
+  misdirected,
+  too_large,
+  overload,
+  upstream,
+  timeout,
+  no_endpoint,
+  access,
+  auth,
+  loop,
+  redirect,
+  count_
 };
 [[nodiscard]] const char* reason_name(Reason reason) noexcept;
 

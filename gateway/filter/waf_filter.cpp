@@ -16,9 +16,7 @@ constexpr std::size_t max_rule_labels = 500;  // rules a tenant that get a serie
 class Stopwatch {
  public:
   explicit Stopwatch(Exchange& exchange) : exchange_(exchange), start_(Clock::now()) {}
-  ~Stopwatch() {
-    exchange_.waf_nanoseconds += static_cast<std::uint64_t>((Clock::now() - start_).count());
-  }
+  ~Stopwatch() { exchange_.waf_nanoseconds += static_cast<std::uint64_t>((Clock::now() - start_).count()); }
   Stopwatch(const Stopwatch&) = delete;
   Stopwatch& operator=(const Stopwatch&) = delete;
 
@@ -34,15 +32,16 @@ int conclude(Exchange& exchange, bool blocked) {
   exchange.waf.reset();
   const Tenant& tenant = *exchange.tenant;
   if (outcome.engine_error) exchange.waf_error = true;
-  exchange.verdict = blocked                   ? WafVerdict::blocked
-                     : exchange.waf_error      ? WafVerdict::error
-                     : exchange.waf_bypassed   ? WafVerdict::bypassed
-                     : !outcome.rules.empty()  ? WafVerdict::flagged
-                                               : WafVerdict::clean;
+  exchange.verdict = blocked                  ? WafVerdict::blocked
+                     : exchange.waf_error     ? WafVerdict::error
+                     : exchange.waf_bypassed  ? WafVerdict::bypassed
+                     : !outcome.rules.empty() ? WafVerdict::flagged
+                                              : WafVerdict::clean;
   for (const waf::RuleMatch& match : outcome.rules) {
     std::string rule = std::to_string(match.id);
     if (tenant.load->rule_labels.load(std::memory_order_relaxed) >= max_rule_labels) rule = "other";
-    const auto counter = exchange.worker.metrics.counter(runtime::families::waf_rule_matches_total, {tenant.config->name, rule});
+    const auto counter =
+        exchange.worker.metrics.counter(runtime::families::waf_rule_matches_total, {tenant.config->name, rule});
     if (counter->value() == 0) tenant.load->rule_labels.fetch_add(1, std::memory_order_relaxed);
     counter->add();
   }
@@ -125,12 +124,15 @@ Step waf_on_request_body(Exchange& exchange) {
 Step waf_on_response(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
   const Stopwatch stopwatch(exchange);
-  for (const http::Field& field : exchange.response.fields.all()) exchange.waf->add_response_header(field.name, field.value);
-  return act_on(exchange, exchange.waf->response_headers(exchange.response.status, exchange.response.minor_version == 1 ? "1.1" : "1.0"));
+  for (const http::Field& field : exchange.response.fields.all())
+    exchange.waf->add_response_header(field.name, field.value);
+  return act_on(exchange, exchange.waf->response_headers(exchange.response.status,
+                                                         exchange.response.minor_version == 1 ? "1.1" : "1.0"));
 }
 
 std::size_t waf_response_body_limit(const Exchange& exchange) {
-  return exchange.waf && exchange.tenant->config->waf.inspect_response_body ? exchange.tenant->config->waf.body_limit : 0;
+  return exchange.waf && exchange.tenant->config->waf.inspect_response_body ? exchange.tenant->config->waf.body_limit
+                                                                            : 0;
 }
 
 Step waf_on_response_body(Exchange& exchange, std::string_view body) {
@@ -150,7 +152,8 @@ void waf_on_complete(Exchange& exchange) {
   const Tenant& tenant = *exchange.tenant;
   tenant.waf_verdicts[static_cast<std::size_t>(exchange.verdict)]
       .get([&] {
-        return exchange.worker.metrics.counter(runtime::families::waf_requests_total, {tenant.config->name, verdict_name(exchange.verdict)});
+        return exchange.worker.metrics.counter(runtime::families::waf_requests_total,
+                                               {tenant.config->name, verdict_name(exchange.verdict)});
       })
       .add();
   tenant.waf_duration->observe_nanoseconds(exchange.waf_nanoseconds);

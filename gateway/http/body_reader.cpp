@@ -26,9 +26,7 @@ BodyReader::Result BodyReader::next() {
       continue;
     }
     switch (framing_.kind) {
-      case BodyKind::none:
-        ended_ = true;
-        continue;
+      case BodyKind::none: ended_ = true; continue;
       case BodyKind::length: {
         const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size()));
         left_ -= size;
@@ -44,11 +42,8 @@ BodyReader::Result BodyReader::next() {
       case BodyKind::chunked: {
         const ChunkedDecoder::Result result = chunks_.next(bytes);
         switch (result.status) {
-          case ChunkedDecoder::Status::malformed:
-            return {Status::malformed, {}};
-          case ChunkedDecoder::Status::need_more:
-            source().consume(result.consumed);
-            continue;
+          case ChunkedDecoder::Status::malformed: return {Status::malformed, {}};
+          case ChunkedDecoder::Status::need_more: source().consume(result.consumed); continue;
           case ChunkedDecoder::Status::done:
             source().consume(result.consumed);
             ended_ = true;

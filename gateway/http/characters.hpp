@@ -49,9 +49,7 @@ constexpr bool is(char character, unsigned classes) noexcept {
   return (character_classes[static_cast<unsigned char>(character)] & classes) != 0;
 }
 
-constexpr bool is_digit(char character) noexcept {
-  return character >= '0' && character <= '9';
-}
+constexpr bool is_digit(char character) noexcept { return character >= '0' && character <= '9'; }
 
 consteval std::array<std::uint8_t, 256> make_hex_values() {
   std::array<std::uint8_t, 256> values{};
@@ -63,9 +61,7 @@ consteval std::array<std::uint8_t, 256> make_hex_values() {
 inline constexpr std::array<std::uint8_t, 256> hex_values = make_hex_values();
 
 /// 0 to 15; 0xFF if it is no hexadecimal digit.
-constexpr unsigned hex_value(char character) noexcept {
-  return hex_values[static_cast<unsigned char>(character)];
-}
+constexpr unsigned hex_value(char character) noexcept { return hex_values[static_cast<unsigned char>(character)]; }
 
 constexpr char lower(char character) noexcept {
   return character >= 'A' && character <= 'Z' ? static_cast<char>(character | 0x20) : character;

@@ -39,34 +39,29 @@ ChunkedDecoder::State ChunkedDecoder::extension_step(char byte) noexcept {
       if (byte == '"') return State::extension_after_quoted;
       if (byte == '\\') return State::extension_escape;
       return is(byte, detail::quoted_text) ? state_ : State::failed;
-    case State::extension_escape:
-      return is(byte, detail::field_value) ? State::extension_quoted : State::failed;
+    case State::extension_escape: return is(byte, detail::field_value) ? State::extension_quoted : State::failed;
     case State::extension_after_quoted:
       if (byte == '\r') return State::size_lf;
       [[fallthrough]];
     case State::extension_blank:
       if (blank) return State::extension_blank;
       return byte == ';' ? State::extension_start : State::failed;
-    default:
-      return State::failed;
+    default: return State::failed;
   }
 }
 
 ChunkedDecoder::State ChunkedDecoder::trailer_step(char byte) noexcept {
   if (++trailer_bytes_ > max_trailer_bytes_) return State::failed;
   switch (state_) {
-    case State::trailer_start:
-      return is(byte, detail::token) ? State::trailer_name : State::failed;
+    case State::trailer_start: return is(byte, detail::token) ? State::trailer_name : State::failed;
     case State::trailer_name:
       if (byte == ':') return State::trailer_value;
       return is(byte, detail::token) ? state_ : State::failed;
     case State::trailer_value:
       if (byte == '\r') return State::trailer_lf;
       return is(byte, detail::field_value) ? state_ : State::failed;
-    case State::trailer_lf:
-      return byte == '\n' ? State::trailer_start : State::failed;
-    default:
-      return State::failed;
+    case State::trailer_lf: return byte == '\n' ? State::trailer_start : State::failed;
+    default: return State::failed;
   }
 }
 
@@ -88,8 +83,7 @@ ChunkedDecoder::State ChunkedDecoder::step(char byte) noexcept {
     case State::size_lf:
       if (byte != '\n') return State::failed;
       return left_ != 0 ? State::data : State::trailer_start;
-    case State::data_cr:
-      return byte == '\r' ? State::data_lf : State::failed;
+    case State::data_cr: return byte == '\r' ? State::data_lf : State::failed;
     case State::data_lf:
       digits_ = 0;  // left_ is 0 here
       return byte == '\n' ? State::size_first : State::failed;
@@ -98,16 +92,12 @@ ChunkedDecoder::State ChunkedDecoder::step(char byte) noexcept {
       return trailer_step(byte);
     case State::trailer_name:
     case State::trailer_value:
-    case State::trailer_lf:
-      return trailer_step(byte);
-    case State::end_lf:
-      return byte == '\n' ? State::done : State::failed;
+    case State::trailer_lf: return trailer_step(byte);
+    case State::end_lf: return byte == '\n' ? State::done : State::failed;
     case State::data:
     case State::done:
-    case State::failed:
-      return State::failed;
-    default:
-      return extension_step(byte);
+    case State::failed: return State::failed;
+    default: return extension_step(byte);
   }
 }
 

@@ -32,9 +32,7 @@ struct Window {
   [[nodiscard]] std::size_t left() const noexcept { return static_cast<std::size_t>(end - at); }
 };
 
-ParseResult refused(const char* why, ParseStatus status = ParseStatus::malformed) noexcept {
-  return {status, 0, why};
-}
+ParseResult refused(const char* why, ParseStatus status = ParseStatus::malformed) noexcept { return {status, 0, why}; }
 
 ParseResult out_of_bytes(const Window& window) noexcept {
   return window.full ? refused("the head is longer than allowed", ParseStatus::head_too_large) : ParseResult{};

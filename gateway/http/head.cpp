@@ -31,8 +31,7 @@ Method method_of(std::string_view token) noexcept {
       if (token == "OPTIONS") return Method::options;
       if (token == "CONNECT") return Method::connect;
       break;
-    default:
-      break;
+    default: break;
   }
   return Method::other;
 }
@@ -44,13 +43,11 @@ bool is_idempotent(Method method) noexcept {
     case Method::put:
     case Method::delete_:
     case Method::options:
-    case Method::trace:
-      return true;
+    case Method::trace: return true;
     case Method::other:
     case Method::post:
     case Method::connect:
-    case Method::patch:
-      break;
+    case Method::patch: break;
   }
   return false;
 }
@@ -136,8 +133,7 @@ FieldId field_id(std::string_view name) noexcept {
     case 23:
       if (matches<"x-forwarded-client-cert">(at)) return FieldId::x_forwarded_client_cert;
       break;
-    default:
-      break;
+    default: break;
   }
   return FieldId::other;
 }

@@ -14,13 +14,9 @@ namespace gatehouse::http::detail {
 
 #if defined(__SSE2__)
 
-inline __m128i splat(char byte) noexcept {
-  return _mm_set1_epi8(byte);
-}
+inline __m128i splat(char byte) noexcept { return _mm_set1_epi8(byte); }
 
-inline __m128i load(const char* at) noexcept {
-  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-}
+inline __m128i load(const char* at) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
 
 /// 0xFF in each byte that lies in [first, first + count), as unsigned numbers.
 inline __m128i in_range(__m128i bytes, char first, unsigned count) noexcept {

@@ -53,7 +53,7 @@ std::size_t host_name_length(std::string_view text) noexcept {
 /// path-abempty ["?" query] of the parts that a target has.
 struct Parts {
   std::string_view authority;  // absolute-form alone
-  std::string_view rest;       // path and query
+  std::string_view rest;  // path and query
   std::uint16_t default_port = 0;
   bool absolute = false;
 };

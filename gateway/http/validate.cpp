@@ -107,10 +107,8 @@ bool ends_at_this_hop(FieldId id) noexcept {
     case FieldId::trailer:
     case FieldId::transfer_encoding:
     case FieldId::upgrade:
-    case FieldId::http2_settings:
-      return true;
-    default:
-      return false;
+    case FieldId::http2_settings: return true;
+    default: return false;
   }
 }
 
@@ -163,36 +161,22 @@ bool offers_websocket(const RequestHead& head) noexcept {
 
 const char* reason_text(Refusal refusal) noexcept {
   switch (refusal) {
-    case Refusal::length_and_chunked:
-      return "Content-Length together with Transfer-Encoding";
+    case Refusal::length_and_chunked: return "Content-Length together with Transfer-Encoding";
     case Refusal::length_malformed:
       return "a Content-Length that is no single number, or too large, or where none may be";
-    case Refusal::coding_unknown:
-      return "a Transfer-Encoding other than chunked, or where none may be";
-    case Refusal::coding_in_http10:
-      return "Transfer-Encoding in HTTP/1.0";
-    case Refusal::host_missing:
-      return "no Host";
-    case Refusal::host_malformed:
-      return "a Host that is no host name or address with an optional port";
-    case Refusal::host_differs:
-      return "the target names another host than Host";
-    case Refusal::target_malformed:
-      return "a target of a form that is not served here";
-    case Refusal::duplicate_field:
-      return "Host, Content-Length, Content-Type or Content-Encoding twice";
-    case Refusal::expectation_unknown:
-      return "an Expect other than 100-continue";
-    case Refusal::connection_malformed:
-      return "a Connection, Proxy-Connection or Upgrade that is no list of tokens";
-    case Refusal::connection_names_framing:
-      return "a Connection that names a field meant for the upstream";
-    case Refusal::path_above_root:
-      return "a path that leads above the root";
-    case Refusal::path_encoding:
-      return "a path with % but no two hexadecimal digits behind it, or with %00";
-    case Refusal::upgrade_with_body:
-      return "an upgrade together with a body";
+    case Refusal::coding_unknown: return "a Transfer-Encoding other than chunked, or where none may be";
+    case Refusal::coding_in_http10: return "Transfer-Encoding in HTTP/1.0";
+    case Refusal::host_missing: return "no Host";
+    case Refusal::host_malformed: return "a Host that is no host name or address with an optional port";
+    case Refusal::host_differs: return "the target names another host than Host";
+    case Refusal::target_malformed: return "a target of a form that is not served here";
+    case Refusal::duplicate_field: return "Host, Content-Length, Content-Type or Content-Encoding twice";
+    case Refusal::expectation_unknown: return "an Expect other than 100-continue";
+    case Refusal::connection_malformed: return "a Connection, Proxy-Connection or Upgrade that is no list of tokens";
+    case Refusal::connection_names_framing: return "a Connection that names a field meant for the upstream";
+    case Refusal::path_above_root: return "a path that leads above the root";
+    case Refusal::path_encoding: return "a path with % but no two hexadecimal digits behind it, or with %00";
+    case Refusal::upgrade_with_body: return "an upgrade together with a body";
   }
   return "";
 }

@@ -24,20 +24,20 @@ struct BodyFraming {
 /// Why a message is refused; the comment is what it means. All are 400 for a request but expectation_unknown.
 enum class Refusal : std::uint8_t {
   length_and_chunked,        // Content-Length with Transfer-Encoding (RFC 9112 section 6.3)
-  length_malformed,          // not 1*DIGIT, a list, or over 2^63 - 1; in a response also any but 0 where no body may be
-  coding_unknown,            // Transfer-Encoding other than exactly one "chunked"; any in a 1xx or 204 response
-  coding_in_http10,          // Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)
-  host_missing,              // HTTP/1.1 without Host (RFC 9112 section 3.2)
-  host_malformed,            // not uri-host [":" port] (RFC 9110 section 7.2)
-  host_differs,              // absolute-form names another authority than Host
-  target_malformed,          // neither origin-form, absolute-form, nor "*" with OPTIONS; authority-form (CONNECT)
-  duplicate_field,           // Host, Content-Length, Content-Type or Content-Encoding twice, equal or not
-  expectation_unknown,       // Expect other than one 100-continue: 417
-  connection_malformed,      // Connection, Proxy-Connection or Upgrade is no list of tokens (RFC 9110 section 7.6.1)
+  length_malformed,  // not 1*DIGIT, a list, or over 2^63 - 1; in a response also any but 0 where no body may be
+  coding_unknown,  // Transfer-Encoding other than exactly one "chunked"; any in a 1xx or 204 response
+  coding_in_http10,  // Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)
+  host_missing,  // HTTP/1.1 without Host (RFC 9112 section 3.2)
+  host_malformed,  // not uri-host [":" port] (RFC 9110 section 7.2)
+  host_differs,  // absolute-form names another authority than Host
+  target_malformed,  // neither origin-form, absolute-form, nor "*" with OPTIONS; authority-form (CONNECT)
+  duplicate_field,  // Host, Content-Length, Content-Type or Content-Encoding twice, equal or not
+  expectation_unknown,  // Expect other than one 100-continue: 417
+  connection_malformed,  // Connection, Proxy-Connection or Upgrade is no list of tokens (RFC 9110 section 7.6.1)
   connection_names_framing,  // Connection names Host, a framing field or another one meant for the upstream
-  path_above_root,           // ".." leads above the root
-  path_encoding,             // "%" without two hex digits, or %00
-  upgrade_with_body,         // Upgrade to a protocol that we relay together with a request body
+  path_above_root,  // ".." leads above the root
+  path_encoding,  // "%" without two hex digits, or %00
+  upgrade_with_body,  // Upgrade to a protocol that we relay together with a request body
 };
 [[nodiscard]] const char* reason_text(Refusal refusal) noexcept;
 
@@ -53,10 +53,10 @@ enum class Refusal : std::uint8_t {
 struct RequestTarget {
   /// Lower case, no port, no trailing dot; IPv6 in brackets as written. Empty only for HTTP/1.0 without Host.
   std::string host;
-  std::uint16_t port = 0;        // as written; 0: none
+  std::uint16_t port = 0;  // as written; 0: none
   std::string_view as_received;  // path and query as received, absolute-form reduced to it; "*" for OPTIONS *
-  std::string path;              // normalised, see normalise_path; "*" for OPTIONS *
-  std::string_view query;        // without "?", as received; empty if none
+  std::string path;  // normalised, see normalise_path; "*" for OPTIONS *
+  std::string_view query;  // without "?", as received; empty if none
   bool has_query = false;
 };
 

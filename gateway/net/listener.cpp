@@ -95,9 +95,10 @@ SocketAddress local_address(int fd) {
 }
 
 Listener::Listener(runtime::Loop& loop, int fd, Handler handler)
-    : fd_(fd), descriptor_(loop), handler_(std::move(handler)), resume_(loop, [](void* self) {
-        static_cast<Listener*>(self)->accept_some();
-      }, this) {}
+    : fd_(fd),
+      descriptor_(loop),
+      handler_(std::move(handler)),
+      resume_(loop, [](void* self) { static_cast<Listener*>(self)->accept_some(); }, this) {}
 
 void Listener::start() {
   if (!descriptor_.adopt(fd_)) return;
@@ -110,7 +111,8 @@ void Listener::accept_some() noexcept {
     if (!descriptor_.is_open()) return;
     sockaddr_storage storage{};
     socklen_t size = sizeof storage;
-    const int fd = ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       handler_(fd, address_of(storage));
       continue;
@@ -134,7 +136,8 @@ void Listener::drain_and_close() {
   for (int i = 0; i < 4096; ++i) {
     sockaddr_storage storage{};
     socklen_t size = sizeof storage;
-    const int fd = ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
     if (fd < 0) break;
     handler_(fd, address_of(storage));

@@ -5,12 +5,12 @@
 // four. OpenSSL therefore never sees a write that would block.
 #include "gateway/net/stream.hpp"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -484,7 +484,7 @@ Stream::Progress Stream::try_handshake(Errc& failure) noexcept {
       handshake_done_ = true;
     } else if (error != SSL_ERROR_WANT_READ) {
       note_tls_error();
-      failure = saw_end_ && tls_error_.empty() ? Errc::reset
+      failure = saw_end_ && tls_error_.empty()                                         ? Errc::reset
                 : SSL_is_server(ssl_) == 0 && SSL_get_verify_result(ssl_) != X509_V_OK ? Errc::tls_verify
                                                                                        : Errc::tls;
       Errc ignored = Errc::ok;
@@ -685,7 +685,8 @@ int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
   const unsigned char* extension = nullptr;
   std::size_t size = 0;
   // server_name extension (RFC 6066 section 3): list length, type 0, name length, name.
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &size) == 1 && size > 5 && extension[2] == 0) {
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &size) == 1 && size > 5 &&
+      extension[2] == 0) {
     const std::size_t list = static_cast<std::size_t>(extension[0]) << 8 | extension[1];
     const std::size_t length = static_cast<std::size_t>(extension[3]) << 8 | extension[4];
     if (list + 2 == size && length + 5 <= size) name = {reinterpret_cast<const char*>(extension) + 5, length};

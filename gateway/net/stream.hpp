@@ -122,12 +122,12 @@ class Stream {
   Errc failed_ = Errc::ok;
 
   // The pace of a body; see expires_when_idle().
-  Duration idle_{0};               // 0: a plain deadline
+  Duration idle_{0};  // 0: a plain deadline
   std::size_t min_rate_ = 0;
-  std::uint64_t moved_ = 0;        // bytes since the body began
-  std::uint64_t moved_before_ = 0; // at the last look
-  int unsent_before_ = 0;          // in the kernel, at the last look
-  Duration silent_{0};             // without progress, over the last looks
+  std::uint64_t moved_ = 0;  // bytes since the body began
+  std::uint64_t moved_before_ = 0;  // at the last look
+  int unsent_before_ = 0;  // in the kernel, at the last look
+  Duration silent_{0};  // without progress, over the last looks
   Duration waited_{0};
   runtime::TimePoint wait_began_;
 

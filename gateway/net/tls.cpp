@@ -30,7 +30,8 @@ BioPtr bio_of(const std::string& text) { return BioPtr(BIO_new_mem_buf(text.data
 
 int refuse_passphrase(char*, int, int, void*) { return -1; }  // an encrypted key is an error, never a prompt
 
-int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned offered_size, void*) {
+int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+                unsigned offered_size, void*) {
   static constexpr unsigned char http11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, out_size, http11, sizeof http11, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
@@ -198,7 +199,8 @@ ServerTlsSettings make_self_signed(const std::vector<std::string>& names) {
   X509_set_pubkey(certificate.get(), key.get());
   const std::string common = names.empty() ? "gatehouse" : names.front().substr(0, 64);
   X509_NAME* const subject = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common.c_str()), -1,
+                             -1, 0);
   X509_set_issuer_name(certificate.get(), subject);
   // Subject alternative names are added as structures, not as OpenSSL's configuration text: a name is never syntax.
   if (!names.empty()) {

@@ -31,7 +31,8 @@ void append_access_record(std::string& out, const filter::Exchange& exchange, st
   record.number("http.request.body.bytes", exchange.request_body_bytes);
   record.number("http.response.body.bytes", exchange.response_body_bytes);
   record.number("event.duration", duration_nanoseconds);
-  if (const http::Field* const agent = exchange.head.fields.find(FieldId::user_agent)) record.text("user_agent.original", agent->value);
+  if (const http::Field* const agent = exchange.head.fields.find(FieldId::user_agent))
+    record.text("user_agent.original", agent->value);
   record.text("labels.tenant", exchange.tenant != nullptr ? std::string_view(exchange.tenant->config->name) : "-");
   if (exchange.route != nullptr) {
     record.text("labels.route", exchange.route->config->name);
@@ -43,8 +44,10 @@ void append_access_record(std::string& out, const filter::Exchange& exchange, st
     record.text("destination.address", site.endpoints[exchange.choice.endpoint].name);
     record.number("gatehouse.upstream_ns", exchange.upstream_nanoseconds);
   }
-  if (exchange.verdict != filter::WafVerdict::off) record.text("gatehouse.waf.verdict", filter::verdict_name(exchange.verdict));
-  if (exchange.reply.reason != filter::Reason::none) record.text("gatehouse.reason", filter::reason_name(exchange.reply.reason));
+  if (exchange.verdict != filter::WafVerdict::off)
+    record.text("gatehouse.waf.verdict", filter::verdict_name(exchange.verdict));
+  if (exchange.reply.reason != filter::Reason::none)
+    record.text("gatehouse.reason", filter::reason_name(exchange.reply.reason));
   record.text("trace.id", exchange.trace_id);
   record.close();
   out += '\n';

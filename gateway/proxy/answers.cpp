@@ -52,7 +52,8 @@ void append_http_date(std::string& out) {
   const std::time_t now = std::time(nullptr);
   if (now != cached_second) {
     static constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     std::tm parts{};
     ::gmtime_r(&now, &parts);
     // Names are written here and not by strftime, which would follow the locale.
@@ -123,7 +124,10 @@ bool prefers_json(const http::Fields& fields) noexcept {
       while (!entry.empty() && entry.back() == ' ') entry.remove_suffix(1);
       ++order;
       for (Type* const type : {&json, &html}) {
-        const int specificity = http::equals_ignore_case(entry, type->full) ? 3 : http::equals_ignore_case(entry, type->range) ? 2 : entry == "*/*" ? 1 : 0;
+        const int specificity = http::equals_ignore_case(entry, type->full)    ? 3
+                                : http::equals_ignore_case(entry, type->range) ? 2
+                                : entry == "*/*"                               ? 1
+                                                                               : 0;
         if (specificity > type->specificity) *type = {type->full, type->range, specificity, weight, order};
       }
     }
@@ -150,8 +154,9 @@ std::size_t append_reply(std::string& out, const Exchange& exchange, bool close)
   } else {
     // All parts are our own text; the request id is ours or checked.
     const std::string title = std::to_string(reply.status) + " " + std::string(text);
-    body = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + title + "</title></head>\n<body><h1>" + title +
-           "</h1><p>" + reply.detail + "</p><p><small>Request " + exchange.request_id + "</small></p></body></html>\n";
+    body = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + title +
+           "</title></head>\n<body><h1>" + title + "</h1><p>" + reply.detail + "</p><p><small>Request " +
+           exchange.request_id + "</small></p></body></html>\n";
   }
   append_status_line(out, reply.status, text);
   out += "date: ";
@@ -162,8 +167,10 @@ std::size_t append_reply(std::string& out, const Exchange& exchange, bool close)
   append_field(out, "x-request-id", exchange.request_id);
   out += reply.fields;
   out += exchange.response_fields;
-  if (close) out += "connection: close\r\n";
-  else if (exchange.head.minor_version == 0) out += "connection: keep-alive\r\n";
+  if (close)
+    out += "connection: close\r\n";
+  else if (exchange.head.minor_version == 0)
+    out += "connection: keep-alive\r\n";
   out += "\r\n";
   if (exchange.head.method == http::Method::head) return 0;
   out += body;
@@ -190,7 +197,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
   for (const Field& field : head.fields.all()) {
     if (field.id == FieldId::host || field.id == FieldId::content_length || field.id == FieldId::expect) continue;
     if (http::is_hop_by_hop(field, head.fields) || filter::is_replaced_field(field)) continue;
-    if (http::equals_ignore_case(field.name, "proxy")) continue;  // CGI turns it into HTTP_PROXY (CVE-2016-5385, "httpoxy")
+    if (http::equals_ignore_case(field.name, "proxy"))
+      continue;  // CGI turns it into HTTP_PROXY (CVE-2016-5385, "httpoxy")
     append_field(out, field.name, field.value);
   }
   out += exchange.request_fields;
@@ -205,7 +213,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
   out += "\r\n";
 }
 
-void append_client_head(std::string& out, const Exchange& exchange, ClientFraming framing, std::uint64_t length, bool close) {
+void append_client_head(std::string& out, const Exchange& exchange, ClientFraming framing, std::uint64_t length,
+                        bool close) {
   const http::ResponseHead& head = exchange.response;
   append_status_line(out, head.status, head.reason);
   for (const Field& field : head.fields.all()) {
@@ -227,15 +236,18 @@ void append_client_head(std::string& out, const Exchange& exchange, ClientFramin
     runtime::append_number(out, length);
     out += "\r\n";
   }
-  if (close) out += "connection: close\r\n";
-  else if (exchange.head.minor_version == 0) out += "connection: keep-alive\r\n";
+  if (close)
+    out += "connection: close\r\n";
+  else if (exchange.head.minor_version == 0)
+    out += "connection: keep-alive\r\n";
   out += "\r\n";
 }
 
 void append_interim_head(std::string& out, const http::ResponseHead& head) {
   append_status_line(out, head.status, head.reason);
   for (const Field& field : head.fields.all())
-    if (!http::is_hop_by_hop(field, head.fields) && field.id != FieldId::content_length) append_field(out, field.name, field.value);
+    if (!http::is_hop_by_hop(field, head.fields) && field.id != FieldId::content_length)
+      append_field(out, field.name, field.value);
   out += "\r\n";
 }
 

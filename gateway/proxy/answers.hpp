@@ -18,13 +18,15 @@ std::size_t append_reply(std::string& out, const filter::Exchange& exchange, boo
 
 /// Appends the request head for the upstream: the normalised target, the client's Host, its fields without hop-by-hop
 /// and replaced ones, the filters' fields, and the framing. `length` is ignored for chunked.
-void append_upstream_head(std::string& out, const filter::Exchange& exchange, http::BodyKind body, std::uint64_t length);
+void append_upstream_head(std::string& out, const filter::Exchange& exchange, http::BodyKind body,
+                          std::uint64_t length);
 
 /// How the answer's body is framed towards the client.
 enum class ClientFraming : std::uint8_t { none, length, chunked, until_close };
 
 /// Appends the head of the upstream's answer as the client gets it.
-void append_client_head(std::string& out, const filter::Exchange& exchange, ClientFraming framing, std::uint64_t length, bool close);
+void append_client_head(std::string& out, const filter::Exchange& exchange, ClientFraming framing, std::uint64_t length,
+                        bool close);
 
 /// Appends an interim answer (1xx other than 101).
 void append_interim_head(std::string& out, const http::ResponseHead& head);

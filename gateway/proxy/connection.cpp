@@ -23,7 +23,8 @@ constexpr std::size_t linger_bytes = 1024 * 1024;
 std::shared_ptr<const net::ServerTls> Worker::select(std::string_view server_name) noexcept {
   try {
     std::string name(server_name);
-    std::ranges::transform(name, name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(name, name.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     if (name.ends_with('.')) name.pop_back();
     const HostEntry* const entry = snapshot->find_host(name);
     if (entry != nullptr && entry->tls) return entry->tls;
@@ -167,8 +168,8 @@ Task<bool> Connection::read_head(bool first) {
   const config::GatewayConfig& settings = *snapshot->config;
   exchange.settings = &settings;
   exchange.waf_engine = snapshot->waf.get();
-  const http::HeadLimits limits{settings.limits.target_bytes, settings.limits.header_bytes, settings.limits.header_count,
-                                settings.limits.underscores_allowed};
+  const http::HeadLimits limits{settings.limits.target_bytes, settings.limits.header_bytes,
+                                settings.limits.header_count, settings.limits.underscores_allowed};
   stream.expires_after(settings.timeouts.request_header);
   std::size_t scanned = 0;
   bool started = !buffer.empty();
@@ -218,9 +219,15 @@ Task<bool> Connection::read_head(bool first) {
 Task<void> Connection::refuse_head(const http::ParseResult& result) {
   using filter::Reason;
   switch (result.status) {
-    case ParseStatus::target_too_long: exchange.answer(414, Reason::too_large, "The request target is too long."); break;
-    case ParseStatus::head_too_large: exchange.answer(431, Reason::too_large, "The request's header fields are too large."); break;
-    case ParseStatus::version_unsupported: exchange.answer(505, Reason::malformed, "This version of HTTP is not spoken here."); break;
+    case ParseStatus::target_too_long:
+      exchange.answer(414, Reason::too_large, "The request target is too long.");
+      break;
+    case ParseStatus::head_too_large:
+      exchange.answer(431, Reason::too_large, "The request's header fields are too large.");
+      break;
+    case ParseStatus::version_unsupported:
+      exchange.answer(505, Reason::malformed, "This version of HTTP is not spoken here.");
+      break;
     default: exchange.answer(400, Reason::malformed, "The request is malformed."); break;
   }
   exchange.reply.close = true;
@@ -256,7 +263,8 @@ Task<bool> send_reply(Connection& connection, bool close) {
   exchange.status = exchange.reply.status;
   exchange.response_body_bytes = append_reply(connection.out, exchange, close);
   exchange.response_started = true;
-  connection.stream.expires_when_idle(exchange.settings->timeouts.request_body_idle, exchange.settings->limits.min_rate_bytes_per_second);
+  connection.stream.expires_when_idle(exchange.settings->timeouts.request_body_idle,
+                                      exchange.settings->limits.min_rate_bytes_per_second);
   const Errc error = co_await connection.stream.write(connection.out);
   co_return error == Errc::ok;
 }

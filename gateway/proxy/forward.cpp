@@ -87,8 +87,10 @@ struct AttemptPlan {
 };
 
 void answer_failure(Exchange& exchange, Errc error) {
-  if (error == Errc::timed_out) exchange.answer(504, Reason::timeout, "The service did not answer in time.");
-  else exchange.answer(502, Reason::upstream, "The service could not be reached.");
+  if (error == Errc::timed_out)
+    exchange.answer(504, Reason::timeout, "The service did not answer in time.");
+  else
+    exchange.answer(502, Reason::upstream, "The service could not be reached.");
 }
 
 // Sets the reply for an upload that failed on the client's side.
@@ -96,8 +98,12 @@ Attempt answer_upload(Exchange& exchange, Upload::State state) {
   exchange.reply.close = true;
   switch (state) {
     case Upload::State::too_large: exchange.answer(413, Reason::too_large, "The request's body is too large."); break;
-    case Upload::State::client_malformed: exchange.answer(400, Reason::malformed, "The request's body is malformed."); break;
-    case Upload::State::client_late: exchange.answer(408, Reason::timeout, "The request's body did not arrive in time."); break;
+    case Upload::State::client_malformed:
+      exchange.answer(400, Reason::malformed, "The request's body is malformed.");
+      break;
+    case Upload::State::client_late:
+      exchange.answer(408, Reason::timeout, "The request's body did not arrive in time.");
+      break;
     default: return Attempt::client_gone;
   }
   exchange.reply.close = true;
@@ -105,8 +111,8 @@ Attempt answer_upload(Exchange& exchange, Upload::State state) {
 }
 
 // Reads one head of the upstream's; interim answers included.
-Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& head, std::size_t max_bytes, runtime::Duration timeout,
-                              std::size_t min_rate) {
+Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& head, std::size_t max_bytes,
+                              runtime::Duration timeout, std::size_t min_rate) {
   http::HeadLimits limits;
   limits.header_bytes = max_bytes;
   limits.header_count = 256;
@@ -123,7 +129,8 @@ Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& 
       }
       if (result.status != http::ParseStatus::need_more) co_return Errc::malformed;
     }
-    if (!upstream.buffer.make_room(upstream.buffer.unread().size() < first_head_bytes ? first_head_bytes : max_bytes + 1))
+    if (!upstream.buffer.make_room(upstream.buffer.unread().size() < first_head_bytes ? first_head_bytes
+                                                                                      : max_bytes + 1))
       co_return Errc::too_large;
     const auto got = co_await upstream.stream.read(upstream.buffer.room());
     if (!got) co_return got.error();
@@ -157,9 +164,12 @@ Task<Errc> buffer_response(UpstreamConnection& upstream, BodyReader& reader, std
       case BodyReader::Status::need_read: break;
     }
     const auto got = co_await upstream.stream.read(reader.room());
-    if (got) reader.filled(*got);
-    else if (got.error() == Errc::end_of_stream) reader.closed();
-    else co_return got.error();
+    if (got)
+      reader.filled(*got);
+    else if (got.error() == Errc::end_of_stream)
+      reader.closed();
+    else
+      co_return got.error();
   }
 }
 
@@ -220,7 +230,8 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
     case BodyKind::chunked:
     case BodyKind::until_close: to_client = old_client ? ClientFraming::until_close : ClientFraming::chunked; break;
   }
-  const bool close = to_client == ClientFraming::until_close || exchange.worker.draining || !connection.request_body.ended() ||
+  const bool close = to_client == ClientFraming::until_close || exchange.worker.draining ||
+                     !connection.request_body.ended() ||
                      http::wants_close(exchange.head.fields, exchange.head.minor_version);
   connection.out.clear();
   append_client_head(connection.out, exchange, to_client, length, close);
@@ -257,8 +268,8 @@ Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
   constexpr int max_interim = 16;
   const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
   for (int interim = 0; interim < max_interim; ++interim) {
-    const Errc error = co_await read_response_head(upstream, exchange.response, exchange.settings->limits.header_bytes, timeout,
-                                                exchange.settings->limits.min_rate_bytes_per_second);
+    const Errc error = co_await read_response_head(upstream, exchange.response, exchange.settings->limits.header_bytes,
+                                                   timeout, exchange.settings->limits.min_rate_bytes_per_second);
     if (error != Errc::ok) co_return error;
     const int status = exchange.response.status;
     if (status >= 200) co_return Errc::ok;
@@ -275,8 +286,8 @@ Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
   co_return Errc::malformed;
 }
 
-Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream, const ClientWatch& watch, const AttemptPlan& plan,
-                           runtime::TimePoint began, bool& reusable) {
+Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream, const ClientWatch& watch,
+                           const AttemptPlan& plan, runtime::TimePoint began, bool& reusable) {
   Exchange& exchange = connection.exchange;
   const config::GatewayConfig& settings = *exchange.settings;
   const auto timeout = exchange.route->config->timeout.value_or(settings.timeouts.response);
@@ -284,16 +295,20 @@ Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream,
   const bool streaming = has_body && !exchange.body_buffered;
 
   connection.out.clear();
-  if (!has_body) append_upstream_head(connection.out, exchange, BodyKind::none, 0);
-  else if (!streaming) append_upstream_head(connection.out, exchange, BodyKind::length, exchange.body.size());
-  else append_upstream_head(connection.out, exchange, exchange.framing.kind, exchange.framing.length);
+  if (!has_body)
+    append_upstream_head(connection.out, exchange, BodyKind::none, 0);
+  else if (!streaming)
+    append_upstream_head(connection.out, exchange, BodyKind::length, exchange.body.size());
+  else
+    append_upstream_head(connection.out, exchange, exchange.framing.kind, exchange.framing.length);
   const bool chunked = streaming && exchange.framing.kind == BodyKind::chunked;
   if (chunked && !exchange.body.empty()) {
     char size[20];
     connection.out.append(size, http::write_chunk_head(exchange.body.size(), size));
     connection.out.append(exchange.body).append("\r\n");
   }
-  const std::array<std::string_view, 2> message{connection.out, chunked ? std::string_view() : std::string_view(exchange.body)};
+  const std::array<std::string_view, 2> message{connection.out,
+                                                chunked ? std::string_view() : std::string_view(exchange.body)};
   upstream.stream.expires_after(timeout);
   Errc error = co_await upstream.stream.write(message);
   if (error == Errc::timed_out) {
@@ -313,11 +328,14 @@ Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream,
     exchange.upstream_nanoseconds = static_cast<std::uint64_t>((runtime::Clock::now() - began).count());
     exchange.route->service->sites[exchange.choice.site].duration->observe_nanoseconds(exchange.upstream_nanoseconds);
     const int status = exchange.response.status;
-    if ((status == 502 && plan.may_retry_502) || (status == 503 && plan.may_retry_503)) result = Attempt::bad_status;
-    else result = co_await bring_back(connection, upstream, reusable);
+    if ((status == 502 && plan.may_retry_502) || (status == 503 && plan.may_retry_503))
+      result = Attempt::bad_status;
+    else
+      result = co_await bring_back(connection, upstream, reusable);
   } else if (watch.gone()) {
     result = Attempt::client_gone;
-  } else if (upload.state != Upload::State::running && upload.state != Upload::State::done && upload.state != Upload::State::upstream_failed) {
+  } else if (upload.state != Upload::State::running && upload.state != Upload::State::done &&
+             upload.state != Upload::State::upstream_failed) {
     result = answer_upload(exchange, upload.state);
   } else if (error == Errc::malformed || error == Errc::too_large) {
     exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");
@@ -345,7 +363,8 @@ Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream,
   co_return result;
 }
 
-Task<Errc> open(UpstreamConnection& upstream, const Service& service, const upstream::PoolKey& key, const config::Timeouts& timeouts) {
+Task<Errc> open(UpstreamConnection& upstream, const Service& service, const upstream::PoolKey& key,
+                const config::Timeouts& timeouts) {
   upstream.stream.expires_after(timeouts.upstream_connect);
   Errc error = co_await upstream.stream.connect(key.endpoint);
   if (error == Errc::ok && service.tls) error = co_await upstream.stream.connect_tls(*service.tls, key.server_name);
@@ -399,8 +418,8 @@ Task<Forwarded> forward(Connection& connection) {
   Exchange& exchange = connection.exchange;
   const Service& service = *exchange.route->service;
   const config::Retry& retry = service.config.retry;
-  const bool replayable = http::is_idempotent(exchange.head.method) &&
-                          (exchange.framing.kind == BodyKind::none || exchange.body_buffered);
+  const bool replayable =
+      http::is_idempotent(exchange.head.method) && (exchange.framing.kind == BodyKind::none || exchange.body_buffered);
   std::vector<Service::Choice> tried;
   bool fresh = false;
   for (unsigned attempt = 1;;) {

@@ -26,7 +26,8 @@ namespace {
 
 bool is_token_like(std::string_view text, std::size_t max) noexcept {
   return !text.empty() && text.size() <= max && std::ranges::all_of(text, [](unsigned char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+           c == '.';
   });
 }
 
@@ -42,7 +43,9 @@ std::string_view trace_id_of(std::string_view value) noexcept {
 // False: an entry is not an address.
 bool find_client(Exchange& exchange) {
   const auto& trusted = exchange.settings->trusted_proxies;
-  const auto is_trusted = [&](const IpAddress& ip) { return std::ranges::any_of(trusted, [&](const Cidr& cidr) { return cidr.contains(ip); }); };
+  const auto is_trusted = [&](const IpAddress& ip) {
+    return std::ranges::any_of(trusted, [&](const Cidr& cidr) { return cidr.contains(ip); });
+  };
   exchange.client = exchange.peer.ip;
   exchange.peer_trusted = !trusted.empty() && is_trusted(exchange.peer.ip);
   if (!exchange.peer_trusted || !exchange.head.fields.has(FieldId::x_forwarded_for)) return true;
@@ -72,9 +75,11 @@ bool find_client(Exchange& exchange) {
 void name_request(Exchange& exchange) {
   const http::Fields& fields = exchange.head.fields;
   if (exchange.peer_trusted) {
-    if (const http::Field* const field = fields.find(FieldId::x_request_id); field != nullptr && is_token_like(field->value, 128))
+    if (const http::Field* const field = fields.find(FieldId::x_request_id);
+        field != nullptr && is_token_like(field->value, 128))
       exchange.request_id = field->value;
-    if (const http::Field* const field = fields.find(FieldId::traceparent)) exchange.trace_id = trace_id_of(field->value);
+    if (const http::Field* const field = fields.find(FieldId::traceparent))
+      exchange.trace_id = trace_id_of(field->value);
   }
   if (exchange.request_id.empty()) exchange.worker.ids.append(exchange.request_id);
   if (exchange.trace_id.empty()) exchange.worker.ids.append(exchange.trace_id);
@@ -252,7 +257,8 @@ struct RequestStory {
 Task<bool> serve_request(Connection& connection) {
   Exchange& exchange = connection.exchange;
 
-  bool passed = understand(connection) && find_way(connection) && take_connection_share(exchange, RequestStory::share(connection));
+  bool passed = understand(connection) && find_way(connection) &&
+                take_connection_share(exchange, RequestStory::share(connection));
   if (passed) passed = co_await pass_filters(exchange);
   if (passed) passed = co_await pass_body_filters(connection);
 
@@ -262,9 +268,11 @@ Task<bool> serve_request(Connection& connection) {
     keep_open = forwarded == Forwarded::keep_open;
   }
   if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started) {
-    const bool skipped = !exchange.reply.close && !(exchange.head.fields.has(FieldId::expect) && !connection.sent_continue) &&
+    const bool skipped = !exchange.reply.close &&
+                         !(exchange.head.fields.has(FieldId::expect) && !connection.sent_continue) &&
                          skip_rest_of_body(connection);
-    const bool close = !skipped || exchange.worker.draining || http::wants_close(exchange.head.fields, exchange.head.minor_version);
+    const bool close =
+        !skipped || exchange.worker.draining || http::wants_close(exchange.head.fields, exchange.head.minor_version);
     const bool sent = co_await send_reply(connection, close);
     keep_open = sent && !close;
     complete(connection);
@@ -295,13 +303,17 @@ void complete(Connection& connection) {
         .get([&] {
           const std::string site_name = exchange.choice.found() ? route.service->sites[site].name : "-";
           return worker.metrics.counter(families::requests_total,
-                                        {tenant_name, route.config->name, route.service->config.name, site_name, upstream::code_class_name(code)});
+                                        {tenant_name, route.config->name, route.service->config.name, site_name,
+                                         upstream::code_class_name(code)});
         })
         .add();
     route.duration->observe_nanoseconds(duration);
   } else if (tenant != nullptr) {
     tenant->unrouted_requests[code_index]
-        .get([&] { return worker.metrics.counter(families::requests_total, {tenant_name, "-", "-", "-", upstream::code_class_name(code)}); })
+        .get([&] {
+          return worker.metrics.counter(families::requests_total,
+                                        {tenant_name, "-", "-", "-", upstream::code_class_name(code)});
+        })
         .add();
     tenant->unrouted_duration->observe_nanoseconds(duration);
   } else {
@@ -309,9 +321,14 @@ void complete(Connection& connection) {
     worker.metrics.histogram(families::request_duration, {"-", "-"})->observe_nanoseconds(duration);
   }
   if (exchange.reply.status != 0 && exchange.status == exchange.reply.status) {
-    const auto make = [&] { return worker.metrics.counter(families::local_replies_total, {tenant_name, filter::reason_name(exchange.reply.reason)}); };
-    if (tenant != nullptr) tenant->local_replies[static_cast<std::size_t>(exchange.reply.reason)].get(make).add();
-    else make()->add();
+    const auto make = [&] {
+      return worker.metrics.counter(families::local_replies_total,
+                                    {tenant_name, filter::reason_name(exchange.reply.reason)});
+    };
+    if (tenant != nullptr)
+      tenant->local_replies[static_cast<std::size_t>(exchange.reply.reason)].get(make).add();
+    else
+      make()->add();
   }
   if (tenant != nullptr) {
     tenant->requests_in_flight->add(-1);

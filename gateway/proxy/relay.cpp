@@ -61,7 +61,8 @@ class Gather {
 
 Task<bool> send_continue(Connection& connection) {
   const Exchange& exchange = connection.exchange;
-  if (connection.sent_continue || exchange.head.minor_version == 0 || !exchange.head.fields.has(http::FieldId::expect)) co_return true;
+  if (connection.sent_continue || exchange.head.minor_version == 0 || !exchange.head.fields.has(http::FieldId::expect))
+    co_return true;
   connection.sent_continue = true;
   if (!connection.buffer.empty()) co_return true;  // the body is coming already
   const Errc error = co_await connection.stream.write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -89,15 +90,19 @@ Task<BufferResult> buffer_body(Connection& connection, std::size_t limit) {
     const bool there = co_await send_continue(connection);
     if (!there) co_return BufferResult::client_gone;
     const auto got = co_await connection.stream.read(body.room());
-    if (got) body.filled(*got);
-    else if (is_lateness(got.error())) co_return BufferResult::late;
-    else body.closed();
+    if (got)
+      body.filled(*got);
+    else if (is_lateness(got.error()))
+      co_return BufferResult::late;
+    else
+      body.closed();
   }
 }
 
 namespace {
 
-Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnection& to, bool chunked, const Upload& upload) {
+Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnection& to, bool chunked,
+                                const Upload& upload) {
   Exchange& exchange = connection.exchange;
   BodyReader& body = connection.request_body;
   const config::GatewayConfig& settings = *exchange.settings;
@@ -112,16 +117,20 @@ Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnec
     while (!gather.full() && !ended) {
       const BodyReader::Result result = body.next();
       status = result.status;
-      if (status == BodyReader::Status::piece) gather.add_piece(result.data);
-      else if (status == BodyReader::Status::end) ended = true;
-      else break;
+      if (status == BodyReader::Status::piece)
+        gather.add_piece(result.data);
+      else if (status == BodyReader::Status::end)
+        ended = true;
+      else
+        break;
     }
     exchange.request_body_bytes = body.received();
     if (body.received() > limit) co_return Upload::State::too_large;
     if (ended) gather.add_end();
     if (!gather.empty()) {
       since_yield += gather.bytes();
-      to.stream.expires_after(timeout);  // the upstream must take what it is given; waiting for the client is not its fault
+      to.stream.expires_after(
+          timeout);  // the upstream must take what it is given; waiting for the client is not its fault
       const Errc error = co_await to.stream.write(gather.slices());
       to.stream.expires_never();
       gather.clear();
@@ -143,9 +152,12 @@ Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnec
     if (!there) co_return Upload::State::client_failed;
     const auto got = co_await connection.stream.read(body.room());
     if (upload.stop) co_return Upload::State::stopped;
-    if (got) body.filled(*got);
-    else if (is_lateness(got.error())) co_return Upload::State::client_late;
-    else body.closed();
+    if (got)
+      body.filled(*got);
+    else if (is_lateness(got.error()))
+      co_return Upload::State::client_late;
+    else
+      body.closed();
   }
 }
 
@@ -169,7 +181,8 @@ Task<void> run_upload(Connection& connection, upstream::UpstreamConnection& to, 
   if (upload.joiner) connection.stream.loop().schedule(upload.joiner);
 }
 
-Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnection& from, BodyReader& body, bool to_chunked) {
+Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnection& from, BodyReader& body,
+                               bool to_chunked) {
   Exchange& exchange = connection.exchange;
   const config::GatewayConfig& settings = *exchange.settings;
   const auto timeout = exchange.route->config->timeout.value_or(settings.timeouts.response);
@@ -183,9 +196,12 @@ Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnect
     while (!gather.full() && !ended) {
       const BodyReader::Result result = body.next();
       status = result.status;
-      if (status == BodyReader::Status::piece) gather.add_piece(result.data);
-      else if (status == BodyReader::Status::end) ended = true;
-      else break;
+      if (status == BodyReader::Status::piece)
+        gather.add_piece(result.data);
+      else if (status == BodyReader::Status::end)
+        ended = true;
+      else
+        break;
     }
     if (ended) gather.add_end();
     // The head waits for the first piece when that can be had at once: one record, one system call.
@@ -200,7 +216,8 @@ Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnect
       if (error != Errc::ok) co_return RelayResult::client_failed;
     }
     if (ended) co_return RelayResult::complete;
-    if (status == BodyReader::Status::malformed || status == BodyReader::Status::truncated) co_return RelayResult::upstream_failed;
+    if (status == BodyReader::Status::malformed || status == BodyReader::Status::truncated)
+      co_return RelayResult::upstream_failed;
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
       co_await connection.stream.loop().yield();
@@ -243,7 +260,8 @@ struct Direction {
   std::coroutine_handle<> joiner;
 };
 
-Task<void> pump(net::Stream& from, net::Stream& to, http::ReadBuffer& buffer, runtime::Duration idle, std::uint64_t& bytes, Direction& direction) {
+Task<void> pump(net::Stream& from, net::Stream& to, http::ReadBuffer& buffer, runtime::Duration idle,
+                std::uint64_t& bytes, Direction& direction) {
   std::size_t since_yield = 0;
   for (;;) {
     if (!buffer.empty()) {

@@ -39,7 +39,8 @@ struct Upload {
 };
 
 /// Streams the rest of the body to the upstream. `chunked`: framed as chunks, else as it is.
-[[nodiscard]] runtime::Task<void> run_upload(Connection& connection, upstream::UpstreamConnection& to, bool chunked, Upload& upload);
+[[nodiscard]] runtime::Task<void> run_upload(Connection& connection, upstream::UpstreamConnection& to, bool chunked,
+                                             Upload& upload);
 
 enum class RelayResult {
   complete,         // the client has the whole answer
@@ -48,8 +49,8 @@ enum class RelayResult {
 };
 
 /// Sends `connection.out` (the head) and the answer's body to the client.
-[[nodiscard]] runtime::Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnection& from, http::BodyReader& body,
-                                                      bool to_chunked);
+[[nodiscard]] runtime::Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnection& from,
+                                                      http::BodyReader& body, bool to_chunked);
 
 /// Both directions until one ends (RFC 9110 section 7.8).
 [[nodiscard]] runtime::Task<void> run_tunnel(Connection& connection, upstream::UpstreamConnection& upstream);

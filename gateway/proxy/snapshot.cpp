@@ -14,7 +14,8 @@ const HostEntry* Snapshot::find_host(std::string_view host) const noexcept {
     if (rest.size() + 1 < sizeof wildcard) {
       wildcard[0] = '*';
       rest.copy(wildcard + 1, rest.size());
-      if (const auto found = hosts.find(std::string_view(wildcard, rest.size() + 1)); found != hosts.end()) return &found->second;
+      if (const auto found = hosts.find(std::string_view(wildcard, rest.size() + 1)); found != hosts.end())
+        return &found->second;
     }
   }
   if (const auto any = hosts.find(std::string_view("*")); any != hosts.end()) return &any->second;

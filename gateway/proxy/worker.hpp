@@ -35,7 +35,8 @@ struct Shared {
 
 class Worker final : public net::SniSelector {
  public:
-  Worker(unsigned index, runtime::Loop& loop, runtime::Metrics& metrics, ratelimit::MemoryStore& memory, Shared& shared_state)
+  Worker(unsigned index, runtime::Loop& loop, runtime::Metrics& metrics, ratelimit::MemoryStore& memory,
+         Shared& shared_state)
       : context(index, loop, metrics, memory), shared(shared_state) {}
 
   std::shared_ptr<const net::ServerTls> select(std::string_view server_name) noexcept override;

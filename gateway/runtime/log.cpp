@@ -39,7 +39,8 @@ int LogFile::open_file() const {
   if (path_ == "-") return STDOUT_FILENO;
   if (path_ == "stderr") return STDERR_FILENO;
   // The folder of the default path may not be there yet.
-  if (const std::size_t slash = path_.rfind('/'); slash != std::string::npos && slash > 0) ::mkdir(path_.substr(0, slash).c_str(), 0750);
+  if (const std::size_t slash = path_.rfind('/'); slash != std::string::npos && slash > 0)
+    ::mkdir(path_.substr(0, slash).c_str(), 0750);
   return ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 }
 

@@ -85,7 +85,8 @@ class Descriptor {
 class Deadline {
  public:
   using Callback = void (*)(void* context);
-  Deadline(Loop& loop, Callback callback, void* context) noexcept : loop_(loop), callback_(callback), context_(context) {}
+  Deadline(Loop& loop, Callback callback, void* context) noexcept
+      : loop_(loop), callback_(callback), context_(context) {}
   ~Deadline() { cancel(); }
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
@@ -106,7 +107,7 @@ class Deadline {
   TimePoint when_ = TimePoint::max();
   Deadline* next_ = nullptr;
   Deadline** link_ = nullptr;  // what points to this one, while linked
-  std::uint64_t tick_ = 0;     // the tick whose slot it is linked in
+  std::uint64_t tick_ = 0;  // the tick whose slot it is linked in
 };
 
 class Loop {
@@ -141,10 +142,15 @@ class Loop {
     Deadline deadline;
     std::coroutine_handle<> coroutine;
     SleepAwaiter(Loop& owner, Duration delay) noexcept
-        : loop(owner), duration(delay), deadline(owner, [](void* self) {
-            auto* awaiter = static_cast<SleepAwaiter*>(self);
-            awaiter->loop.schedule(awaiter->coroutine);
-          }, this) {}
+        : loop(owner),
+          duration(delay),
+          deadline(
+              owner,
+              [](void* self) {
+                auto* awaiter = static_cast<SleepAwaiter*>(self);
+                awaiter->loop.schedule(awaiter->coroutine);
+              },
+              this) {}
     bool await_ready() const noexcept { return duration <= Duration::zero(); }
     void await_suspend(std::coroutine_handle<> awaiting) noexcept {
       coroutine = awaiting;

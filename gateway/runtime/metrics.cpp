@@ -16,7 +16,8 @@ thread_local unsigned writer_index = 0;
 // configuration, and this keeps a mistake there from breaking the whole page.
 std::string clean(std::string_view text) {
   std::string out;
-  for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f ? '_' : c;
+  for (const char c : text)
+    out += static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f ? '_' : c;
   return out;
 }
 
@@ -70,7 +71,8 @@ std::uint64_t Histogram::count() const noexcept {
 }
 
 template <class T>
-std::shared_ptr<T> Metrics::find_or_make(const MetricFamily& family, std::vector<std::string> labels, std::size_t cells) {
+std::shared_ptr<T> Metrics::find_or_make(const MetricFamily& family, std::vector<std::string> labels,
+                                         std::size_t cells) {
   const std::lock_guard lock(mutex_);
   Family& entry = families_.try_emplace(family.name, Family{&family, {}}).first->second;
   std::shared_ptr<Series>& series = entry.series[labels];
@@ -131,11 +133,12 @@ std::string Metrics::serialize() const {
           std::uint64_t cumulative = 0;
           std::uint64_t nanoseconds = 0;
           for (std::size_t bucket = 0; bucket <= Histogram::bounds.size(); ++bucket) {
-            for (const auto& block : histogram.blocks_) cumulative += block.values[bucket].load(std::memory_order_relaxed);
+            for (const auto& block : histogram.blocks_)
+              cumulative += block.values[bucket].load(std::memory_order_relaxed);
             prometheus::ClientMetric::Bucket entry;
             entry.cumulative_count = cumulative;
-            entry.upper_bound = bucket < Histogram::bounds.size() ? Histogram::bounds[bucket]
-                                                                  : std::numeric_limits<double>::infinity();
+            entry.upper_bound =
+                bucket < Histogram::bounds.size() ? Histogram::bounds[bucket] : std::numeric_limits<double>::infinity();
             metric.histogram.bucket.push_back(entry);
           }
           for (const auto& block : histogram.blocks_)

@@ -66,7 +66,9 @@ class Gauge : public Series {
   using Series::Series;
   void add(std::int64_t amount) noexcept { cells_[metric_writer()].add(static_cast<std::uint64_t>(amount)); }
   /// Replaces the calling writer's contribution; for gauges with one writer.
-  void set(std::int64_t value) noexcept { cells_[metric_writer()].value.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed); }
+  void set(std::int64_t value) noexcept {
+    cells_[metric_writer()].value.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
+  }
   /// Makes the gauge's whole value `value`, whoever contributed; for gauges that are set under a lock.
   void set_whole(std::int64_t value) noexcept;
   [[nodiscard]] std::int64_t value() const noexcept;
@@ -75,7 +77,8 @@ class Gauge : public Series {
 /// Durations in seconds, in buckets from 250 us to 10 s.
 class Histogram : public Series {
  public:
-  static constexpr std::array<double, 14> bounds{0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
+  static constexpr std::array<double, 14> bounds{0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+                                                 0.05,    0.1,    0.25,  0.5,    1,     2.5,  10};
   static constexpr std::size_t cells_a_writer = bounds.size() + 2;  // the last bucket and the sum in nanoseconds
 
   explicit Histogram(std::size_t writers);

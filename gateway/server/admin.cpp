@@ -26,9 +26,8 @@ constexpr auto patience = std::chrono::seconds(10);
 void Admin::listen(const SocketAddress& address, bool everything) {
   const auto fd = net::open_listener(address, net::Sharing::alone);
   if (!fd) throw std::runtime_error(fd.error());
-  auto listener = std::make_unique<net::Listener>(loop_, *fd, [this, everything](int client, const SocketAddress&) {
-    loop_.spawn(serve(client, everything));
-  });
+  auto listener = std::make_unique<net::Listener>(
+      loop_, *fd, [this, everything](int client, const SocketAddress&) { loop_.spawn(serve(client, everything)); });
   listener->start();
   listeners_.push_back(std::move(listener));
 }
@@ -52,7 +51,8 @@ Task<void> Admin::serve(int fd, bool everything) {
     http::ParseResult parsed;
     stream.expires_after(patience);
     for (;;) {
-      parsed = http::parse_request_head(std::string_view(bytes).substr(0, size), {.header_bytes = head_bytes}, scanned, head);
+      parsed = http::parse_request_head(std::string_view(bytes).substr(0, size), {.header_bytes = head_bytes}, scanned,
+                                        head);
       if (parsed.status != http::ParseStatus::need_more || size == bytes.size()) break;
       const auto got = co_await stream.read(std::span<char>(bytes).subspan(size));
       if (!got) break;
@@ -91,11 +91,13 @@ Task<void> Admin::serve(int fd, bool everything) {
       }
       again = framing->kind == http::BodyKind::none && !http::wants_close(head.fields, head.minor_version);
     }
-    std::string answer = fmt::format("HTTP/1.1 {} {}\r\ndate: ", status, status == 405 ? "Method Not Allowed" : proxy::status_text(status));
+    std::string answer = fmt::format("HTTP/1.1 {} {}\r\ndate: ", status,
+                                     status == 405 ? "Method Not Allowed" : proxy::status_text(status));
     proxy::append_http_date(answer);
-    answer += fmt::format("\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-                          "content-security-policy: default-src 'self' 'unsafe-inline'; frame-ancestors 'none'\r\n{}{}\r\n",
-                          type, body.size(), status == 405 ? "allow: GET, HEAD\r\n" : "", again ? "" : "connection: close\r\n");
+    answer += fmt::format(
+        "\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+        "content-security-policy: default-src 'self' 'unsafe-inline'; frame-ancestors 'none'\r\n{}{}\r\n",
+        type, body.size(), status == 405 ? "allow: GET, HEAD\r\n" : "", again ? "" : "connection: close\r\n");
     if (head.method != http::Method::head) answer += body;
     const Errc error = co_await stream.write(answer);
     if (error != Errc::ok) break;

@@ -22,22 +22,26 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
     const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(*loaded.config));
     problems.insert(problems.end(), result.problems.begin(), result.problems.end());
     if (result.snapshot) {
-      notes.push_back(fmt::format("{} tenants, {} hosts, {} files read", result.snapshot->tenants.size(), result.snapshot->hosts.size(), result.files.size()));
+      notes.push_back(fmt::format("{} tenants, {} hosts, {} files read", result.snapshot->tenants.size(),
+                                  result.snapshot->hosts.size(), result.files.size()));
       for (const auto& routes : result.snapshot->tenants) {
         const filter::Tenant& tenant = routes->tenant;
-        notes.push_back(fmt::format("tenant {}: {} hosts, {} services, {} routes, {} WAF rules", tenant.config->name, tenant.config->hosts.size(),
-                                    tenant.services.size(), tenant.routes.size(), tenant.waf_policy ? tenant.waf_policy->rule_count() : 0));
+        notes.push_back(fmt::format("tenant {}: {} hosts, {} services, {} routes, {} WAF rules", tenant.config->name,
+                                    tenant.config->hosts.size(), tenant.services.size(), tenant.routes.size(),
+                                    tenant.waf_policy ? tenant.waf_policy->rule_count() : 0));
       }
     }
   }
   if (!loaded.config) {
     // One problem of the platform's hides none of the tenants'.
     if (const auto tenants = config::load_tenants(loaded.as_read))
-      for (const config::LoadedTenant& tenant : *tenants) problems.insert(problems.end(), tenant.problems.begin(), tenant.problems.end());
+      for (const config::LoadedTenant& tenant : *tenants)
+        problems.insert(problems.end(), tenant.problems.begin(), tenant.problems.end());
   }
   // Files in order, and a file's problems from top to bottom.
   std::ranges::sort(problems, [](const config::Problem& a, const config::Problem& b) {
-    return std::tie(a.place.file, a.place.line, a.place.column, a.message) < std::tie(b.place.file, b.place.line, b.place.column, b.message);
+    return std::tie(a.place.file, a.place.line, a.place.column, a.message) <
+           std::tie(b.place.file, b.place.line, b.place.column, b.message);
   });
   const bool fine = !config::has_errors(problems);
   if (options.json) {

@@ -14,7 +14,8 @@ runtime::Task<void> ask(runtime::Loop& loop, SocketAddress admin, bool& ready) {
   if (admin.ip == IpAddress()) admin.ip = IpAddress::v4(0x7f000001);
   const runtime::Errc connected = co_await stream.connect(admin);
   if (connected == runtime::Errc::ok) {
-    const runtime::Errc sent = co_await stream.write("GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    const runtime::Errc sent =
+        co_await stream.write("GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     std::string answer(512, '\0');
     std::size_t size = 0;
     while (sent == runtime::Errc::ok && size < 12) {

@@ -6,4 +6,4 @@
 namespace gatehouse::server {
 /// True if the gateway whose admin endpoints are at `admin` is ready. Waits at most 3 s.
 [[nodiscard]] bool is_ready(const SocketAddress& admin);
-}
+}  // namespace gatehouse::server

@@ -53,14 +53,16 @@ std::size_t connection_limit(std::size_t configured) {
 // A descriptor that a loop reads signals from.
 class SignalReader final : public runtime::IoWaiter {
  public:
-  SignalReader(runtime::Loop& loop, const sigset_t& signals, std::function<void(int)> handler) : descriptor_(loop), handler_(std::move(handler)) {
+  SignalReader(runtime::Loop& loop, const sigset_t& signals, std::function<void(int)> handler)
+      : descriptor_(loop), handler_(std::move(handler)) {
     const int fd = ::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0 || !descriptor_.adopt(fd)) throw std::runtime_error("cannot receive signals");
     descriptor_.reader = this;
   }
   bool attempt() noexcept override {
     signalfd_siginfo info{};
-    while (::read(descriptor_.fd(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) handler_(static_cast<int>(info.ssi_signo));
+    while (::read(descriptor_.fd(), &info, sizeof info) == static_cast<ssize_t>(sizeof info))
+      handler_(static_cast<int>(info.ssi_signo));
     return false;  // for ever
   }
 
@@ -81,7 +83,9 @@ sigset_t handled_signals() {
 // One worker: its thread, loop, listeners and Redis connection.
 struct Server::WorkerThread {
   WorkerThread(unsigned index, Server& server)
-      : metrics(server.metrics_), redis_serving(server.redis_serving_), worker(index, loop, server.metrics_, server.memory_, *server.shared_) {}
+      : metrics(server.metrics_),
+        redis_serving(server.redis_serving_),
+        worker(index, loop, server.metrics_, server.memory_, *server.shared_) {}
   runtime::Metrics& metrics;
   std::atomic<int>& redis_serving;  // workers that reach Redis
   runtime::Loop loop;
@@ -131,7 +135,9 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   journal_ = std::make_unique<runtime::LogFile>("stderr", 4 * 1024 * 1024);
   runtime::set_journal_file(journal_.get());
   open_logs(*gateway_);
-  loop_.on_task_failure = [](const char* what) { journal(Level::error, "a background task failed", {{"error.message", what}}); };
+  loop_.on_task_failure = [](const char* what) {
+    journal(Level::error, "a background task failed", {{"error.message", what}});
+  };
 
   shared_ = std::make_unique<proxy::Shared>();
   shared_->max_connections = connection_limit(gateway_->limits.connections);
@@ -139,17 +145,22 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   shared_->handshakes_failed = metrics_.counter(families::tls_handshakes_total, {"failed"});
   metrics_.gauge(families::build_info, {GATEHOUSE_VERSION})->set_whole(1);
 
-  health_ = std::make_unique<upstream::HealthChecker>(loop_, [](const upstream::HealthKey& key, bool healthy, const std::string& why) {
-    journal(healthy ? Level::info : Level::warning, healthy ? "endpoint is healthy" : "endpoint is unhealthy",
-            {{"labels.tenant", key.tenant}, {"labels.service", key.service}, {"destination.address", key.endpoint.to_string()}, {"reason", why}});
-  });
+  health_ = std::make_unique<upstream::HealthChecker>(
+      loop_, [](const upstream::HealthKey& key, bool healthy, const std::string& why) {
+        journal(healthy ? Level::info : Level::warning, healthy ? "endpoint is healthy" : "endpoint is unhealthy",
+                {{"labels.tenant", key.tenant},
+                 {"labels.service", key.service},
+                 {"destination.address", key.endpoint.to_string()},
+                 {"reason", why}});
+      });
   builder_ = std::make_unique<SnapshotBuilder>(metrics_, *health_, loop_, worker_count_);
   SnapshotBuilder::Result first = builder_->build(gateway_);
   report(first.problems);
   if (!first.snapshot) throw std::runtime_error("the configuration cannot be served; see the problems above");
   apply(std::move(first));
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(1);
-  for (const char* const outcome : {"success", "failure"}) (void)metrics_.counter(families::config_reloads_total, {outcome});  // alerts need a zero
+  for (const char* const outcome : {"success", "failure"})
+    (void)metrics_.counter(families::config_reloads_total, {outcome});  // alerts need a zero
   // All sockets are open before the first thread runs: an address that is taken is an error at start, with nothing half done.
   admin_ = std::make_unique<Admin>(*this, loop_);
   if (gateway_->admin) admin_->listen(*gateway_->admin, true);
@@ -163,7 +174,8 @@ Server::~Server() = default;
 Server::JournalGuard::~JournalGuard() { runtime::set_journal_file(nullptr); }
 
 void Server::open_logs(const config::GatewayConfig& gateway) {
-  const auto open = [](const std::shared_ptr<runtime::LogFile>& present, const std::string& path) -> std::shared_ptr<runtime::LogFile> {
+  const auto open = [](const std::shared_ptr<runtime::LogFile>& present,
+                       const std::string& path) -> std::shared_ptr<runtime::LogFile> {
     if (path.empty()) return nullptr;
     return present && present->path() == path ? present : std::make_shared<runtime::LogFile>(path);
   };
@@ -173,14 +185,16 @@ void Server::open_logs(const config::GatewayConfig& gateway) {
     access_log_ = std::move(access);
     audit_log_ = std::move(audit);
   } catch (const std::system_error& error) {
-    throw std::runtime_error(std::string(error.what()) + "; set access_log.path or audit_log.path to a file that this user can write, or to \"-\"");
+    throw std::runtime_error(std::string(error.what()) +
+                             "; set access_log.path or audit_log.path to a file that this user can write, or to \"-\"");
   }
 }
 
 void Server::report(const config::Problems& problems) {
   for (const config::Problem& problem : problems)
     journal(problem.severity == config::Severity::error ? Level::error : Level::warning, problem.message,
-            {{"log.origin.file.name", problem.place.file}, {"log.origin.file.line", std::to_string(problem.place.line)},
+            {{"log.origin.file.name", problem.place.file},
+             {"log.origin.file.line", std::to_string(problem.place.line)},
              {"log.origin.file.column", std::to_string(problem.place.column)}});
 }
 
@@ -196,7 +210,8 @@ void Server::make_workers() {
     facts->refused_total_limit = metrics_.counter(families::connections_refused_total, {name, "limit"});
     facts->refused_client_limit = metrics_.counter(families::connections_refused_total, {name, "client_limit"});
     facts->refused_proxy_header = metrics_.counter(families::connections_refused_total, {name, "proxy_header"});
-    if (const std::string conflict = net::address_conflict(listener.address); !conflict.empty()) throw std::runtime_error(conflict);
+    if (const std::string conflict = net::address_conflict(listener.address); !conflict.empty())
+      throw std::runtime_error(conflict);
     listeners_.push_back(std::move(facts));
   }
   for (unsigned i = 0; i < worker_count_; ++i) {
@@ -205,13 +220,16 @@ void Server::make_workers() {
     worker.snapshot = proxy::SnapshotRef(snapshot_);
     worker.context.access_log = access_log_;
     worker.context.audit_log = audit_log_;
-    thread->loop.on_task_failure = [](const char* what) { journal(Level::error, "a connection's task failed", {{"error.message", what}}); };
+    thread->loop.on_task_failure = [](const char* what) {
+      journal(Level::error, "a connection's task failed", {{"error.message", what}});
+    };
     for (const auto& facts : listeners_) {
       const auto fd = net::open_listener(facts->address, net::Sharing::with_other_workers);
       if (!fd) throw std::runtime_error(fd.error());
       const proxy::ListenerFacts& listener = *facts;
       thread->listeners.push_back(std::make_unique<net::Listener>(
-          thread->loop, *fd, [&worker, &listener](int client, const SocketAddress& peer) { worker.accept(client, peer, listener); }));
+          thread->loop, *fd,
+          [&worker, &listener](int client, const SocketAddress& peer) { worker.accept(client, peer, listener); }));
     }
     workers_.push_back(std::move(thread));
   }
@@ -247,12 +265,15 @@ void Server::apply(SnapshotBuilder::Result result) {
       self->use_redis(snapshot->config->redis);
     });
   }
-  for (const auto& state : tenant_states_) metrics_.gauge(families::tenant_config_valid, {state.name})->set_whole(state.valid ? 1 : 0);
+  for (const auto& state : tenant_states_)
+    metrics_.gauge(families::tenant_config_valid, {state.name})->set_whole(state.valid ? 1 : 0);
   const auto is_known = [&](const std::string& tenant) {
-    return tenant == "-" || std::ranges::any_of(tenant_states_, [&](const auto& state) { return state.name == tenant; });
+    return tenant == "-" ||
+           std::ranges::any_of(tenant_states_, [&](const auto& state) { return state.name == tenant; });
   };
   metrics_.prune(is_known);
-  metrics_.prune(families::tenant_config_valid, [&](std::span<const std::string> labels) { return is_known(labels.front()); });
+  metrics_.prune(families::tenant_config_valid,
+                 [&](std::span<const std::string> labels) { return is_known(labels.front()); });
 }
 
 void Server::reload(const char* cause) {
@@ -263,7 +284,10 @@ void Server::reload(const char* cause) {
     auto next = std::make_shared<const config::GatewayConfig>(std::move(*loaded.config));
     const std::string fixed = changed_fixed_settings(*gateway_, *next);
     if (!fixed.empty()) {
-      journal(Level::error, "the configuration was not reloaded: " + fixed + " cannot change while the gateway runs; restart it to apply this", {{"cause", cause}});
+      journal(Level::error,
+              "the configuration was not reloaded: " + fixed +
+                  " cannot change while the gateway runs; restart it to apply this",
+              {{"cause", cause}});
     } else {
       SnapshotBuilder::Result result = builder_->build(next);
       report(result.problems);
@@ -284,7 +308,8 @@ void Server::reload(const char* cause) {
   watched_fingerprint_ = watched_state();
   metrics_.counter(families::config_reloads_total, {applied ? "success" : "failure"})->add();
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(applied ? 1 : 0);
-  journal(applied ? Level::info : Level::error, applied ? "configuration reloaded" : "configuration not reloaded: the old one serves on", {{"cause", cause}});
+  journal(applied ? Level::info : Level::error,
+          applied ? "configuration reloaded" : "configuration not reloaded: the old one serves on", {{"cause", cause}});
 }
 
 std::string Server::watched_state() const {
@@ -349,7 +374,8 @@ Task<void> Server::run_drain() {
     });
   }
   const auto end = runtime::Clock::now() + gateway_->timeouts.shutdown;
-  while (shared_->connections.load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < end) co_await loop_.sleep(std::chrono::milliseconds(20));
+  while (shared_->connections.load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < end)
+    co_await loop_.sleep(std::chrono::milliseconds(20));
   const std::size_t left = shared_->connections.load(std::memory_order_relaxed);
   if (left > 0) {
     journal(Level::warning, "the drain's time is over: connections are cut", {{"connections", std::to_string(left)}});
@@ -358,7 +384,8 @@ Task<void> Server::run_drain() {
       thread->loop.post([worker] { worker->end_connections(); });
     }
     const auto cut = runtime::Clock::now() + std::chrono::seconds(2);
-    while (shared_->connections.load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < cut) co_await loop_.sleep(std::chrono::milliseconds(10));
+    while (shared_->connections.load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < cut)
+      co_await loop_.sleep(std::chrono::milliseconds(10));
   }
   journal(Level::info, "drained");
   loop_.stop();
@@ -383,7 +410,9 @@ int Server::run() {
   loop_.spawn(watch_files());
   ready_ = true;
   journal(Level::info, "gatehouse is serving",
-          {{"version", GATEHOUSE_VERSION}, {"workers", std::to_string(worker_count_)}, {"tenants", std::to_string(snapshot_->tenants.size())}});
+          {{"version", GATEHOUSE_VERSION},
+           {"workers", std::to_string(worker_count_)},
+           {"tenants", std::to_string(snapshot_->tenants.size())}});
   loop_.run();
   stopping_ = true;
   stop_workers();

@@ -29,7 +29,8 @@ std::string fingerprint(const std::vector<std::string>& files) {
       text += file + ":absent\n";
       continue;
     }
-    text += fmt::format("{}:{}:{}:{}.{}\n", file, status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+    text += fmt::format("{}:{}:{}:{}.{}\n", file, status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                        status.st_mtim.tv_nsec);
   }
   return text;
 }
@@ -63,7 +64,8 @@ void add_error(Problems& problems, const config::Place& place, std::string messa
 
 }  // namespace
 
-SnapshotBuilder::SnapshotBuilder(runtime::Metrics& metrics, upstream::HealthChecker& health, runtime::Loop& background, std::size_t workers)
+SnapshotBuilder::SnapshotBuilder(runtime::Metrics& metrics, upstream::HealthChecker& health, runtime::Loop& background,
+                                 std::size_t workers)
     : metrics_(metrics), health_(health), background_(background), workers_(workers) {}
 
 bool SnapshotBuilder::load_waf(const config::GatewayConfig& gateway, Result& result) {
@@ -78,7 +80,8 @@ bool SnapshotBuilder::load_waf(const config::GatewayConfig& gateway, Result& res
     for (std::string& file : expand_glob(folder + "*.data")) watched.push_back(std::move(file));
   result.files.insert(result.files.end(), watched.begin(), watched.end());
 
-  std::string wanted = fmt::format("{} {}\n{}\n", static_cast<int>(gateway.waf.on_error), gateway.waf.time_budget.count(), fmt::join(gateway.waf.rules, "\n"));
+  std::string wanted = fmt::format("{} {}\n{}\n", static_cast<int>(gateway.waf.on_error),
+                                   gateway.waf.time_budget.count(), fmt::join(gateway.waf.rules, "\n"));
   wanted += fmt::format("{}\n", fmt::join(gateway.audit_log.mask, "\n"));
   wanted += fingerprint(watched);
   if (waf_ && wanted == waf_fingerprint_) return true;
@@ -92,10 +95,12 @@ bool SnapshotBuilder::load_waf(const config::GatewayConfig& gateway, Result& res
   return true;
 }
 
-std::shared_ptr<const net::ServerTls> SnapshotBuilder::cached_tls(const net::ServerTlsSettings& settings, const config::Place& place, Problems& problems) {
+std::shared_ptr<const net::ServerTls> SnapshotBuilder::cached_tls(const net::ServerTlsSettings& settings,
+                                                                  const config::Place& place, Problems& problems) {
   std::string key;  // a digest: no second copy of a private key in memory
-  ratelimit::append_sha256(key, fmt::format("{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version), static_cast<int>(settings.client_auth),
-                                            settings.certificate_pem, settings.key_pem, settings.client_ca_pem));
+  ratelimit::append_sha256(key, fmt::format("{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
+                                            static_cast<int>(settings.client_auth), settings.certificate_pem,
+                                            settings.key_pem, settings.client_ca_pem));
   std::weak_ptr<const net::ServerTls>& known = tls_cache_[key];
   if (auto tls = known.lock()) return tls;
   auto made = net::ServerTls::create(settings);
@@ -108,7 +113,8 @@ std::shared_ptr<const net::ServerTls> SnapshotBuilder::cached_tls(const net::Ser
   return *made;
 }
 
-std::shared_ptr<const net::ServerTls> SnapshotBuilder::host_tls(const config::Host& host, Problems& problems, std::vector<std::string>& files) {
+std::shared_ptr<const net::ServerTls> SnapshotBuilder::host_tls(const config::Host& host, Problems& problems,
+                                                                std::vector<std::string>& files) {
   net::ServerTlsSettings settings;
   if (host.tls == config::HostTls::files) {
     files.push_back(host.certificate_file);
@@ -116,7 +122,9 @@ std::shared_ptr<const net::ServerTls> SnapshotBuilder::host_tls(const config::Ho
     const auto certificate = read_file(host.certificate_file);
     const auto key = read_file(host.key_file);
     if (!certificate || !key) {
-      add_error(problems, host.place, "cannot read " + (certificate ? host.key_file : host.certificate_file) + "; the gateway's user must be able to");
+      add_error(problems, host.place,
+                "cannot read " + (certificate ? host.key_file : host.certificate_file) +
+                    "; the gateway's user must be able to");
       return nullptr;
     }
     settings.certificate_pem = *certificate;
@@ -155,10 +163,9 @@ std::shared_ptr<const net::ClientTls> SnapshotBuilder::client_tls(const config::
   return *made;
 }
 
-std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(const std::shared_ptr<const config::TenantConfig>& config,
-                                                                   const config::GatewayConfig& gateway, Problems& problems,
-                                                                   std::vector<std::string>& files,
-                                                                   std::vector<std::shared_ptr<const net::ServerTls>>& host_settings) {
+std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(
+    const std::shared_ptr<const config::TenantConfig>& config, const config::GatewayConfig& gateway, Problems& problems,
+    std::vector<std::string>& files, std::vector<std::shared_ptr<const net::ServerTls>>& host_settings) {
   const std::size_t problems_before = problems.size();
   auto built = std::make_unique<proxy::TenantRoutes>();
   filter::Tenant& tenant = built->tenant;
@@ -171,8 +178,10 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(const std::sh
   Problems warnings;
   auto policy = waf_->policy(*config, gateway.policy.tenant_rules, warnings);
   problems.insert(problems.end(), warnings.begin(), warnings.end());
-  if (policy) tenant.waf_policy = std::move(*policy);
-  else problems.insert(problems.end(), policy.error().begin(), policy.error().end());
+  if (policy)
+    tenant.waf_policy = std::move(*policy);
+  else
+    problems.insert(problems.end(), policy.error().begin(), policy.error().end());
 
   for (const config::Service& service : config->services) {
     auto made = std::make_unique<upstream::Service>(service, gateway.site, workers_);
@@ -185,13 +194,15 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(const std::sh
         problems.push_back(std::move(problem));
       }
     }
-    for (upstream::ServiceSite& site : made->sites) site.duration = metrics_.histogram(families::upstream_duration, {name, service.name, site.name});
+    for (upstream::ServiceSite& site : made->sites)
+      site.duration = metrics_.histogram(families::upstream_duration, {name, service.name, site.name});
     tenant.services.push_back(std::move(made));
   }
   for (const config::RateLimit& limit : config->rate_limits) {
     auto rule = std::make_unique<filter::RateLimitRule>();
     rule->config = &limit;
-    rule->parameters = {limit.burst, limit.rate_count, std::chrono::duration_cast<ratelimit::Microseconds>(limit.rate_period)};
+    rule->parameters = {limit.burst, limit.rate_count,
+                        std::chrono::duration_cast<ratelimit::Microseconds>(limit.rate_period)};
     ratelimit::append_policy(rule->policy_field, limit.name, rule->parameters);
     rule->allowed = metrics_.counter(families::ratelimit_decisions_total, {name, limit.name, "allowed"});
     rule->limited = metrics_.counter(families::ratelimit_decisions_total, {name, limit.name, "limited"});
@@ -207,14 +218,17 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(const std::sh
       made->limits_always_in_headers = made->limits_always_in_headers || config->rate_limits[limit].headers_always;
     }
     made->duration = metrics_.histogram(families::request_duration, {name, route.name});
-    made->requests = std::vector<std::array<runtime::LazyCounter, static_cast<std::size_t>(upstream::CodeClass::count_)>>(made->service->sites.size() + 1);
+    made->requests =
+        std::vector<std::array<runtime::LazyCounter, static_cast<std::size_t>(upstream::CodeClass::count_)>>(
+            made->service->sites.size() + 1);
     tenant.routes.push_back(std::move(made));
     std::unique_ptr<re2::RE2> expression;
     if (route.match.kind == config::PathMatch::regex) {
       re2::RE2::Options options;
       options.set_log_errors(false);
       expression = std::make_unique<re2::RE2>(route.match.path, options);
-      if (!expression->ok()) add_error(problems, {config->file, 0, 0}, "route '" + route.name + "': path_regex does not compile");
+      if (!expression->ok())
+        add_error(problems, {config->file, 0, 0}, "route '" + route.name + "': path_regex does not compile");
     }
     built->expressions.push_back(std::move(expression));
   }
@@ -247,8 +261,9 @@ void SnapshotBuilder::start_health_checks(proxy::Snapshot& snapshot) {
           key.tls = service->tls != nullptr;
           // The service is asked as a client of the tenant's first host would ask it.
           key.host = !service->config.tls.server_name.empty() ? service->config.tls.server_name
-                     : tenant.config->hosts.empty() || tenant.config->hosts.front().name.starts_with('*') ? endpoint.name
-                                                                                                         : tenant.config->hosts.front().name;
+                     : tenant.config->hosts.empty() || tenant.config->hosts.front().name.starts_with('*')
+                         ? endpoint.name
+                         : tenant.config->hosts.front().name;
           key.path = check.path;
           key.interval = check.interval;
           key.timeout = check.timeout;
@@ -300,7 +315,8 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
   }
   auto* const snapshot = new proxy::Snapshot;
   // A snapshot's end frees rule sets and metrics: not a worker's business.
-  std::shared_ptr<proxy::Snapshot> shared(snapshot, [this](proxy::Snapshot* last) { background_.post([last] { delete last; }); });
+  std::shared_ptr<proxy::Snapshot> shared(snapshot,
+                                          [this](proxy::Snapshot* last) { background_.post([last] { delete last; }); });
   shared->config = gateway;
   shared->waf = waf_;
   shared->default_tls = default_tls_;
@@ -315,7 +331,8 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
     if (!built && tenant.config) {
       state.valid = false;
       // The file reads well but cannot be served (a certificate, SecLang): the version before it may.
-      if (const auto known = last_valid_.find(tenant.stem); known != last_valid_.end() && known->second != tenant.config) {
+      if (const auto known = last_valid_.find(tenant.stem);
+          known != last_valid_.end() && known->second != tenant.config) {
         Problems old_problems;
         host_settings.clear();
         tenant.config = known->second;
@@ -327,7 +344,8 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
       for (const config::Host& host : tenant.config->hosts) free = free && !shared->hosts.contains(host.name);
       if (free) {
         for (std::size_t h = 0; h < tenant.config->hosts.size(); ++h)
-          shared->hosts.emplace(tenant.config->hosts[h].name, proxy::HostEntry{built.get(), host_settings[h], &tenant.config->hosts[h]});
+          shared->hosts.emplace(tenant.config->hosts[h].name,
+                                proxy::HostEntry{built.get(), host_settings[h], &tenant.config->hosts[h]});
         shared->tenants.push_back(std::move(built));
         state.serving = true;
         valid[tenant.stem] = tenant.config;

@@ -18,7 +18,8 @@ namespace gatehouse::server {
 
 class SnapshotBuilder {
  public:
-  SnapshotBuilder(runtime::Metrics& metrics, upstream::HealthChecker& health, runtime::Loop& background, std::size_t workers);
+  SnapshotBuilder(runtime::Metrics& metrics, upstream::HealthChecker& health, runtime::Loop& background,
+                  std::size_t workers);
 
   struct TenantState {
     std::string name;      // the tenant's, or its file's stem
@@ -37,12 +38,15 @@ class SnapshotBuilder {
 
  private:
   bool load_waf(const config::GatewayConfig& gateway, Result& result);
-  std::shared_ptr<const net::ServerTls> host_tls(const config::Host& host, config::Problems& problems, std::vector<std::string>& files);
-  std::shared_ptr<const net::ServerTls> cached_tls(const net::ServerTlsSettings& settings, const config::Place& place, config::Problems& problems);
+  std::shared_ptr<const net::ServerTls> host_tls(const config::Host& host, config::Problems& problems,
+                                                 std::vector<std::string>& files);
+  std::shared_ptr<const net::ServerTls> cached_tls(const net::ServerTlsSettings& settings, const config::Place& place,
+                                                   config::Problems& problems);
   std::shared_ptr<const net::ClientTls> client_tls(const config::UpstreamTls& tls, config::Problems& problems);
   /// Null with problems when the tenant cannot be served as configured.
-  std::unique_ptr<proxy::TenantRoutes> build_tenant(const std::shared_ptr<const config::TenantConfig>& config, const config::GatewayConfig& gateway,
-                                                    config::Problems& problems, std::vector<std::string>& files,
+  std::unique_ptr<proxy::TenantRoutes> build_tenant(const std::shared_ptr<const config::TenantConfig>& config,
+                                                    const config::GatewayConfig& gateway, config::Problems& problems,
+                                                    std::vector<std::string>& files,
                                                     std::vector<std::shared_ptr<const net::ServerTls>>& host_settings);
   void start_health_checks(proxy::Snapshot& snapshot);
 

@@ -85,7 +85,8 @@ void append_tenant(std::string& out, const proxy::Snapshot& snapshot, const Snap
   object.text("name", state.name);
   object.boolean("valid", state.valid);
   object.boolean("serving", state.serving);
-  const auto found = std::ranges::find_if(snapshot.tenants, [&](const auto& routes) { return routes->tenant.config->name == state.name; });
+  const auto found = std::ranges::find_if(
+      snapshot.tenants, [&](const auto& routes) { return routes->tenant.config->name == state.name; });
   const filter::Tenant* const tenant = state.serving && found != snapshot.tenants.end() ? &(*found)->tenant : nullptr;
   object.text("waf", tenant == nullptr ? "-" : mode_name(tenant->config->waf.mode));
   object.number("waf_rules", tenant != nullptr && tenant->waf_policy ? tenant->waf_policy->rule_count() : 0);
@@ -105,7 +106,8 @@ void append_tenant(std::string& out, const proxy::Snapshot& snapshot, const Snap
   out += ']';
   object.name("services");
   static const std::vector<std::unique_ptr<upstream::Service>> no_services;
-  array(out, tenant != nullptr ? tenant->services : no_services, [&](const auto& service) { append_service(out, *service); });
+  array(out, tenant != nullptr ? tenant->services : no_services,
+        [&](const auto& service) { append_service(out, *service); });
   object.name("rate_limits");
   static const std::vector<std::unique_ptr<filter::RateLimitRule>> no_limits;
   array(out, tenant != nullptr ? tenant->rate_limits : no_limits, [&](const auto& rule) {
@@ -143,7 +145,8 @@ std::string status_json_of(const StatusInput& input) {
     worker.close();
   });
   object.name("tenants");
-  array(out, *input.tenants, [&](const SnapshotBuilder::TenantState& state) { append_tenant(out, *input.snapshot, state); });
+  array(out, *input.tenants,
+        [&](const SnapshotBuilder::TenantState& state) { append_tenant(out, *input.snapshot, state); });
   object.close();
   out += '\n';
   return out;
@@ -174,11 +177,14 @@ void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& sn
   }
   for (const auto& [name, host] : snapshot.hosts) {
     if (!host.tls) continue;
-    metrics.gauge(families::certificate_not_after, {name})->set_whole(std::chrono::system_clock::to_time_t(host.tls->not_after()));
+    metrics.gauge(families::certificate_not_after, {name})
+        ->set_whole(std::chrono::system_clock::to_time_t(host.tls->not_after()));
     hosts.insert({name});
   }
   const auto in = [](const std::set<std::vector<std::string>>& known) {
-    return [&known](std::span<const std::string> labels) { return known.contains(std::vector<std::string>(labels.begin(), labels.end())); };
+    return [&known](std::span<const std::string> labels) {
+      return known.contains(std::vector<std::string>(labels.begin(), labels.end()));
+    };
   };
   metrics.prune(families::endpoint_healthy, in(endpoints));
   metrics.prune(families::site_active, in(sites));
@@ -188,7 +194,8 @@ void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& sn
 std::string changed_fixed_settings(const config::GatewayConfig& running, const config::GatewayConfig& wanted) {
   std::vector<std::string> changed;
   const auto same_listener = [](const config::Listener& a, const config::Listener& b) {
-    return a.address == b.address && a.protocol == b.protocol && a.proxy_protocol_required == b.proxy_protocol_required && a.redirect_port == b.redirect_port;
+    return a.address == b.address && a.protocol == b.protocol &&
+           a.proxy_protocol_required == b.proxy_protocol_required && a.redirect_port == b.redirect_port;
   };
   if (running.workers != wanted.workers) changed.emplace_back("workers");
   if (!std::ranges::equal(running.listeners, wanted.listeners, same_listener)) changed.emplace_back("listeners");

@@ -28,6 +28,7 @@ struct StatusInput {
 void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot);
 
 /// The names of settings that differ and that a reload cannot change: workers, listeners, admin, metrics, storage. Empty: none.
-[[nodiscard]] std::string changed_fixed_settings(const config::GatewayConfig& running, const config::GatewayConfig& wanted);
+[[nodiscard]] std::string changed_fixed_settings(const config::GatewayConfig& running,
+                                                 const config::GatewayConfig& wanted);
 
 }  // namespace gatehouse::server

@@ -3,7 +3,8 @@
 
 namespace gatehouse::upstream {
 
-std::size_t choose_endpoint(config::Balance balance, std::span<const EndpointView> endpoints, std::size_t& cursor) noexcept {
+std::size_t choose_endpoint(config::Balance balance, std::span<const EndpointView> endpoints,
+                            std::size_t& cursor) noexcept {
   std::size_t best = none;
   for (std::size_t step = 0; step < endpoints.size(); ++step) {
     const std::size_t i = (cursor + step) % endpoints.size();

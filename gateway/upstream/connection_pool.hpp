@@ -28,7 +28,8 @@ struct UpstreamConnection {
 /// What makes two connections interchangeable.
 struct PoolKey {
   SocketAddress endpoint;
-  std::shared_ptr<const net::ClientTls> tls;  // held, so that its address names these settings as long as the pool lives
+  std::shared_ptr<const net::ClientTls>
+      tls;  // held, so that its address names these settings as long as the pool lives
   std::string server_name;
   auto operator<=>(const PoolKey&) const = default;
 };
@@ -39,7 +40,9 @@ class ConnectionPool {
 
   /// A quiet idle connection, the one used last; null if there is none.
   [[nodiscard]] std::unique_ptr<UpstreamConnection> take_idle() noexcept;
-  [[nodiscard]] std::unique_ptr<UpstreamConnection> make() { return std::make_unique<UpstreamConnection>(loop_, *this); }
+  [[nodiscard]] std::unique_ptr<UpstreamConnection> make() {
+    return std::make_unique<UpstreamConnection>(loop_, *this);
+  }
   /// Keeps a connection for later; closes it when it is not quiet or there are enough.
   void give_back(std::unique_ptr<UpstreamConnection> connection);
 

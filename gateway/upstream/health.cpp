@@ -48,13 +48,15 @@ Task<std::string> probe(runtime::Loop& loop, const HealthKey& key, const net::Cl
     co_return error == Errc::timed_out ? "connecting took too long" : "connection refused or unreachable";
   if (tls != nullptr) {
     if (const Errc error = co_await stream.connect_tls(*tls, key.host); error != Errc::ok) {
-      std::string why = std::string(runtime::error_text(error)) + (stream.tls_error().empty() ? "" : ": " + stream.tls_error());
+      std::string why =
+          std::string(runtime::error_text(error)) + (stream.tls_error().empty() ? "" : ": " + stream.tls_error());
       stream.close();
       co_return why;
     }
   }
-  const std::string request = fmt::format("GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: gatehouse-health/{}\r\naccept: */*\r\nconnection: close\r\n\r\n",
-                                          key.path, key.host, GATEHOUSE_VERSION);
+  const std::string request = fmt::format(
+      "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: gatehouse-health/{}\r\naccept: */*\r\nconnection: close\r\n\r\n",
+      key.path, key.host, GATEHOUSE_VERSION);
   if (const Errc error = co_await stream.write(request); error != Errc::ok) {
     stream.close();
     co_return "the connection broke while the check was sent";
@@ -71,10 +73,13 @@ Task<std::string> probe(runtime::Loop& loop, const HealthKey& key, const net::Cl
       break;
     }
     size += *got;
-    const http::ParseResult result = http::parse_response_head(std::string_view(received).substr(0, size), {}, scanned, head);
+    const http::ParseResult result =
+        http::parse_response_head(std::string_view(received).substr(0, size), {}, scanned, head);
     if (result.status == http::ParseStatus::need_more && size < received.size()) continue;
-    if (result.status != http::ParseStatus::complete) why = "the answer is not HTTP";
-    else if (head.status < 200 || head.status > 399) why = fmt::format("status {}", head.status);
+    if (result.status != http::ParseStatus::complete)
+      why = "the answer is not HTTP";
+    else if (head.status < 200 || head.status > 399)
+      why = fmt::format("status {}", head.status);
     break;
   }
   stream.close();
@@ -83,7 +88,8 @@ Task<std::string> probe(runtime::Loop& loop, const HealthKey& key, const net::Cl
 
 }  // namespace
 
-HealthChecker::HealthChecker(runtime::Loop& background, std::function<void(const HealthKey&, bool, const std::string&)> on_change)
+HealthChecker::HealthChecker(runtime::Loop& background,
+                             std::function<void(const HealthKey&, bool, const std::string&)> on_change)
     : background_(background), on_change_(std::move(on_change)) {}
 
 HealthChecker::~HealthChecker() = default;
@@ -107,10 +113,16 @@ Task<void> HealthChecker::run(HealthChecker& checker, std::shared_ptr<Check> che
       Check& check;
       std::coroutine_handle<> coroutine;
       runtime::Deadline deadline;
-      Pause(runtime::Loop& owner, Check& of) : loop(owner), check(of), deadline(owner, [](void* self) {
-          auto* pause = static_cast<Pause*>(self);
-          pause->loop.schedule(pause->coroutine);
-        }, this) {}
+      Pause(runtime::Loop& owner, Check& of)
+          : loop(owner),
+            check(of),
+            deadline(
+                owner,
+                [](void* self) {
+                  auto* pause = static_cast<Pause*>(self);
+                  pause->loop.schedule(pause->coroutine);
+                },
+                this) {}
       bool await_ready() const noexcept { return false; }
       void await_suspend(std::coroutine_handle<> awaiting) noexcept {
         coroutine = awaiting;

@@ -51,7 +51,8 @@ struct HealthKey {
 class HealthChecker {
  public:
   /// `on_change` is called on the background thread for every change of an endpoint's health and its first result.
-  HealthChecker(runtime::Loop& background, std::function<void(const HealthKey&, bool healthy, const std::string& why)> on_change);
+  HealthChecker(runtime::Loop& background,
+                std::function<void(const HealthKey&, bool healthy, const std::string& why)> on_change);
   ~HealthChecker();
 
   struct Wanted {

@@ -26,20 +26,23 @@ Service::Service(const config::Service& configuration, const std::string& gatewa
   for (const config::Site& site : config.sites) {
     ServiceSite made;
     made.name = site.name;
-    for (const SocketAddress& address : site.endpoints) made.endpoints.push_back({address, address.to_string(), nullptr});
+    for (const SocketAddress& address : site.endpoints)
+      made.endpoints.push_back({address, address.to_string(), nullptr});
     sites.push_back(std::move(made));
   }
   if (const auto own = std::ranges::find(sites, gateway_site, &ServiceSite::name); own != sites.end())
     std::rotate(sites.begin(), own, own + 1);  // own site first, the others in the file's order
   for (ServiceLoad& worker : load)
     for (const ServiceSite& site : sites)
-      worker.sites.push_back({0, std::vector<std::uint32_t>(site.endpoints.size()), std::vector<ConnectionPool*>(site.endpoints.size())});
+      worker.sites.push_back(
+          {0, std::vector<std::uint32_t>(site.endpoints.size()), std::vector<ConnectionPool*>(site.endpoints.size())});
 }
 
 namespace {
 
 bool was_tried(std::span<const Service::Choice> tried, std::size_t site, std::size_t endpoint) noexcept {
-  return std::ranges::any_of(tried, [&](const Service::Choice& choice) { return choice.site == site && choice.endpoint == endpoint; });
+  return std::ranges::any_of(
+      tried, [&](const Service::Choice& choice) { return choice.site == site && choice.endpoint == endpoint; });
 }
 
 }  // namespace

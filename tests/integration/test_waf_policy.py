@@ -57,7 +57,7 @@ def test_paranoia(gateway):
 @pytest.mark.parametrize("host, target, expected", [
     ("blog", f"/blog/?comment={INJECTION}", 200), ("blog", f"/blog/post?comment={INJECTION}", 200), ("blog", f"/blog?comment={INJECTION}", 200),
     ("blog", f"/blogs/?comment={INJECTION}", 403), ("blog", f"/?comment={INJECTION}", 403), ("blog", f"/blog/?other={INJECTION}", 403),
-    ("blog", f"/x/../blog/?comment={INJECTION}", 200), ("blog", f"/blog/../?comment={INJECTION}", 403), ("blog", f"/BLOG/?comment={INJECTION}", 403),
+    ("blog", f"/%62log/?comment={INJECTION}", 200), ("blog", f"//blog//x?comment={INJECTION}", 200), ("blog", f"/blog/../?comment={INJECTION}", 403), ("blog", f"/BLOG/?comment={INJECTION}", 403),
     ("blog", f"/blog/?Comment={INJECTION}", 200), ("blog", f"/blog/?comment={quote('<script>alert(1)</script>')}", 403),
     ("whole", f"/anywhere?x={INJECTION}", 200), ("whole", f"/anywhere?x={quote('<script>alert(1)</script>')}", 403),
 ])

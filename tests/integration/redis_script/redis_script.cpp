@@ -122,22 +122,16 @@ TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
       const BucketParameters& paced = buckets[pick(random, 0, count - 1)].request.parameters;
       const auto pace = static_cast<std::uint64_t>(paced.period.count()) / paced.tokens + 2;
       switch (pick(random, 0, 9)) {
-        case 0:
-          now += Microseconds{static_cast<std::int64_t>(pick(random, 0, 30 * pace))};
-          break;
-        case 1:
-          now -= Microseconds{static_cast<std::int64_t>(pick(random, 0, 3 * pace))};
-          break;
+        case 0: now += Microseconds{static_cast<std::int64_t>(pick(random, 0, 30 * pace))}; break;
+        case 1: now -= Microseconds{static_cast<std::int64_t>(pick(random, 0, 3 * pace))}; break;
         case 2:
           now -= std::min<Microseconds>(now / 2,
                                         Microseconds{static_cast<std::int64_t>(pick(random, 0, 3'600'000'000'000))});
           break;
         case 3:
         case 4:
-        case 5:
-          break;
-        default:
-          now += Microseconds{static_cast<std::int64_t>(pick(random, 0, pace))};
+        case 5: break;
+        default: now += Microseconds{static_cast<std::int64_t>(pick(random, 0, pace))};
       }
       if (now < 0us) now = 0us;
       if (now > Microseconds{3'000'000'000'000'000}) now = Microseconds{3'000'000'000'000'000};

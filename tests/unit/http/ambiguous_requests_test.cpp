@@ -13,9 +13,7 @@ struct AmbiguousRequest {
   std::string bytes;
   Outcome reason;
 };
-void PrintTo(const AmbiguousRequest& row, std::ostream* out) {
-  *out << testing::PrintToString(row.bytes);
-}
+void PrintTo(const AmbiguousRequest& row, std::ostream* out) { *out << testing::PrintToString(row.bytes); }
 
 class AmbiguousRequestTest : public testing::TestWithParam<AmbiguousRequest> {};
 

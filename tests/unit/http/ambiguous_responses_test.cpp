@@ -15,9 +15,7 @@ struct AmbiguousResponse {
   Outcome reason;
   Method method = Method::get;
 };
-void PrintTo(const AmbiguousResponse& row, std::ostream* out) {
-  *out << testing::PrintToString(row.bytes);
-}
+void PrintTo(const AmbiguousResponse& row, std::ostream* out) { *out << testing::PrintToString(row.bytes); }
 
 class AmbiguousResponseTest : public testing::TestWithParam<AmbiguousResponse> {};
 

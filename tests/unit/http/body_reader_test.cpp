@@ -17,7 +17,8 @@ void put(ReadBuffer& buffer, std::string_view bytes) {
 }
 
 // Reads a body whose first bytes came with the head and the rest in pieces of `step` bytes; "!" at the end: malformed, "?": truncated.
-std::string read_all(BodyFraming framing, std::string_view with_head, std::string_view rest, std::size_t step, ReadBuffer& head) {
+std::string read_all(BodyFraming framing, std::string_view with_head, std::string_view rest, std::size_t step,
+                     ReadBuffer& head) {
   put(head, with_head);
   BodyReader reader;
   reader.start(framing, head);

@@ -40,9 +40,7 @@ Decoded decode(std::string_view bytes, std::size_t piece = std::string_view::npo
   return out;
 }
 
-Decoded decoded(std::string body, std::size_t consumed) {
-  return {Status::done, std::move(body), consumed};
-}
+Decoded decoded(std::string body, std::size_t consumed) { return {Status::done, std::move(body), consumed}; }
 
 TEST(ChunkedDecoderTest, DecodesChunks) {
   const std::string bytes = "5\r\nhello\r\n1\r\n,\r\n6\r\n world\r\n0\r\n\r\n";

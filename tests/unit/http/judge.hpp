@@ -20,9 +20,7 @@ inline void PrintTo(ParseStatus status, std::ostream* out) {
                                    "target_too_long", "head_too_large", "version_unsupported"};
   *out << names[static_cast<unsigned>(status)];
 }
-inline void PrintTo(Refusal refusal, std::ostream* out) {
-  *out << reason_text(refusal);
-}
+inline void PrintTo(Refusal refusal, std::ostream* out) { *out << reason_text(refusal); }
 inline void PrintTo(const BodyFraming& framing, std::ostream* out) {
   constexpr const char* names[] = {"none", "length", "chunked", "until_close"};
   *out << names[static_cast<unsigned>(framing.kind)] << ' ' << framing.length;
@@ -67,9 +65,7 @@ inline std::string get_with(const std::vector<std::string>& lines) {
 }
 
 /// A POST with Host and these field lines.
-inline std::string post_with(const std::vector<std::string>& lines) {
-  return "POST" + get_with(lines).substr(3);
-}
+inline std::string post_with(const std::vector<std::string>& lines) { return "POST" + get_with(lines).substr(3); }
 
 /// A GET for this target with Host a.example.
 inline std::string get_target(std::string_view target) {

@@ -14,9 +14,7 @@ struct LegalRequest {
   std::string host = "a.example";
   std::string path = "/";
 };
-void PrintTo(const LegalRequest& row, std::ostream* out) {
-  *out << testing::PrintToString(row.bytes);
-}
+void PrintTo(const LegalRequest& row, std::ostream* out) { *out << testing::PrintToString(row.bytes); }
 
 class LegalRequestTest : public testing::TestWithParam<LegalRequest> {};
 
@@ -40,9 +38,7 @@ TEST_P(LegalRequestTest, Passes) {
 }
 
 constexpr BodyFraming chunked{BodyKind::chunked};
-constexpr BodyFraming length(std::uint64_t bytes) {
-  return {BodyKind::length, bytes};
-}
+constexpr BodyFraming length(std::uint64_t bytes) { return {BodyKind::length, bytes}; }
 
 std::vector<LegalRequest> request_lines() {
   const auto line = [](std::string_view first) { return std::string(first) + "\r\nHost: a.example\r\n\r\n"; };
@@ -209,9 +205,7 @@ struct LegalResponse {
   BodyFraming framing = {};
   Method method = Method::get;
 };
-void PrintTo(const LegalResponse& row, std::ostream* out) {
-  *out << testing::PrintToString(row.bytes);
-}
+void PrintTo(const LegalResponse& row, std::ostream* out) { *out << testing::PrintToString(row.bytes); }
 
 class LegalResponseTest : public testing::TestWithParam<LegalResponse> {};
 

@@ -104,9 +104,7 @@ TEST(ExpectsContinue, InHttp11Alone) {
   EXPECT_FALSE(expects_continue(head_with(plain)));
 }
 
-bool is_websocket(const std::string& message) {
-  return is_websocket_upgrade(head_with(message));
-}
+bool is_websocket(const std::string& message) { return is_websocket_upgrade(head_with(message)); }
 
 TEST(IsWebsocketUpgrade, NeedsConnectionAndUpgrade) {
   EXPECT_TRUE(is_websocket(get_with({"Connection: Upgrade", "Upgrade: websocket"})));

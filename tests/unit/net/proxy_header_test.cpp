@@ -12,9 +12,7 @@ namespace {
 using namespace std::string_literals;
 using Status = ProxyHeader::Status;
 
-std::string text(const std::optional<SocketAddress>& address) {
-  return address ? address->to_string() : "none";
-}
+std::string text(const std::optional<SocketAddress>& address) { return address ? address->to_string() : "none"; }
 
 // ---- version 1 ----
 
@@ -129,18 +127,14 @@ TEST(ProxyHeaderV1, BoundsTheLine) {
 
 // ---- version 2 ----
 
-std::string u16(std::size_t value) {
-  return {static_cast<char>(value >> 8), static_cast<char>(value & 0xFF)};
-}
+std::string u16(std::size_t value) { return {static_cast<char>(value >> 8), static_cast<char>(value & 0xFF)}; }
 
 /// A header with this version and command, family and transport, and block.
 std::string v2(char command, char family, const std::string& block) {
   return "\r\n\r\n\0\r\nQUIT\n"s + command + family + u16(block.size()) + block;
 }
 
-std::string tlv(char type, const std::string& value) {
-  return type + u16(value.size()) + value;
-}
+std::string tlv(char type, const std::string& value) { return type + u16(value.size()) + value; }
 
 const std::string ipv4_block = "\xC0\x00\x02\x01\xC6\x33\x64\x02\x01\x02\x01\xBB"s;
 const std::string ipv6_block =

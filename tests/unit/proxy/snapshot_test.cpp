@@ -23,7 +23,8 @@ TEST(CoversPath, MatchesWholeSegments) {
 class FindHost : public testing::Test {
  protected:
   FindHost() {
-    for (const char* const name : {"shop.example.de", "*.example.de", "*.deep.example.de"}) snapshot_.hosts[name].config = &configs_[name];
+    for (const char* const name : {"shop.example.de", "*.example.de", "*.deep.example.de"})
+      snapshot_.hosts[name].config = &configs_[name];
   }
   const config::Host* find(std::string_view host) const {
     const HostEntry* const entry = snapshot_.find_host(host);
@@ -69,10 +70,13 @@ class FindRoute : public testing::Test {
     auto made = std::make_unique<filter::Route>();
     made->config = route.get();
     configs_.push_back(std::move(route));
-    routes_.expressions.push_back(made->config->match.kind == config::PathMatch::regex ? std::make_unique<re2::RE2>(made->config->match.path) : nullptr);
+    routes_.expressions.push_back(made->config->match.kind == config::PathMatch::regex
+                                      ? std::make_unique<re2::RE2>(made->config->match.path)
+                                      : nullptr);
     routes_.tenant.routes.push_back(std::move(made));
   }
-  std::string find(std::string_view path, std::string_view method = "GET", std::initializer_list<http::Field> fields = {}) const {
+  std::string find(std::string_view path, std::string_view method = "GET",
+                   std::initializer_list<http::Field> fields = {}) const {
     http::Fields all;
     for (const http::Field& field : fields) all.push(field);
     const filter::Route* const route = find_route(routes_, path, method, all);

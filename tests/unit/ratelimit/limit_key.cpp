@@ -14,9 +14,7 @@ namespace {
 
 using Kind = KeyPart::Kind;
 
-std::string key(std::initializer_list<KeyPart> parts) {
-  return bucket_key("shop", "api", std::vector<KeyPart>{parts});
-}
+std::string key(std::initializer_list<KeyPart> parts) { return bucket_key("shop", "api", std::vector<KeyPart>{parts}); }
 
 TEST(BucketKey, IsReadableForPlainValues) {
   EXPECT_EQ(key({{Kind::client, "203.0.113.9"}}), "gatehouse:{shop}:api:c11=203.0.113.9");

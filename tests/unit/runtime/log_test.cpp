@@ -14,7 +14,10 @@ namespace {
 
 class LogFileTest : public testing::Test {
  protected:
-  void SetUp() override { folder_ = std::filesystem::temp_directory_path() / ("gatehouse-log-" + std::to_string(::getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name()); }
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("gatehouse-log-" + std::to_string(::getpid()) + "-" +
+                                                        testing::UnitTest::GetInstance()->current_test_info()->name());
+  }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   std::string path(const char* name) const { return folder_ / name; }
   static std::string content(const std::string& path) {
@@ -40,8 +43,11 @@ TEST_F(LogFileTest, WritesEverythingInOrderBeforeItIsDestroyed) {
 }
 
 TEST_F(LogFileTest, MakesItsFolderAndIsNotReadableByOthers) {
-  { LogFile log(path("a.log")); }
-  EXPECT_EQ(std::filesystem::status(path("a.log")).permissions() & std::filesystem::perms::others_all, std::filesystem::perms::none);
+  {
+    LogFile log(path("a.log"));
+  }
+  EXPECT_EQ(std::filesystem::status(path("a.log")).permissions() & std::filesystem::perms::others_all,
+            std::filesystem::perms::none);
 }
 
 TEST_F(LogFileTest, GoesOnInANewFileAfterRotation) {

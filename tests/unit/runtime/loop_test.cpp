@@ -50,9 +50,7 @@ TEST(Task, CarriesAnExceptionToWhoAwaitsIt) {
   EXPECT_EQ(what, "told to fail");
 }
 
-Task<void> fail_alone() {
-  (void)co_await failing();
-}
+Task<void> fail_alone() { (void)co_await failing(); }
 
 TEST(Loop, ReportsWhatASpawnedTaskThrowsAndCountsItOut) {
   Loop loop;
@@ -90,11 +88,13 @@ struct Fired {
   std::vector<int>& order;
   int id;
   bool last;
-  Deadline deadline{loop, [](void* self) {
+  Deadline deadline{loop,
+                    [](void* self) {
                       auto& fired = *static_cast<Fired*>(self);
                       fired.order.push_back(fired.id);
                       if (fired.last) fired.loop.stop();
-                    }, this};
+                    },
+                    this};
 };
 
 TEST(Deadline, FiresInOrderOfTimeAndNeverEarly) {

@@ -91,7 +91,8 @@ TEST(LazyCounter, IsMadeAtItsFirstUseAndOnce) {
     lazy.get([&] {
           ++made;
           return metrics.counter(requests, {"shop", "2xx"});
-        }).add();
+        })
+        .add();
   EXPECT_EQ(made, 1);
   EXPECT_EQ(metrics.counter(requests, {"shop", "2xx"})->value(), 3U);
 }

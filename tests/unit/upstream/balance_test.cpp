@@ -22,11 +22,13 @@ TEST(ChooseEndpoint, RoundRobinTakesTurns) {
 }
 
 TEST(ChooseEndpoint, RoundRobinPassesOverUnhealthyAndTried) {
-  EXPECT_EQ(choices(Balance::round_robin, {{.healthy = false}, {}, {.tried = true}, {}}, 4), (std::vector<std::size_t>{1, 3, 1, 3}));
+  EXPECT_EQ(choices(Balance::round_robin, {{.healthy = false}, {}, {.tried = true}, {}}, 4),
+            (std::vector<std::size_t>{1, 3, 1, 3}));
 }
 
 TEST(ChooseEndpoint, LeastRequestTakesTheIdlest) {
-  EXPECT_EQ(choices(Balance::least_request, {{.in_flight = 3}, {.in_flight = 1}, {.in_flight = 2}}, 2), (std::vector<std::size_t>{1, 1}));
+  EXPECT_EQ(choices(Balance::least_request, {{.in_flight = 3}, {.in_flight = 1}, {.in_flight = 2}}, 2),
+            (std::vector<std::size_t>{1, 1}));
 }
 
 TEST(ChooseEndpoint, LeastRequestTakesTurnsAmongEquals) {
@@ -34,7 +36,8 @@ TEST(ChooseEndpoint, LeastRequestTakesTurnsAmongEquals) {
 }
 
 TEST(ChooseEndpoint, LeastRequestIgnoresAnIdleButUnhealthyOne) {
-  EXPECT_EQ(choices(Balance::least_request, {{.healthy = false, .in_flight = 0}, {.in_flight = 9}}, 1), (std::vector<std::size_t>{1}));
+  EXPECT_EQ(choices(Balance::least_request, {{.healthy = false, .in_flight = 0}, {.in_flight = 9}}, 1),
+            (std::vector<std::size_t>{1}));
 }
 
 TEST(ChooseEndpoint, FindsNoneWhenAllAreOut) {

@@ -74,7 +74,8 @@ TEST(Service, FindsNoneWhenAllAreUnhealthy) {
 TEST(Service, ServesMoreEndpointsThanTheInlineListHolds) {
   config::Service config;
   config.sites.push_back({"here", {}});
-  for (int i = 0; i < 100; ++i) config.sites[0].endpoints.push_back({IpAddress::v4(0x7f000001), static_cast<std::uint16_t>(1000 + i)});
+  for (int i = 0; i < 100; ++i)
+    config.sites[0].endpoints.push_back({IpAddress::v4(0x7f000001), static_cast<std::uint16_t>(1000 + i)});
   const Service service(config, "here", 1);
   for (std::size_t i = 0; i < 200; ++i) EXPECT_EQ(service.choose(0, {}).endpoint, i % 100);
 }

@@ -37,7 +37,8 @@ TEST(BaseRules, ReadsJsonByContentType) {  // 200001, 200006
   config::TenantConfig config = tenant();
   config.waf.exclusions = {{.rule = 920420}};  // the types that CRS allows
   const auto policy = policy_of(config);
-  for (const char* type : {"application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json", "application/problem+json"}) {
+  for (const char* type : {"application/json", "application/json; charset=utf-8", "APPLICATION/JSON",
+                           "application/vnd.api+json", "application/problem+json"}) {
     EXPECT_THAT(ids(run(*policy, post(type, R"({"a":"1' or 1=1-- "})")).outcome), Contains(942100u)) << type;
     expect_denied_by(run(*policy, post(type, "{")), 200002, 400);
   }
@@ -52,9 +53,7 @@ TEST(BaseRules, RefusesBodiesThatDoNotParse) {  // 200002
 }
 
 TEST(BaseRules, RefusesJsonThatIsTooDeep) {
-  const auto nested = [](std::size_t depth) {
-    return std::string(depth, '[') + "1" + std::string(depth, ']');
-  };
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + "1" + std::string(depth, ']'); };
   EXPECT_EQ(run(post("application/json", nested(max_json_depth))).last, Step::proceed);
   expect_denied_by(run(post("application/json", nested(max_json_depth + 1))), 200002, 400);
 }
@@ -75,7 +74,8 @@ TEST(BaseRules, DoesNotExpandXmlBombsOrReadFiles) {
 
 TEST(BaseRules, RefusesMultipartThatIsNotStrict) {  // 200003
   expect_denied_by(run(post(multipart, part("name=\"a\"", "1") + "--xyz--\r\nmore")), 200003, 400);
-  expect_denied_by(run(post(multipart, "--xyz\nContent-Disposition: form-data; name=\"a\"\n\n1\n--xyz--\n")), 200003, 400);
+  expect_denied_by(run(post(multipart, "--xyz\nContent-Disposition: form-data; name=\"a\"\n\n1\n--xyz--\n")), 200003,
+                   400);
   EXPECT_EQ(run(post(multipart, part("name=\"a\"", "1") + "--xyz--\r\n")).last, Step::proceed);
 }
 
@@ -108,11 +108,16 @@ TEST(BaseRules, RefusesTooManyArguments) {  // 200007
   expect_denied_by(run(*policy, post(form, arguments(max_arguments + 1, "a=1"))), 200007, 400);
   // What the library drops is not what saves an attack.
   expect_denied_by(run(*policy, post(form, arguments(max_arguments + 50, "id=1'+or+1=1--+"))), 200007, 400);
-  EXPECT_EQ(run(*policy, post("application/json", "[" + [&] {
-                                std::string list;
-                                for (std::size_t i = 0; i < max_arguments + 50; ++i) list += "1,";
-                                return list + "1]";
-                              }())).last, Step::deny);
+  EXPECT_EQ(run(*policy, post(
+                             "application/json", "[" +
+                                                     [&] {
+                                                       std::string list;
+                                                       for (std::size_t i = 0; i < max_arguments + 50; ++i)
+                                                         list += "1,";
+                                                       return list + "1]";
+                                                     }()))
+                .last,
+            Step::deny);
 }
 
 TEST(BaseRules, LeavesBodiesAloneThatPassUninspected) {

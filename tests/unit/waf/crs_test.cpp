@@ -35,8 +35,10 @@ void expect_clean(const Result& result) {
 TEST(Crs, PassesCleanRequests) {
   expect_clean(run(get("/")));
   expect_clean(run(get("/products/42?color=blue&size=xl&page=2")));
-  expect_clean(run(post(form, "name=Anna+M%C3%BCller&city=Saarbr%C3%BCcken&comment=Vielen+Dank+f%C3%BCr+die+Lieferung")));
-  expect_clean(run(post(json, R"({"name":"Anna","items":[{"id":1,"count":2},{"id":7,"count":1}],"note":"bitte klingeln"})")));
+  expect_clean(
+      run(post(form, "name=Anna+M%C3%BCller&city=Saarbr%C3%BCcken&comment=Vielen+Dank+f%C3%BCr+die+Lieferung")));
+  expect_clean(
+      run(post(json, R"({"name":"Anna","items":[{"id":1,"count":2},{"id":7,"count":1}],"note":"bitte klingeln"})")));
   Request request = get("/account");
   request.header("Cookie", "session=9f8a7b6c5d4e; theme=dark; lang=de");
   request.header("Referer", "https://shop.example.de/");
@@ -81,9 +83,7 @@ TEST(Crs, DeniesShellInjectionWhereverItStands) {
   expect_denied(run(post(json, R"({"c":";/bin/bash -i"})")), 932160);
 }
 
-TEST(Crs, SeesTheTargetAsReceived) {
-  expect_denied(run(get("/static/../../../etc/passwd")), 930100);
-}
+TEST(Crs, SeesTheTargetAsReceived) { expect_denied(run(get("/static/../../../etc/passwd")), 930100); }
 
 // CVE-2024-1019: libmodsecurity 3.0.9 cuts the path at an encoded question mark. The caller escapes it once more.
 TEST(Crs, SeesBehindAnEscapedEncodedQuestionMark) {
@@ -154,7 +154,9 @@ TEST(Crs, ModeOffHasNoPolicy) {
 TEST(Crs, InspectsResponseBodiesWhenAsked) {
   Request request = get("/");
   request.response_status = 500;
-  request.response_body = "You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version for the right syntax";
+  request.response_body =
+      "You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version for the "
+      "right syntax";
   config::TenantConfig config = tenant();
   EXPECT_EQ(run(*policy_of(config), request).last, Step::proceed);
   config.waf.inspect_response_body = true;

@@ -21,7 +21,9 @@ std::shared_ptr<const Policy> excluding(std::vector<config::Exclusion> exclusion
   return policy_of(config);
 }
 
-bool fires(const Policy& policy, const Request& request, std::uint32_t rule = 942100) { return find(run(policy, request).outcome, rule) != nullptr; }
+bool fires(const Policy& policy, const Request& request, std::uint32_t rule = 942100) {
+  return find(run(policy, request).outcome, rule) != nullptr;
+}
 
 TEST(Exclusions, TakeARuleOutEverywhere) {
   const auto policy = excluding({{.rule = 942100}});
@@ -51,7 +53,8 @@ TEST(Exclusions, TakeAnArgumentOut) {
 }
 
 TEST(Exclusions, DoNotReachTheCookieOfTheSameName) {
-  const auto policy = excluding({{.rule = 942100, .target = "ARGS:/^comment$/"}, {.rule = 942100, .target = "ARGS:note"}});
+  const auto policy =
+      excluding({{.rule = 942100, .target = "ARGS:/^comment$/"}, {.rule = 942100, .target = "ARGS:note"}});
   Request cookie = get("/");
   cookie.header("Cookie", "comment=1' or 1=1-- ; x=y");
   EXPECT_TRUE(fires(*policy, cookie));
@@ -145,18 +148,21 @@ TEST(Exclusions, WarnOfTargetsThatTheRuleDoesNotLookAt) {
 }
 
 TEST(Exclusions, RefuseTargetsThatAreNone) {
-  for (const char* target : {"ARGZ:x", "ARGS:", "REQUEST_URI:x", "ARGS:/(/", "!ARGS:x", "&ARGS", "ENV:HOME", "TX", "ARGS:x\"\nSecRuleEngine Off"}) {
+  for (const char* target : {"ARGZ:x", "ARGS:", "REQUEST_URI:x", "ARGS:/(/", "!ARGS:x", "&ARGS", "ENV:HOME", "TX",
+                             "ARGS:x\"\nSecRuleEngine Off"}) {
     config::TenantConfig config = tenant();
     config.waf.exclusions = {{.rule = 942100, .target = target}};
     const auto problems = problems_of(config);
-    const bool refused = std::any_of(problems.begin(), problems.end(), [](const auto& p) { return p.severity == config::Severity::error; });
+    const bool refused = std::any_of(problems.begin(), problems.end(),
+                                     [](const auto& p) { return p.severity == config::Severity::error; });
     EXPECT_EQ(refused, std::string_view(target).find("SecRuleEngine") == std::string_view::npos) << target;
   }
 }
 
 // Names and paths never become SecLang, so that nothing in them can.
 TEST(Exclusions, TakeAnyTextAsAName) {
-  const auto policy = excluding({{.rule = 942100, .target = "ARGS:x\" \"id:1,phase:1,allow\"\n", .path = "/a\"b'c\\d%{ENV.HOME}"}});
+  const auto policy =
+      excluding({{.rule = 942100, .target = "ARGS:x\" \"id:1,phase:1,allow\"\n", .path = "/a\"b'c\\d%{ENV.HOME}"}});
   EXPECT_TRUE(fires(*policy, get(std::string("/?id=") + attack)));
 }
 

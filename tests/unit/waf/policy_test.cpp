@@ -77,7 +77,8 @@ TEST(Policies, LeaveOutWhatDoesNotDependOnRequests) {
     const auto& rules = static_cast<const RulePolicy&>(*policy);
     std::size_t count = 0;
     for (int phase = 0; phase < modsecurity::NUMBER_OF_PHASES; ++phase) {
-      if (const PhaseRunner* runner = rules.runner(static_cast<modsecurity::Phases>(phase))) count += runner->steps().size();
+      if (const PhaseRunner* runner = rules.runner(static_cast<modsecurity::Phases>(phase)))
+        count += runner->steps().size();
     }
     return count;
   };

@@ -8,7 +8,8 @@ namespace gatehouse::waf::seclang {
 namespace {
 
 TEST(SeclangParse, TakesARuleApart) {
-  const Text text = parse(R"(SecRule ARGS:a|!ARGS:b|&REQUEST_HEADERS:Host|ARGS:/^x/|ARGS:'/a|b/' "!@rx ^\d+$" "id:10001,phase:2,deny,msg:'a, b',t:none,t:lowercase,setvar:'tx.x=+1'")");
+  const Text text = parse(
+      R"(SecRule ARGS:a|!ARGS:b|&REQUEST_HEADERS:Host|ARGS:/^x/|ARGS:'/a|b/' "!@rx ^\d+$" "id:10001,phase:2,deny,msg:'a, b',t:none,t:lowercase,setvar:'tx.x=+1'")");
   ASSERT_TRUE(text.errors.empty());
   ASSERT_EQ(text.directives.size(), 1u);
   const Directive& rule = text.directives[0];
@@ -30,7 +31,8 @@ TEST(SeclangParse, TakesARuleApart) {
 }
 
 TEST(SeclangParse, JoinsContinuedLines) {
-  const Text text = parse("SecRule ARGS \\\n   \"@contains a\\\n   b\" \\\r\n \"id:1,\\\n   phase:2,\\\n  deny\"\nSecMarker X\n");
+  const Text text =
+      parse("SecRule ARGS \\\n   \"@contains a\\\n   b\" \\\r\n \"id:1,\\\n   phase:2,\\\n  deny\"\nSecMarker X\n");
   ASSERT_TRUE(text.errors.empty());
   ASSERT_EQ(text.directives.size(), 2u);
   EXPECT_EQ(text.directives[0].op.argument, "ab");
@@ -85,13 +87,14 @@ TEST_P(SeclangErrors, HaveAPlace) {
   EXPECT_EQ(text.errors[0].at.column, GetParam().column) << text.errors[0].message;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SeclangErrors,
-                         ::testing::Values(Wrong{"SecRule ARGS \"@rx a\n", 1, 14}, Wrong{"SecRule ARGS", 1, 1},
-                                           Wrong{"\n  SecRule A B C D", 2, 3}, Wrong{"SecRule ARGS x \"deny pass\"", 1, 22},
-                                           Wrong{"SecRule ARGS x \"msg:'a\"", 1, 21}, Wrong{"SecRule ARGS| x \"id:1\"", 1, 14},
-                                           Wrong{"SecRule ARGS:'a x", 1, 9}, Wrong{"=x", 1, 1}, Wrong{"SecAction", 1, 1},
-                                           Wrong{"SecRule ARGS \"x\"\"id:1\"", 1, 17}, Wrong{"SecRule ARGS x \"id:1,,deny\"", 1, 22},
-                                           Wrong{"SecRule ARGS: x id:1", 1, 9}, Wrong{"SecMarker a\rb", 1, 12}));
+INSTANTIATE_TEST_SUITE_P(
+    All, SeclangErrors,
+    ::testing::Values(Wrong{"SecRule ARGS \"@rx a\n", 1, 14}, Wrong{"SecRule ARGS", 1, 1},
+                      Wrong{"\n  SecRule A B C D", 2, 3}, Wrong{"SecRule ARGS x \"deny pass\"", 1, 22},
+                      Wrong{"SecRule ARGS x \"msg:'a\"", 1, 21}, Wrong{"SecRule ARGS| x \"id:1\"", 1, 14},
+                      Wrong{"SecRule ARGS:'a x", 1, 9}, Wrong{"=x", 1, 1}, Wrong{"SecAction", 1, 1},
+                      Wrong{"SecRule ARGS \"x\"\"id:1\"", 1, 17}, Wrong{"SecRule ARGS x \"id:1,,deny\"", 1, 22},
+                      Wrong{"SecRule ARGS: x id:1", 1, 9}, Wrong{"SecMarker a\rb", 1, 12}));
 
 TEST(SeclangParse, FindsEveryError) {
   const Text text = parse("SecRule ARGS\nSecMarker a\nSecAction\n");

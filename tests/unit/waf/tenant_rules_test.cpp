@@ -13,7 +13,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-std::shared_ptr<const Policy> with(std::string before, std::string after = "", config::TenantRules allowed = config::TenantRules::yes) {
+std::shared_ptr<const Policy> with(std::string before, std::string after = "",
+                                   config::TenantRules allowed = config::TenantRules::yes) {
   config::TenantConfig config = tenant();
   config.waf.rules_before = std::move(before);
   config.waf.rules_after = std::move(after);
@@ -55,14 +56,17 @@ TEST(TenantRules, RunBeforeAndAfterCrs) {
 
 TEST(TenantRules, RunBehindTheTenantsValues) {
   // The YAML says paranoia 1; the tenant's own rule, which comes later, says 3.
-  const auto policy = with("SecAction \"id:10001,phase:1,pass,nolog,setvar:tx.executing_paranoia_level=3,setvar:tx.paranoia_level=3\"\n");
+  const auto policy = with(
+      "SecAction \"id:10001,phase:1,pass,nolog,setvar:tx.executing_paranoia_level=3,setvar:tx.paranoia_level=3\"\n");
   Request request = get("/");
   request.headers.erase(request.headers.begin() + 2);
   EXPECT_THAT(ids(run(*policy, request).outcome), Contains(920300u));
 }
 
 TEST(TenantRules, DecideByRequestWhatCrsRuns) {
-  const auto policy = with("SecRule REQUEST_HEADERS:X-Strict \"@streq yes\" \"id:10001,phase:1,pass,nolog,setvar:tx.executing_paranoia_level=3,setvar:tx.paranoia_level=3\"\n");
+  const auto policy = with(
+      "SecRule REQUEST_HEADERS:X-Strict \"@streq yes\" "
+      "\"id:10001,phase:1,pass,nolog,setvar:tx.executing_paranoia_level=3,setvar:tx.paranoia_level=3\"\n");
   Request request = get("/");
   request.headers.erase(request.headers.begin() + 2);
   EXPECT_THAT(ids(run(*policy, request).outcome), Not(Contains(920300u)));
@@ -113,22 +117,29 @@ TEST(TenantRules, WidenRules) {
   Request request = get("/");
   request.header("X-Search", "1' or 1=1-- ");
   EXPECT_THAT(ids(run(*with(""), request).outcome), Not(Contains(942100u)));
-  EXPECT_THAT(ids(run(*with("SecRuleUpdateTargetById 942100 \"REQUEST_HEADERS:X-Search\"\n"), request).outcome), Contains(942100u));
+  EXPECT_THAT(ids(run(*with("SecRuleUpdateTargetById 942100 \"REQUEST_HEADERS:X-Search\"\n"), request).outcome),
+              Contains(942100u));
 }
 
 TEST(TenantRules, MayTurnOtherRulesOffIfTrusted) {
-  const std::string text = "SecRule REQUEST_FILENAME \"@beginsWith /blog\" \"id:10001,phase:1,pass,nolog,ctl:ruleRemoveById=942100,ctl:ruleRemoveTargetById=942190;ARGS:id\"\n";
+  const std::string text =
+      "SecRule REQUEST_FILENAME \"@beginsWith /blog\" "
+      "\"id:10001,phase:1,pass,nolog,ctl:ruleRemoveById=942100,ctl:ruleRemoveTargetById=942190;ARGS:id\"\n";
   const auto policy = with(text, "", config::TenantRules::trusted);
   EXPECT_THAT(ids(run(*policy, get("/blog" + attack)).outcome), Not(Contains(942100u)));
   EXPECT_THAT(ids(run(*policy, get(attack)).outcome), Contains(942100u));
-  const auto detect = with("SecRule REQUEST_FILENAME \"@beginsWith /blog\" \"id:10001,phase:1,pass,nolog,ctl:ruleEngine=DetectionOnly\"\n", "", config::TenantRules::trusted);
+  const auto detect = with(
+      "SecRule REQUEST_FILENAME \"@beginsWith /blog\" \"id:10001,phase:1,pass,nolog,ctl:ruleEngine=DetectionOnly\"\n",
+      "", config::TenantRules::trusted);
   EXPECT_EQ(run(*detect, get("/blog" + attack)).last, Step::proceed);
   EXPECT_EQ(run(*detect, get(attack)).last, Step::deny);
 }
 
 TEST(TenantRules, OfFoldedRulesTooIfTrusted) {
   // 911011 is one of those that are decided when the policy is made; here a request may take it out.
-  const auto policy = with("SecRule ARGS:x \"@eq 1\" \"id:10001,phase:1,pass,nolog,ctl:ruleRemoveById=920000-920999\"\n", "", config::TenantRules::trusted);
+  const auto policy =
+      with("SecRule ARGS:x \"@eq 1\" \"id:10001,phase:1,pass,nolog,ctl:ruleRemoveById=920000-920999\"\n", "",
+           config::TenantRules::trusted);
   Request request = get("/?x=1");
   request.headers[0].second = "192.0.2.1";  // 920350
   EXPECT_THAT(ids(run(*policy, request).outcome), Not(Contains(920350u)));
@@ -137,14 +148,21 @@ TEST(TenantRules, OfFoldedRulesTooIfTrusted) {
 }
 
 TEST(TenantRules, SayWhatTheParserUnderstood) {
-  const auto policy = with(
-      R"(SecRule ARGS:a "@rx ^x\"y%z\\w$" "id:10001,phase:2,deny")" "\n"
-      R"(SecRule ARGS:'/^p[ =,]q$/' "@streq 1" "id:10002,phase:2,deny")" "\n"
-      R"(SecRule ARGS:'/^(r|s)$/' "@streq it's;fine" "id:10003,phase:2,deny")" "\n"
-      R"(SecRule REMOTE_ADDR "@ipMatch 203.0.113.0/24" "id:10004,phase:2,pass,nolog,setvar:'tx.net=a b'")" "\n"
-      R"(SecRule TX:net "@streq a b" "id:10005,phase:2,pass,log,msg:'net %{TX.net}, from %{REMOTE_ADDR}'")" "\n"
-      R"(SecRule ARGS:t "@within %{TX.net} c" "id:10006,phase:2,deny")" "\n"
-      R"(SecRule ARGS:u "@pm evil bad" "id:10007,phase:2,deny,t:none,t:lowercase")" "\n");
+  const auto policy =
+      with(R"(SecRule ARGS:a "@rx ^x\"y%z\\w$" "id:10001,phase:2,deny")"
+           "\n"
+           R"(SecRule ARGS:'/^p[ =,]q$/' "@streq 1" "id:10002,phase:2,deny")"
+           "\n"
+           R"(SecRule ARGS:'/^(r|s)$/' "@streq it's;fine" "id:10003,phase:2,deny")"
+           "\n"
+           R"(SecRule REMOTE_ADDR "@ipMatch 203.0.113.0/24" "id:10004,phase:2,pass,nolog,setvar:'tx.net=a b'")"
+           "\n"
+           R"(SecRule TX:net "@streq a b" "id:10005,phase:2,pass,log,msg:'net %{TX.net}, from %{REMOTE_ADDR}'")"
+           "\n"
+           R"(SecRule ARGS:t "@within %{TX.net} c" "id:10006,phase:2,deny")"
+           "\n"
+           R"(SecRule ARGS:u "@pm evil bad" "id:10007,phase:2,deny,t:none,t:lowercase")"
+           "\n");
   const auto denied_by = [&](const char* target) {
     const Result result = run(*policy, get(target));
     auto own = own_ids(result.outcome);

@@ -27,7 +27,8 @@ config::TenantConfig tenant() {
   return out;
 }
 
-std::shared_ptr<const Policy> policy_of(const config::TenantConfig& tenant, config::TenantRules allowed, config::Problems* warnings) {
+std::shared_ptr<const Policy> policy_of(const config::TenantConfig& tenant, config::TenantRules allowed,
+                                        config::Problems* warnings) {
   config::Problems ignored;
   auto policy = crs_engine().policy(tenant, allowed, warnings != nullptr ? *warnings : ignored);
   if (!policy) {
@@ -115,7 +116,8 @@ std::vector<std::uint32_t> ids(const Outcome& outcome) {
 }
 
 const RuleMatch* find(const Outcome& outcome, std::uint32_t id) {
-  const auto found = std::find_if(outcome.rules.begin(), outcome.rules.end(), [&](const RuleMatch& match) { return match.id == id; });
+  const auto found =
+      std::find_if(outcome.rules.begin(), outcome.rules.end(), [&](const RuleMatch& match) { return match.id == id; });
   return found == outcome.rules.end() ? nullptr : &*found;
 }
 

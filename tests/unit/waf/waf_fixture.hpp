@@ -22,9 +22,11 @@ Engine& crs_engine();
 config::TenantConfig tenant();
 
 /// Its policy; fails the test if it is refused.
-std::shared_ptr<const Policy> policy_of(const config::TenantConfig& tenant, config::TenantRules allowed = config::TenantRules::yes,
+std::shared_ptr<const Policy> policy_of(const config::TenantConfig& tenant,
+                                        config::TenantRules allowed = config::TenantRules::yes,
                                         config::Problems* warnings = nullptr);
-config::Problems problems_of(const config::TenantConfig& tenant, config::TenantRules allowed = config::TenantRules::yes);
+config::Problems problems_of(const config::TenantConfig& tenant,
+                             config::TenantRules allowed = config::TenantRules::yes);
 
 struct Request {
   std::string method = "GET";

@@ -1,0 +1,40 @@
+"""What one request can cost the engine: made to take minutes of pattern matching, it ends with waf.time_budget."""
+from urllib.parse import quote
+
+import pytest
+
+from harness.client import request_bytes
+from harness.gateway import Gateway, tenant
+
+FORM = [("Content-Type", "application/x-www-form-urlencoded")]
+# The budget is 250 ms of processor time; what one call of a library may take beyond it, and the rest of the request, come on top.
+BOUND = 1.0
+
+
+@pytest.fixture(scope="module")
+def gateway(upstream):
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"}), "other": tenant("other", upstream)}, {"workers": 1}) as running:
+        yield running
+
+
+@pytest.mark.parametrize("piece", ["'+", "' ", '"a', "|", "\n", "@@", "'a'='a' ", "--", "0x", "char(", "((", "/*", "<!--", "<", "a'b\"", "x=", "%", "\\", "=", "a.b,"])
+def test_a_repeated_piece(gateway, piece):
+    """And whoever else is served by the worker waits no longer than that."""
+    body = "a=" + quote(piece) * (60_000 // len(piece))
+    gateway.request(host="other.test")
+    before = gateway.cpu_seconds()
+    with gateway.connect() as attacker, gateway.connect() as other:
+        attacker.send(request_bytes("POST", "/", "shop.test", FORM, body))
+        assert other.exchange(request_bytes(host="other.test")).status == 200
+        assert attacker.response().status in (200, 403, 503)
+    assert gateway.cpu_seconds() - before < BOUND
+
+
+@pytest.mark.parametrize("arguments, size", [(900, 60), (900, 600), (100, 5000), (1, 500_000)])
+def test_many_and_long_arguments(gateway, arguments, size):
+    """Ordinary text in bulk is neither refused nor dear."""
+    text = quote("The quick brown fox jumps over the lazy dog, and so on. ") * (size // 56 + 1)
+    body = "&".join(f"a{number}={text[:size]}" for number in range(arguments))
+    before = gateway.cpu_seconds()
+    assert gateway.request(method="POST", headers=FORM, body=body).status in (200, 403, 503)
+    assert gateway.cpu_seconds() - before < BOUND
