@@ -37,13 +37,13 @@ class ReadBuffer {
     if (pinned_) return end_ < capacity_;
     if (capacity_ < capacity) {
       auto larger = std::make_unique_for_overwrite<char[]>(capacity);
-      std::memcpy(larger.get(), data_.get() + begin_, end_ - begin_);
+      if (end_ > begin_) std::memcpy(larger.get(), data_.get() + begin_, end_ - begin_);
       data_ = std::move(larger);
       capacity_ = capacity;
       end_ -= begin_;
       begin_ = 0;
     } else if (begin_ > 0 && end_ == capacity_) {
-      std::memmove(data_.get(), data_.get() + begin_, end_ - begin_);
+      std::memmove(data_.get(), data_.get() + begin_, end_ - begin_);  // the buffer is full, so it has memory
       end_ -= begin_;
       begin_ = 0;
     }

@@ -275,6 +275,7 @@ void Loop::advance_wheel() {
 }
 
 void Loop::run() {
+  running_.store(true, std::memory_order_release);
   while (!stopping_.load(std::memory_order_acquire)) {
     event_count_ = 0;
     event_next_ = 0;
@@ -299,6 +300,7 @@ void Loop::run() {
       run_ready();
     }
   }
+  running_.store(false, std::memory_order_release);
   run_posted();
 }
 

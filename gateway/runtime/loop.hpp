@@ -119,6 +119,8 @@ class Loop {
 
   /// Runs until stop(). Call from the thread that owns the loop.
   void run();
+  /// Whether run() is under way: posted work will be done. From any thread.
+  [[nodiscard]] bool is_running() const noexcept { return running_.load(std::memory_order_acquire); }
   /// Ends run() after the current turn. From any thread.
   void stop() noexcept;
 
@@ -190,6 +192,7 @@ class Loop {
   int epoll_fd_ = -1;
   int wake_fd_ = -1;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> running_ = false;
   TimePoint start_;
   TimePoint now_;
   std::vector<std::coroutine_handle<>> ready_;

@@ -314,9 +314,13 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
     default_tls_ = std::move(*made);
   }
   auto* const snapshot = new proxy::Snapshot;
-  // A snapshot's end frees rule sets and metrics: not a worker's business.
-  std::shared_ptr<proxy::Snapshot> shared(snapshot,
-                                          [this](proxy::Snapshot* last) { background_.post([last] { delete last; }); });
+  // A snapshot's end frees rule sets and metrics: not a worker's business while the gateway runs.
+  std::shared_ptr<proxy::Snapshot> shared(snapshot, [this](proxy::Snapshot* last) {
+    if (background_.is_running())
+      background_.post([last] { delete last; });
+    else
+      delete last;
+  });
   shared->config = gateway;
   shared->waf = waf_;
   shared->default_tls = default_tls_;
