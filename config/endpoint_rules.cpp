@@ -87,7 +87,8 @@ bool sockets_overlap(const SocketAddress& a, const SocketAddress& b) noexcept {
 std::string why_no_endpoint(const SocketAddress& endpoint, const GatewayConfig& gateway) {
   if (endpoint.port == 0) return "has port 0, to which nobody can connect";
   for (const Forbidden& each : kForbidden) {
-    if (Cidr::parse(each.network)->contains(endpoint.ip)) return each.why;
+    const auto network = Cidr::parse(each.network);
+    if (network && network->contains(endpoint.ip)) return each.why;
   }
   if (!endpoint.ip.is_v4() && is_v4_compatible(endpoint.ip))
     return "is an IPv4-compatible address, which is out of use; write the IPv4 address";

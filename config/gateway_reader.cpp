@@ -261,9 +261,8 @@ void check_gateway(Mapping& m, const GatewayConfig& config) {
 GatewayConfig standard_gateway(const std::string& file) {
   GatewayConfig config;
   config.file = file;
-  config.listeners = {{*SocketAddress::parse("[::]:8080"), ListenerProtocol::http},
-                      {*SocketAddress::parse("[::]:8443"), ListenerProtocol::https}};
-  config.admin = SocketAddress::parse("127.0.0.1:9901");
+  config.listeners = {{{IpAddress(), 8080}, ListenerProtocol::http}, {{IpAddress(), 8443}, ListenerProtocol::https}};
+  config.admin = SocketAddress{IpAddress::v4(0x7F000001), 9901};
   config.tenants_directory = folder_of(file) + "tenants/";
   return config;
 }

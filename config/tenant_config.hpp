@@ -134,7 +134,7 @@ struct TenantWaf {
   unsigned paranoia = 1;               // 1 to 4
   unsigned inbound_threshold = 5;
   unsigned outbound_threshold = 4;
-  std::size_t body_limit = 1024 * 1024;
+  std::size_t body_limit = 1024UL * 1024;
   OverLimit over_limit = OverLimit::block;
   bool inspect_response_body = false;
   std::vector<Exclusion> exclusions;   // at most 200

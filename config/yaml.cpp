@@ -136,9 +136,9 @@ class Builder : public YAML::EventHandler {
   [[nodiscard]] std::size_t closing_quote(std::size_t opening) const {
     const char quote = text_[opening];
     for (std::size_t i = opening + 1; i < text_.size(); ++i) {
-      if (quote == '"' && text_[i] == '\\')
-        ++i;
-      else if (text_[i] == quote && quote == '\'' && i + 1 < text_.size() && text_[i + 1] == '\'')
+      const bool escape = quote == '"' && text_[i] == '\\';
+      const bool doubled = quote == '\'' && text_.substr(i, 2) == "''";
+      if (escape || doubled)
         ++i;
       else if (text_[i] == quote)
         return i;
