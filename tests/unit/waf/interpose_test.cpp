@@ -1,0 +1,158 @@
+// The CPU of a transaction is bounded, and what goes wrong in a pattern is never taken for "no match".
+#include <time.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "waf/interpose.hpp"
+#include "waf/pattern_cache.hpp"
+#include "waf_fixture.hpp"
+
+namespace gatehouse::waf::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::Contains;
+
+std::chrono::nanoseconds thread_cpu() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+std::unique_ptr<Engine> engine_with(milliseconds budget) {
+  config::PlatformWaf platform;
+  platform.time_budget = budget;
+  auto engine = Engine::create(platform, {});
+  EXPECT_TRUE(engine.has_value());
+  return std::move(*engine);
+}
+
+std::string repeated(std::string_view text, std::size_t bytes) {
+  std::string out;
+  while (out.size() < bytes) out += text;
+  return out;
+}
+
+TEST(Interposition, IsActive) { EXPECT_TRUE(interposition_active()); }
+
+TEST(Interposition, EndsARequestThatNeedsTooMuch) {
+  const auto engine = engine_with(milliseconds(100));
+  config::Problems warnings;
+  const auto policy = engine->policy(tenant(), config::TenantRules::yes, warnings);
+  ASSERT_TRUE(policy.has_value());
+  // A body that costs CRS 3.3.4 seconds of regular expressions.
+  const Request costly = post("application/x-www-form-urlencoded", "a=" + repeated("'%2B", 240'000));
+  const auto start = thread_cpu();
+  const Result result = run(*engine, **policy, costly);
+  const auto used = thread_cpu() - start;
+  EXPECT_EQ(result.last, Step::error);
+  EXPECT_TRUE(result.outcome.engine_error);
+  EXPECT_FALSE(result.outcome.denied);
+  // One match can go on beyond the budget until its own limit; sanitizers are slow.
+  EXPECT_LT(used, milliseconds(3'000));
+  // The next request on this thread has its own budget.
+  EXPECT_EQ(run(*engine, **policy, get("/")).last, Step::proceed);
+  EXPECT_EQ(run(*engine, **policy, get("/?id=1%27%20or%201%3D1--%20")).last, Step::deny);
+}
+
+TEST(Interposition, StaysAnErrorForTheRestOfTheTransaction) {
+  const auto engine = engine_with(milliseconds(1));
+  config::Problems warnings;
+  const auto policy = engine->policy(tenant(), config::TenantRules::yes, warnings);
+  const auto transaction = engine->begin(**policy, {.request_id = "x",
+                                                    .client_ip = "192.0.2.1",
+                                                    .server_ip = "192.0.2.2",
+                                                    .method = "POST",
+                                                    .target = "/",
+                                                    .http_version = "1.1"});
+  transaction->add_request_header("Content-Type", "application/x-www-form-urlencoded");
+  if (transaction->request_headers() == Step::proceed) {
+    transaction->append_request_body("a=" + repeated("'%2B", 100'000));
+    EXPECT_EQ(transaction->request_body(), Step::error);
+  }
+  EXPECT_EQ(transaction->response_headers(200, "1.1"), Step::error);
+  EXPECT_EQ(transaction->response_body(), Step::error);
+  EXPECT_TRUE(transaction->finish().engine_error);
+}
+
+// A pattern that backtracks without end: PCRE2 gives up, and that is an error, not "no match".
+TEST(Interposition, TakesAMatchLimitForAnError) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before = "SecRule ARGS:x \"@rx ^(a+)+$\" \"id:10001,phase:2,deny\"\n";
+  const auto policy = policy_of(config);
+  EXPECT_EQ(run(*policy, get("/?x=aaaa")).last, Step::deny);
+  EXPECT_EQ(run(*policy, get("/?x=aaab")).last, Step::proceed);
+  const Result result = run(*policy, get("/?x=" + std::string(60, 'a') + "b"));
+  EXPECT_EQ(result.last, Step::error);
+  EXPECT_TRUE(result.outcome.engine_error);
+}
+
+// A negated pattern would fire on an error; the verdict must still be an error, or the deny that fired.
+TEST(Interposition, TakesAMatchLimitOfANegatedPatternForAnError) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before = "SecRule ARGS:x \"!@rx ^(a+)+$\" \"id:10001,phase:2,pass,log,msg:'x'\"\n";
+  EXPECT_EQ(run(*policy_of(config), get("/?x=" + std::string(60, 'a') + "b")).last, Step::error);
+}
+
+TEST(Interposition, LetsLongHarmlessBodiesPass) {
+  config::TenantConfig config = tenant();
+  const Result result = run(
+      *policy_of(config),
+      post("application/json", "{\"text\":\"" + repeated("Lorem ipsum dolor sit amet consectetur. ", 200'000) + "\"}"));
+  EXPECT_EQ(result.last, Step::proceed);
+  EXPECT_FALSE(result.outcome.engine_error);
+}
+
+TEST(Budget, ChargesOnlyInAScope) {
+  Budget budget(milliseconds(5));
+  EXPECT_FALSE(budget_spent(1'000'000'000));
+  {
+    const BudgetScope scope(budget);
+    EXPECT_FALSE(budget_spent(1));
+  }
+  EXPECT_FALSE(budget.spent());
+}
+
+TEST(Budget, AddsUpOverScopes) {
+  Budget budget(milliseconds(30));
+  int scopes = 0;
+  while (!budget.spent() && scopes < 100) {
+    ++scopes;
+    const BudgetScope scope(budget);
+    const auto start = thread_cpu();
+    while (thread_cpu() - start < milliseconds(5)) {
+    }
+  }
+  EXPECT_GE(scopes, 2);
+  EXPECT_LE(scopes, 8);
+  EXPECT_EQ(budget.state(), BudgetState::time);
+}
+
+TEST(Budget, EndsInTheMiddleOfAScope) {
+  Budget budget(milliseconds(10));
+  const BudgetScope scope(budget);
+  const auto start = thread_cpu();
+  while (!budget_spent(50'000)) ASSERT_LT(thread_cpu() - start, std::chrono::seconds(2));
+  EXPECT_GE(thread_cpu() - start, milliseconds(5));
+}
+
+TEST(PatternCache, AnswersTheSecondTime) {
+  const auto policy = policy_of(tenant());
+  run(*policy, get("/"));
+  const std::size_t before = patterns_found();
+  run(*policy, get("/"));
+  EXPECT_GT(patterns_found(), before);
+}
+
+TEST(PatternCache, HoldsWhateverClientsSend) {
+  // A pattern made of what the client sends, more of them than are kept.
+  config::TenantConfig config = tenant();
+  config.waf.rules_before = "SecRule ARGS:x \"@eq 1\" \"id:10001,phase:2,pass,nolog,setvar:'tx.a_%{ARGS.y}=1'\"\n";
+  EXPECT_FALSE(problems_of(config).empty());  // which tenants cannot write; the platform's rules can
+  const auto policy = policy_of(tenant());
+  for (int i = 0; i < 200; ++i) run(*policy, get("/"));
+}
+
+}  // namespace
+}  // namespace gatehouse::waf::testing
