@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -221,6 +222,10 @@ void PlatformRules::learn(const std::string& name, std::string_view text, Proble
 
 // Leaves out what is removed for all, once, instead of at each evaluation.
 void PlatformRules::arrange(const std::array<std::size_t, phase_count>& setup_end) {
+  // The gateway has logs of its own; what the files say of libmodsecurity's would be opened for every policy.
+  delete std::exchange(set_->m_auditLog, new modsecurity::audit_log::AuditLog);
+  delete std::exchange(set_->m_debugLog, new modsecurity::debug_log::DebugLog);
+
   auto& exceptions = set_->m_exceptions;
   const auto removed = [&](modsecurity::RuleWithActions& rule) {
     const auto tagged = [&](const std::string& tag) { return rule.containsTag(tag, nullptr); };

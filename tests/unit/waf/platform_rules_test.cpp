@@ -1,0 +1,137 @@
+// Loading the platform's rules: what is wrong is said with its place.
+#include <filesystem>
+#include <fstream>
+
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "waf/platform_rules.hpp"
+#include "waf_fixture.hpp"
+
+namespace gatehouse::waf::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class PlatformFiles : public ::testing::Test {
+ protected:
+  PlatformFiles() {
+    std::string name = (std::filesystem::temp_directory_path() / "gatehouse-rules-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~PlatformFiles() override { std::filesystem::remove_all(folder_); }
+  std::string write(const std::string& name, std::string_view text) {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  }
+  [[nodiscard]] config::Problems problems(std::vector<std::string> globs) const {
+    auto rules = PlatformRules::load(globs);
+    return rules ? config::Problems{} : rules.error();
+  }
+  std::string folder_;
+};
+
+TEST_F(PlatformFiles, ReportsGlobsThatMatchNothing) {
+  const auto found = problems({folder_ + "/*.conf"});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].place.file, folder_ + "/*.conf");
+  EXPECT_THAT(found[0].message, HasSubstr("no file matches"));
+}
+
+TEST_F(PlatformFiles, ReportsSyntaxErrorsOfTheLibraryWithTheirLine) {
+  const std::string path = write("a.conf", "\n\nSecRule ARGS \"@rx a\" \"id:1,phase:1,nonsense\"\n");
+  const auto found = problems({path});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].place.file, path);
+  EXPECT_EQ(found[0].place.line, 3);
+  EXPECT_GT(found[0].place.column, 0);
+  EXPECT_THAT(found[0].message, HasSubstr("nonsense"));
+}
+
+TEST_F(PlatformFiles, ReportsWhatTheLibraryKeepsQuietAbout) {
+  const std::string pattern = write("a.conf", "SecRule ARGS \"@rx (\" \"id:1,phase:1,deny\"\n");
+  auto found = problems({pattern});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].place.line, 1);
+  EXPECT_EQ(found[0].place.column, 19);
+  EXPECT_THAT(found[0].message, HasSubstr("does not compile"));
+
+  const std::string first = write("b.conf", "SecAction \"id:1,phase:1,pass\"\n");
+  const std::string second = write("c.conf", "#\nSecRule ARGS \"@rx a\" \"id:1,phase:2,deny\"\n");
+  found = problems({first, second});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].place.file, second);
+  EXPECT_EQ(found[0].place.line, 2);
+  EXPECT_THAT(found[0].message, HasSubstr("used twice"));
+}
+
+TEST_F(PlatformFiles, AreReadInOrderAndOnce) {
+  write("b.conf", "SecAction \"id:2,phase:1,pass,log,msg:'2'\"\n");
+  write("a.conf", "SecAction \"id:1,phase:1,pass,log,msg:'1'\"\n");
+  write("REQUEST-901-X.conf", "SecAction \"id:901,phase:1,pass,log,msg:'901'\"\n");
+  const auto rules = PlatformRules::load({folder_ + "/b.conf", folder_ + "/*.conf"});
+  ASSERT_TRUE(rules.has_value());
+  const PlatformRules::Phase& phase = (*rules)->phase(modsecurity::RequestHeadersPhase);
+  std::vector<std::int64_t> order;
+  for (const auto& rule : phase.rules) {
+    if (const auto* actions = dynamic_cast<modsecurity::RuleWithActions*>(rule.get()))
+      order.push_back(actions->m_ruleId);
+  }
+  EXPECT_THAT(order, ::testing::ElementsAre(200000, 200001, 200006, 2, 901, 1));
+  EXPECT_EQ(phase.setup_end, 4u);
+}
+
+TEST_F(PlatformFiles, NeverRunWhatKeepsRecordsOfClients) {
+  EXPECT_TRUE(is_never_run(901321));
+  EXPECT_TRUE(is_never_run(910110));
+  EXPECT_TRUE(is_never_run(912171));
+  EXPECT_FALSE(is_never_run(911100));
+  EXPECT_FALSE(is_never_run(913100));
+  const std::string path = write(
+      "a.conf", "SecAction \"id:912000,phase:1,deny\"\nSecAction \"id:5,phase:1,pass,nolog\"\nSecRuleRemoveById 5\n");
+  const auto rules = PlatformRules::load({path});
+  ASSERT_TRUE(rules.has_value());
+  EXPECT_EQ((*rules)->phase(modsecurity::RequestHeadersPhase).rules.size(), 3u);
+  EXPECT_NE((*rules)->facts(912000), nullptr);
+  EXPECT_EQ((*rules)->facts(6), nullptr);
+}
+
+// A configuration that means to write logs or to turn the engine off decides nothing here.
+TEST_F(PlatformFiles, DoNotDecideWhatThePolicyDecides) {
+  config::PlatformWaf platform;
+  platform.rules = {write("a.conf",
+                          "SecRuleEngine Off\nSecRequestBodyAccess Off\nSecAuditEngine On\nSecAuditLogParts "
+                          "ABZ\nSecArgumentsLimit 5\nSecRequestBodyJsonDepthLimit 1\n"
+                          "SecRule ARGS:f \"@streq bad\" \"id:5,phase:2,deny\"\n")};
+  auto engine = Engine::create(platform, {});
+  ASSERT_TRUE(engine.has_value());
+  config::Problems warnings;
+  const auto policy = (*engine)->policy(tenant(), config::TenantRules::yes, warnings);
+  ASSERT_TRUE(policy.has_value());
+  EXPECT_EQ(run(**engine, **policy, get("/?a=1&b=2&c=3&d=4&e=5&f=bad")).last, Step::deny);
+  EXPECT_EQ(run(**engine, **policy, post("application/json", R"({"a":{"b":1},"f":"x"})")).last, Step::proceed);
+}
+
+TEST(Engine, NamesAllThatIsWrongAtStart) {
+  config::PlatformWaf platform;
+  platform.rules = {"/nonexistent/*.conf", "/nonexistent/other.conf"};
+  const auto engine = Engine::create(platform, {});
+  ASSERT_FALSE(engine.has_value());
+  EXPECT_EQ(engine.error().size(), 2u);
+}
+
+TEST(ParserProblem, IsTakenApart) {
+  const config::Problem problem =
+      parser_problem("Rules error. File: /a b.conf. Line: 12. Column: 7. Expecting an action, got:  x\"\n", "fallback");
+  EXPECT_EQ(problem.place.file, "/a b.conf");
+  EXPECT_EQ(problem.place.line, 12);
+  EXPECT_EQ(problem.place.column, 7);
+  EXPECT_EQ(problem.message, "libmodsecurity: Expecting an action, got:  x\"");
+  EXPECT_EQ(parser_problem("Rule id: 5 is duplicated\n", "fallback").place.file, "fallback");
+}
+
+}  // namespace
+}  // namespace gatehouse::waf::testing
