@@ -8,8 +8,11 @@
 #include <array>
 #include <cstring>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <utility>
+
+#include "gateway/http/head.hpp"
 
 namespace gatehouse::upstream {
 
@@ -17,7 +20,18 @@ namespace {
 
 constexpr std::size_t kMaxAddresses = 16;
 
+// "localhost" and the names below it are this machine's loopback whatever a name server says, and also where there is
+// neither a name server nor a hosts file (RFC 6761 section 6.3).
+bool is_localhost(std::string_view host) noexcept {
+  constexpr std::string_view name = "localhost";
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.size() < name.size() || !http::equals_ignore_case(host.substr(host.size() - name.size()), name))
+    return false;
+  return host.size() == name.size() || host[host.size() - name.size() - 1] == '.';
+}
+
 std::vector<IpAddress> resolve(const std::string& host) {
+  if (is_localhost(host)) return {*IpAddress::parse("127.0.0.1"), *IpAddress::parse("::1")};
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
