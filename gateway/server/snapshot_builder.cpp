@@ -226,6 +226,7 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(
     if (route.match.kind == config::PathMatch::regex) {
       re2::RE2::Options options;
       options.set_log_errors(false);
+      options.set_max_mem(config::kRegexMemoryBytes);
       expression = std::make_unique<re2::RE2>(route.match.path, options);
       if (!expression->ok())
         add_error(problems, {config->file, 0, 0}, "route '" + route.name + "': path_regex does not compile");

@@ -154,6 +154,10 @@ class Gateway:
     def log(self):
         return (self.output + self.errors).decode("utf-8", "replace")
 
+    def wait_log(self, word):
+        """The log is written by a thread of its own."""
+        poll(lambda: word in self.log, f"{word!r} in the log")
+
     @property
     def pid(self):
         return self.process.pid
