@@ -163,10 +163,12 @@ class Checker {
       } else if (name == "setvar") {
         add_checked(values_.setvar(action));
       } else if (name == "skipafter") {
-        if (!is_key(action.value))
+        if (is_key(action.value)) {
+          jumps_.emplace_back(action.value, action.at);
+          add("skipAfter:" + marker_name(action.value));
+        } else {
           refuse(action.at, "skipAfter names a SecMarker of the same text: letters, digits, \"_\", \"-\" and \".\"");
-        jumps_.emplace_back(action.value, action.at);
-        add("skipAfter:" + marker_name(action.value));
+        }
       } else if (name == "ctl" && trusted_) {
         add_checked(values_.ctl(action));
       } else {
