@@ -110,6 +110,7 @@ bool is_unseen(const RuleText& text, const Reads& reads) {
 
 std::vector<std::vector<bool>> without_effect(const std::vector<std::vector<Folder::Item>>& phases) {
   std::vector<std::vector<bool>> out;
+  out.reserve(phases.size());
   for (const auto& items : phases) out.emplace_back(items.size(), false);
   while (true) {  // a rule that is left out reads nothing any more
     Reads reads;

@@ -84,8 +84,7 @@ std::optional<NamePattern> NamePattern::compile(std::string_view pattern) {
                                          PCRE2_DOTALL | PCRE2_CASELESS, &error, &offset, nullptr);
   if (code == nullptr) return std::nullopt;
   NamePattern out;
-  out.code_ = std::shared_ptr<const void>(
-      code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
+  out.code_ = std::shared_ptr<const void>(code, [code](const void*) { pcre2_code_free(code); });
   return out;
 }
 

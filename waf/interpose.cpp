@@ -24,8 +24,8 @@ namespace {
 // One match may take this many steps, as far as PCRE2 counts them: its own default. With a tenth of it, harmless texts
 // of 100 KiB (minified scripts, package lists) were errors; what takes long is ended by the timer.
 constexpr std::uint32_t match_limit = 10'000'000;
-constexpr std::size_t jit_stack_start_bytes = 64 * 1024;
-constexpr std::size_t jit_stack_max_bytes = 1024 * 1024;  // deeper patterns fall back to the interpreter
+constexpr std::size_t jit_stack_start_bytes = std::size_t{64} * 1024;
+constexpr std::size_t jit_stack_max_bytes = std::size_t{1024} * 1024;  // deeper patterns fall back to the interpreter
 constexpr std::uint32_t heap_limit_kibibytes = 16 * 1024;  // the interpreter's backtracking frames
 
 // A clock is read when this much work (about nanoseconds) has gone by.
@@ -54,7 +54,7 @@ struct BudgetMeter {
   std::chrono::nanoseconds wall_start{0};
   std::chrono::nanoseconds cpu_start{-1};  // negative: not read yet
   std::chrono::nanoseconds before_cpu{0};  // charged for the time before cpu_start
-  std::size_t work = 0;                    // since a clock was last read
+  std::size_t work = 0;  // since a clock was last read
   std::size_t calls = 0;
 
   void fail(BudgetState why) noexcept {
@@ -202,7 +202,8 @@ bool interposition_active() {
       return false;
     }
   }
-  modsecurity::Transaction transaction(&thread_library(), &rules, const_cast<char*>("self-test"), nullptr);
+  char id[] = "self-test";
+  modsecurity::Transaction transaction(&thread_library(), &rules, id, nullptr);
   Budget budget(std::chrono::seconds(10));
   const std::size_t before = meter.calls;
   {

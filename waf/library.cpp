@@ -52,8 +52,8 @@ struct Lease {
 }  // namespace
 
 std::mutex& parse_mutex() noexcept {
-  static auto* const mutex = new std::mutex;
-  return *mutex;
+  static std::mutex mutex;  // of trivial destruction: threads may outlive main
+  return mutex;
 }
 
 modsecurity::ModSecurity& thread_library() {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view hidden = "***";
 // Of a long value only this much is searched for secrets; nothing behind it is ever shown.
-constexpr std::size_t searched_bytes = 64 * 1024;
+constexpr std::size_t searched_bytes = std::size_t{64} * 1024;
 constexpr std::size_t before_focus_bytes = 20;
 constexpr std::size_t longest_name_bytes = 256;  // longer ones are nobody's field; bounds the work for hostile ones
 

@@ -14,7 +14,7 @@ namespace gatehouse::waf::seclang {
 
 inline constexpr std::uint32_t first_tenant_id = 10'000;
 inline constexpr std::uint32_t last_tenant_id = 99'999;
-inline constexpr std::size_t max_text_bytes = 256 * 1024;
+inline constexpr std::size_t max_text_bytes = std::size_t{256} * 1024;
 inline constexpr std::size_t max_rules = 500;
 
 /// SecRuleRemoveById, one number or range.
