@@ -177,7 +177,8 @@ class Checker {
                            name == "ctl" ? " unless policy.tenant_rules is trusted" : "", allowed_actions(trusted_)));
       }
     }
-    if (!starts) return out;
+    // libmodsecurity's scanner takes what follows a rule without actions, a SecMarker for one, for its actions.
+    if (!starts) return out.empty() ? "t:none" : out;
     if (!id_given)
       refuse(d.at,
              fmt::format("the rule has no id; add id: with a number from {} to {}", first_tenant_id, last_tenant_id));

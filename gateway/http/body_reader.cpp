@@ -8,7 +8,7 @@ namespace gatehouse::http {
 
 namespace {
 constexpr std::size_t first_buffer_bytes = 16 * 1024;
-constexpr std::size_t large_buffer_bytes = 64 * 1024;  // four TLS records: one system call each way
+constexpr std::size_t large_buffer_bytes = 64 * 1024 - ReadBuffer::large_lead;
 }  // namespace
 
 BodyReader::Result BodyReader::next() {

@@ -1,8 +1,8 @@
 // TCP and TLS byte streams; see stream.hpp.
 //
-// TLS runs over a BIO of ours: it reads from the socket only when epoll has said that there is something, and
-// collects the records of one write in the loop's scratch buffer, so that a 64 KiB write is one system call and not
-// four. OpenSSL therefore never sees a write that would block.
+// TLS runs over a BIO of ours: it reads from the socket only when epoll has said that there is something, sends large
+// records from where OpenSSL made them and collects small ones in the loop's scratch buffer, so that they are one
+// system call. What the socket does not take is kept: OpenSSL never sees a write that would block.
 #include "gateway/net/stream.hpp"
 
 #include <linux/sockios.h>
@@ -25,7 +25,8 @@ namespace gatehouse::net {
 namespace {
 
 constexpr std::size_t record_bytes = 16 * 1024;      // the largest TLS record's plaintext
-constexpr std::size_t records_at_once = 4;           // per send: 64 KiB and their overhead
+constexpr std::size_t records_at_once = 4;           // collected before they are sent
+constexpr std::size_t worth_a_send = 8 * 1024;       // from here on a system call costs less than a copy
 constexpr auto pace_interval = std::chrono::seconds(5);
 constexpr auto pace_grace = std::chrono::seconds(10);
 
@@ -78,8 +79,13 @@ struct SocketBio {
   static int write(BIO* bio, const char* data, std::size_t size, std::size_t* written) {
     auto& stream = *static_cast<Stream*>(BIO_get_data(bio));
     auto& scratch = stream.loop().scratch();
-    scratch.insert(scratch.end(), data, data + size);
     *written = size;
+    if (size >= worth_a_send && scratch.empty() && stream.unsent_.empty() && stream.descriptor_.writable) {
+      const std::size_t sent = stream.send_record({data, size});
+      data += sent;
+      size -= sent;
+    }
+    scratch.insert(scratch.end(), data, data + size);
     return 1;
   }
 
@@ -315,6 +321,20 @@ Stream::Progress Stream::flush(std::string_view bytes, Errc& failure) noexcept {
   return Progress::blocked;
 }
 
+// How much of it the socket took. An error shows itself again when the rest is sent.
+std::size_t Stream::send_record(std::string_view record) noexcept {
+  const int flags = MSG_NOSIGNAL | (more_follows_ ? MSG_MORE : 0);
+  ssize_t n = 0;
+  do n = ::send(descriptor_.fd(), record.data(), record.size(), flags);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK) descriptor_.writable = false;
+    return 0;
+  }
+  moved_ += static_cast<std::size_t>(n);
+  return static_cast<std::size_t>(n);
+}
+
 Stream::Progress Stream::send_scratch(Errc& failure) noexcept {
   auto& scratch = loop().scratch();
   if (scratch.empty()) return Progress::done;
@@ -455,6 +475,7 @@ Stream::Progress Stream::try_write(std::span<std::string_view> slices, Errc& fai
         slices[next].remove_prefix(plain.size());
       }
       std::size_t written = 0;
+      more_follows_ = next + 1 < slices.size() || (next < slices.size() && !slices[next].empty());
       ERR_clear_error();
       if (SSL_write_ex(ssl_, plain.data(), plain.size(), &written) != 1 || written != plain.size()) {
         failure = Errc::tls;
@@ -462,8 +483,10 @@ Stream::Progress Stream::try_write(std::span<std::string_view> slices, Errc& fai
         scratch.clear();
         return Progress::failed;
       }
-      ++record;
+      if (!scratch.empty()) ++record;
+      if (!descriptor_.writable) break;
     }
+    more_follows_ = false;
     if (const Progress progress = send_scratch(failure); progress != Progress::done) return progress;
   }
   return Progress::done;

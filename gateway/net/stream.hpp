@@ -112,6 +112,7 @@ class Stream {
   Progress flush(std::string_view bytes, Errc& failure) noexcept;
   Progress flush_unsent(Errc& failure) noexcept;
   Progress send_scratch(Errc& failure) noexcept;
+  std::size_t send_record(std::string_view record) noexcept;
   void note_tls_error() noexcept;
   void on_deadline() noexcept;
   void begin_wait() noexcept { wait_began_ = descriptor_.loop().now(); }
@@ -136,6 +137,7 @@ class Stream {
   bool saw_end_ = false;
   std::shared_ptr<const ServerTls> server_tls_;
   SniSelector* selector_ = nullptr;
+  bool more_follows_ = false;  // the record being made is not the last of its write
   std::string unsent_;  // TLS records that the kernel did not take yet
   std::string tls_error_;
 

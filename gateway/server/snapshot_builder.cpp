@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <set>
+#include <span>
 #include <sstream>
 
 #include "gateway/runtime/metric_families.hpp"
@@ -240,8 +241,12 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(
   if (!load) load = std::make_shared<filter::TenantLoad>();
   tenant.load = load;
 
-  const bool failed = std::any_of(problems.begin() + static_cast<std::ptrdiff_t>(problems_before), problems.end(),
-                                  [](const Problem& problem) { return problem.severity == Severity::error; });
+  const std::span found = std::span(problems).subspan(problems_before);
+  for (Problem& problem : found)
+    if (problem.place.file == config->file && problem.source_line.empty() && config->text)
+      problem.show_source(*config->text);
+  const bool failed =
+      std::ranges::any_of(found, [](const Problem& problem) { return problem.severity == Severity::error; });
   return failed ? nullptr : std::move(built);
 }
 

@@ -92,7 +92,11 @@ INSTANTIATE_TEST_SUITE_P(
         Accepted{rule("ARGS:a", "@eq 1", "id:10001,deny,chain") + "\n" +
                      "SecRule ARGS:b \"@eq 2\" \"chain,setvar:'tx.x=1'\"\nSecRule ARGS:c \"@eq 3\"",
                  rule("ARGS:a", "@eq 1", "id:10001,phase:2,deny,chain") + "\n" +
-                     "SecRule ARGS:b \"@eq 2\" \"chain,setvar:'tx.x=1'\"\nSecRule ARGS:c \"@eq 3\""},
+                     "SecRule ARGS:b \"@eq 2\" \"chain,setvar:'tx.x=1'\"\nSecRule ARGS:c \"@eq 3\" \"t:none\""},
+        // Without an action, libmodsecurity would take the marker for one.
+        Accepted{rule("ARGS:a", "@eq 1", "id:10001,chain") + "\nSecRule ARGS:b \"@eq 2\"\nSecMarker END",
+                 rule("ARGS:a", "@eq 1", "id:10001,phase:2,chain") +
+                     "\nSecRule ARGS:b \"@eq 2\" \"t:none\"\nSecMarker tenant-marker-END"},
         Accepted{rule("ARGS:a", "@eq 1", "id:10001,pass,skipAfter:END") + "\nSecMarker END",
                  rule("ARGS:a", "@eq 1", "id:10001,phase:2,pass,skipAfter:tenant-marker-END") +
                      "\nSecMarker tenant-marker-END"},
