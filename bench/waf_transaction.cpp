@@ -123,16 +123,18 @@ void run_plain(modsecurity::RulesSet& set, const Request& request) {
 }
 
 void run_ours(waf::Engine& engine, const waf::Policy& policy, const Request& request) {
-  const auto t = engine.begin(policy, {.request_id = "0123456789abcdef",
-                                       .client_ip = "127.0.0.1",
-                                       .client_port = 50000,
-                                       .server_ip = "127.0.0.1",
-                                       .server_port = 443,
-                                       .method = request.method,
-                                       .target = request.target,
-                                       .http_version = "1.1",
-                                       .host = "localhost",
-                                       .path = request.target});
+  const auto t = engine.begin(policy,
+                              {.request_id = "0123456789abcdef",
+                               .client_ip = "127.0.0.1",
+                               .client_port = 50000,
+                               .server_ip = "127.0.0.1",
+                               .server_port = 443,
+                               .method = request.method,
+                               .target = request.target,
+                               .http_version = "1.1",
+                               .host = "localhost",
+                               .path = request.target},
+                              engine.time_budget());
   for (const auto& [name, value] : request.headers) t->add_request_header(name, value);
   bool fine = t->request_headers() == waf::Step::proceed;
   if (!request.body.empty()) t->append_request_body(request.body);

@@ -65,10 +65,13 @@ class RuleEngine final : public Engine {
     return policy;
   }
 
-  std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start) override {
+  std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start,
+                                     std::chrono::nanoseconds budget) override {
     // Every policy of this interface comes from policy() above.
-    return begin_transaction(static_cast<const RulePolicy&>(policy), start, time_budget_, masker_);
+    return begin_transaction(static_cast<const RulePolicy&>(policy), start, budget, masker_);
   }
+
+  std::chrono::nanoseconds time_budget() const noexcept override { return time_budget_; }
 
   std::string masked_query(std::string_view query) const override { return masker_.query(query); }
 

@@ -23,6 +23,8 @@ class Budget {
  public:
   explicit Budget(std::chrono::nanoseconds cpu) noexcept : left_(cpu) {}
   [[nodiscard]] BudgetState state() const noexcept { return state_; }
+  /// Outside of its scopes; what is spent stays spent.
+  void extend(std::chrono::nanoseconds by) noexcept { left_ += by; }
   [[nodiscard]] bool spent() const noexcept { return state_ != BudgetState::fine; }
 
  private:

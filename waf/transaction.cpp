@@ -87,6 +87,10 @@ class RuleTransaction final : public Transaction {
     return run([&] { t_.processResponseBody(); });
   }
 
+  void extend_budget(std::chrono::nanoseconds by) noexcept override { budget_.extend(by); }
+
+  bool ran_out_of_time() const noexcept override { return !threw_ && budget_.state() == BudgetState::time; }
+
   Outcome finish() override {
     if (!failed()) {
       // Phase 5 runs whatever was decided; the library would stop at a decision that nobody took away.

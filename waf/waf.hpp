@@ -65,7 +65,7 @@ struct RequestStart {
       path;  // normalised, as routing used it: what exclusions' paths are compared with; empty: those do not apply
 };
 
-/// One request and its response on one thread. Order: request headers, body, response headers, body, finish.
+/// One request and its response, on one thread at a time. Order: request headers, body, response headers, body, finish.
 class Transaction {
  public:
   virtual ~Transaction() = default;
@@ -80,6 +80,10 @@ class Transaction {
   [[nodiscard]] virtual Step response_headers(int status, std::string_view http_version) = 0;  // phase 3
   virtual void append_response_body(std::string_view bytes) = 0;
   [[nodiscard]] virtual Step response_body() = 0;  // phase 4
+  /// Allows so much more CPU time than begin() did.
+  virtual void extend_budget(std::chrono::nanoseconds by) noexcept = 0;
+  /// Whether the last Step::error was due to the time budget alone, so that a new transaction with a larger one may end.
+  [[nodiscard]] virtual bool ran_out_of_time() const noexcept = 0;
   /// Phase 5 and the harvest. Call once, whatever happened before.
   [[nodiscard]] virtual Outcome finish() = 0;
 };
@@ -100,8 +104,11 @@ class Engine {
                                                                                 config::TenantRules allowed,
                                                                                 config::Problems& warnings) = 0;
 
-  /// Begins a transaction on the calling thread. `policy` must outlive it.
-  [[nodiscard]] virtual std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start) = 0;
+  /// Begins a transaction on the calling thread that may use so much CPU time. `policy` must outlive it.
+  [[nodiscard]] virtual std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start,
+                                                           std::chrono::nanoseconds budget) = 0;
+  /// waf.time_budget: what one transaction may use in all.
+  [[nodiscard]] virtual std::chrono::nanoseconds time_budget() const noexcept = 0;
 
   /// Masks the values of secrets (waf event, access log) in a query string: "a=1&password=***".
   [[nodiscard]] virtual std::string masked_query(std::string_view query) const = 0;

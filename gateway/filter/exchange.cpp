@@ -38,6 +38,8 @@ void Exchange::reset() {
   verdict = WafVerdict::off;
   waf_bypassed = false;
   waf_error = false;
+  waf_weight = {};
+  waf_restart = false;
   waf_nanoseconds = 0;
   upstream_nanoseconds = 0;
   request_body_bytes = 0;

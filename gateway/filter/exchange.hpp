@@ -13,6 +13,8 @@
 #include "gateway/filter/worker_context.hpp"
 #include "gateway/http/head.hpp"
 #include "gateway/http/validate.hpp"
+#include "gateway/runtime/work_pool.hpp"
+#include "waf/cost.hpp"
 
 namespace gatehouse::filter {
 
@@ -69,6 +71,9 @@ struct Exchange {
   // --- the WAF
   std::unique_ptr<waf::Transaction> waf;
   std::string waf_target;            // storage for http::target_for_waf
+  waf::Weight waf_weight;            // of what has been or is to be inspected
+  runtime::WorkPool::Lane waf_lane = runtime::WorkPool::Lane::light;  // where a filter that waits goes
+  bool waf_restart = false;          // the transaction ran out of its worker's time; a new one begins
   WafVerdict verdict = WafVerdict::off;
   bool waf_bypassed = false;         // some part was not inspected, by configuration
   bool waf_error = false;

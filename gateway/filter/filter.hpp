@@ -28,9 +28,11 @@ struct Filter {
   runtime::Task<Step> (*on_wait)(Exchange&) = nullptr;              // what on_request could not decide at once
   BodyNeed (*body_need)(const Exchange&) = nullptr;
   Step (*on_request_body)(Exchange&) = nullptr;  // exchange.body is whole, or known to be uninspected
+  runtime::Task<Step> (*on_body_wait)(Exchange&) = nullptr;  // what on_request_body could not decide at once
   Step (*on_response)(Exchange&) = nullptr;  // the upstream's head is known, nothing has been sent
   Step (*on_response_body)(Exchange&,
                            std::string_view body) = nullptr;  // the whole body, if response_body_limit said so
+  runtime::Task<Step> (*on_response_body_wait)(Exchange&, std::string_view body) = nullptr;
   std::size_t (*response_body_limit)(const Exchange&) = nullptr;  // 0: does not need it
   void (*on_complete)(Exchange&) = nullptr;  // once, whatever happened
 };

@@ -1,8 +1,16 @@
 // The WAF as a filter; see waf_filter.hpp.
+//
+// Where a request is inspected: what is cheap for certain, on the worker, under a budget of some milliseconds; what is
+// not, or turns out not to be, on the pool, so that nobody else on the worker waits for it. There the light lane has
+// long, ordinary requests; what takes longer than those goes to the heavy lane with all of waf.time_budget.
 #include "gateway/filter/waf_filter.hpp"
+
+#include <algorithm>
+#include <cstring>
 
 #include "gateway/filter/waf_event.hpp"
 #include "gateway/runtime/metric_families.hpp"
+#include "gateway/runtime/work_pool.hpp"
 
 namespace gatehouse::filter {
 
@@ -10,7 +18,17 @@ namespace {
 
 using runtime::Clock;
 
+using std::chrono_literals::operator""ms;
+
 constexpr std::size_t max_rule_labels = 500;  // rules a tenant that get a series of their own
+
+// CPU time that one request may use before it goes on elsewhere.
+constexpr std::chrono::nanoseconds worker_budget = 10ms;
+constexpr std::chrono::nanoseconds light_budget = 50ms;
+// A loop's turn that has lasted so long gives no more of itself to requests of more than this.
+constexpr auto long_turn = 20ms;
+constexpr std::size_t tiny_bytes = 1024;
+constexpr std::size_t worker_response_bytes = 4 * 1024;  // of a response's body
 
 // Adds the time of a scope to the exchange's WAF time.
 class Stopwatch {
@@ -53,6 +71,14 @@ int conclude(Exchange& exchange, bool blocked) {
   return outcome.status;
 }
 
+Step fail(Exchange& exchange, Reason reason, const char* detail) {
+  exchange.waf_error = true;
+  if (exchange.settings->waf.on_error == config::OnError::pass) return Step::next;
+  exchange.answer(503, reason, detail);
+  exchange.reply.fields += "retry-after: 1\r\n";
+  return Step::answer;
+}
+
 Step act_on(Exchange& exchange, waf::Step step) {
   switch (step) {
     case waf::Step::proceed: return Step::next;
@@ -61,14 +87,129 @@ Step act_on(Exchange& exchange, waf::Step step) {
       exchange.answer(status, Reason::waf, "The request was refused by the web application firewall.");
       return Step::answer;
     }
-    case waf::Step::error:
-      exchange.waf_error = true;
-      if (exchange.settings->waf.on_error == config::OnError::pass) return Step::next;
-      exchange.answer(503, Reason::waf_error, "The request could not be inspected.");
-      exchange.reply.fields += "retry-after: 1\r\n";
-      return Step::answer;
+    case waf::Step::error: return fail(exchange, Reason::waf_error, "The request could not be inspected.");
   }
   return Step::next;
+}
+
+// --- the phases, on whatever thread
+
+waf::Step inspect_head(Exchange& exchange, std::chrono::nanoseconds budget) {
+  const http::Field* const host = exchange.head.fields.find(http::FieldId::host);
+  waf::RequestStart start;
+  start.request_id = exchange.request_id;
+  start.client_ip = exchange.client_text;
+  start.client_port = exchange.peer.port;
+  start.server_ip = "127.0.0.1";
+  start.server_port = exchange.local.port;
+  start.method = exchange.head.method_name;
+  start.target = http::target_for_waf(exchange.target.as_received, exchange.waf_target);
+  start.path = exchange.target.path;
+  start.http_version = exchange.head.minor_version == 1 ? "1.1" : "1.0";
+  start.host = host != nullptr ? host->value : std::string_view{};
+  exchange.waf = exchange.waf_engine->begin(*exchange.tenant->waf_policy, start, budget);
+  for (const http::Field& field : exchange.head.fields.all()) exchange.waf->add_request_header(field.name, field.value);
+  return exchange.waf->request_headers();
+}
+
+waf::Step inspect_body(Exchange& exchange) {
+  if (exchange.body_buffered) {
+    if (!exchange.body.empty()) exchange.waf->append_request_body(exchange.body);
+  } else if (exchange.framing.kind != http::BodyKind::none) {
+    exchange.waf->pass_request_body();
+    exchange.waf_bypassed = true;  // larger than the tenant's limit, which says to pass it on
+  }
+  return exchange.waf->request_body();
+}
+
+waf::Step inspect_response_body(Exchange& exchange, std::string_view body) {
+  exchange.waf->append_response_body(body);
+  return exchange.waf->response_body();
+}
+
+bool is_out_of_time(const Exchange& exchange, waf::Step step) {
+  return step == waf::Step::error && exchange.waf && exchange.waf->ran_out_of_time();
+}
+
+// --- the pool
+
+bool has_pool(const Exchange& exchange) noexcept { return exchange.worker.work_pool != nullptr; }
+
+runtime::WorkPool::Owner owner_of(const Exchange& exchange) noexcept {
+  // Clients with IPv6 have a /64 each, at the least.
+  std::uint64_t client = exchange.client.is_v4() ? exchange.client.v4_value() : 0;
+  if (!exchange.client.is_v4()) std::memcpy(&client, exchange.client.bytes().data(), sizeof client);
+  return {exchange.tenant->load.get(), client};
+}
+
+// Where to inspect what has come of the request so far; false: here.
+bool belongs_to_pool(Exchange& exchange) noexcept {
+  if (!has_pool(exchange)) return false;
+  const waf::Weight& weight = exchange.waf_weight;
+  switch (weight.cost()) {
+    case waf::Cost::small: {
+      const bool late = weight.bytes() > tiny_bytes && Clock::now() - exchange.worker.loop.now() > long_turn;
+      exchange.waf_lane = runtime::WorkPool::Lane::light;
+      return late;
+    }
+    case waf::Cost::moderate: exchange.waf_lane = runtime::WorkPool::Lane::light; return true;
+    case waf::Cost::high: exchange.waf_lane = runtime::WorkPool::Lane::heavy; return true;
+  }
+  return true;
+}
+
+// One visit of an exchange to the pool, while its coroutine waits.
+struct Visit {
+  enum class Work { head, body, everything, response_body };
+  Exchange& exchange;
+  Work work;
+  std::chrono::nanoseconds budget;
+  std::string_view response_body;
+  waf::Step result = waf::Step::error;
+
+  void run() {
+    switch (work) {
+      case Work::head: result = inspect_head(exchange, budget); break;
+      case Work::body:
+        exchange.waf->extend_budget(budget);
+        result = inspect_body(exchange);
+        break;
+      case Work::everything:
+        result = inspect_head(exchange, budget);
+        if (result == waf::Step::proceed) result = inspect_body(exchange);
+        break;
+      case Work::response_body: result = inspect_response_body(exchange, response_body); break;
+    }
+  }
+  static void run(void* self) noexcept {
+    try {
+      static_cast<Visit*>(self)->run();
+    } catch (...) {  // out of memory: not inspected
+      static_cast<Visit*>(self)->result = waf::Step::error;
+    }
+  }
+};
+
+runtime::Task<Step> visit_pool(Exchange& exchange, Visit::Work work, std::string_view response_body = {}) {
+  using Lane = runtime::WorkPool::Lane;
+  const Stopwatch stopwatch(exchange);
+  const std::chrono::nanoseconds whole = exchange.waf_engine->time_budget();
+  for (;;) {
+    const bool light = exchange.waf_lane == Lane::light;
+    Visit visit{exchange, work, light ? std::min(light_budget, whole) : whole, response_body};
+    runtime::WorkPool::Job job(*exchange.worker.work_pool, exchange.worker.loop, exchange.waf_lane, owner_of(exchange),
+                               &Visit::run, &visit);
+    const bool ran = co_await job;
+    if (!ran && exchange.waf_weight.cost() != waf::Cost::small)
+      co_return fail(exchange, Reason::overload, "Too many requests wait to be inspected. Please try again.");
+    if (!ran) visit.run();  // the turn was long, the request is not
+    if (light && work != Visit::Work::response_body && is_out_of_time(exchange, visit.result)) {
+      exchange.waf_lane = Lane::heavy;
+      if (work == Visit::Work::body) work = Visit::Work::everything;
+      continue;
+    }
+    co_return act_on(exchange, visit.result);
+  }
 }
 
 }  // namespace
@@ -86,23 +227,20 @@ Step waf_on_request(Exchange& exchange) {
     exchange.answer(415, Reason::waf, "A request's body must not be compressed here.");
     return Step::answer;
   }
+  exchange.waf_weight.add(exchange.target.as_received);
+  for (const http::Field& field : exchange.head.fields.all()) exchange.waf_weight.add(field.value);
+  if (belongs_to_pool(exchange)) return Step::wait;
   const Stopwatch stopwatch(exchange);
-  const http::Field* const host = exchange.head.fields.find(http::FieldId::host);
-  waf::RequestStart start;
-  start.request_id = exchange.request_id;
-  start.client_ip = exchange.client_text;
-  start.client_port = exchange.peer.port;
-  start.server_ip = "127.0.0.1";
-  start.server_port = exchange.local.port;
-  start.method = exchange.head.method_name;
-  start.target = http::target_for_waf(exchange.target.as_received, exchange.waf_target);
-  start.path = exchange.target.path;
-  start.http_version = exchange.head.minor_version == 1 ? "1.1" : "1.0";
-  start.host = host != nullptr ? host->value : std::string_view{};
-  exchange.waf = exchange.waf_engine->begin(*tenant.waf_policy, start);
-  for (const http::Field& field : exchange.head.fields.all()) exchange.waf->add_request_header(field.name, field.value);
-  return act_on(exchange, exchange.waf->request_headers());
+  const std::chrono::nanoseconds whole = exchange.waf_engine->time_budget();
+  const waf::Step step = inspect_head(exchange, has_pool(exchange) ? std::min(worker_budget, whole) : whole);
+  if (has_pool(exchange) && is_out_of_time(exchange, step)) {
+    exchange.waf_lane = runtime::WorkPool::Lane::heavy;
+    return Step::wait;
+  }
+  return act_on(exchange, step);
 }
+
+runtime::Task<Step> waf_on_wait(Exchange& exchange) { return visit_pool(exchange, Visit::Work::head); }
 
 BodyNeed waf_body_need(const Exchange& exchange) {
   if (!exchange.waf || exchange.framing.kind == http::BodyKind::none) return {};
@@ -112,18 +250,27 @@ BodyNeed waf_body_need(const Exchange& exchange) {
 
 Step waf_on_request_body(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
+  exchange.waf_weight.add(exchange.body);
+  exchange.waf_restart = false;
+  if (belongs_to_pool(exchange)) return Step::wait;
   const Stopwatch stopwatch(exchange);
-  if (exchange.body_buffered) {
-    if (!exchange.body.empty()) exchange.waf->append_request_body(exchange.body);
-  } else if (exchange.framing.kind != http::BodyKind::none) {
-    exchange.waf_bypassed = true;  // larger than the tenant's limit, which says to pass it on
+  const waf::Step step = inspect_body(exchange);
+  if (has_pool(exchange) && is_out_of_time(exchange, step)) {
+    exchange.waf_lane = runtime::WorkPool::Lane::heavy;
+    exchange.waf_restart = true;
+    return Step::wait;
   }
-  return act_on(exchange, exchange.waf->request_body());
+  return act_on(exchange, step);
+}
+
+runtime::Task<Step> waf_on_body_wait(Exchange& exchange) {
+  return visit_pool(exchange, exchange.waf_restart ? Visit::Work::everything : Visit::Work::body);
 }
 
 Step waf_on_response(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
   const Stopwatch stopwatch(exchange);
+  exchange.waf->extend_budget(exchange.waf_engine->time_budget());
   for (const http::Field& field : exchange.response.fields.all())
     exchange.waf->add_response_header(field.name, field.value);
   return act_on(exchange, exchange.waf->response_headers(exchange.response.status,
@@ -137,9 +284,16 @@ std::size_t waf_response_body_limit(const Exchange& exchange) {
 
 Step waf_on_response_body(Exchange& exchange, std::string_view body) {
   if (!exchange.waf) return Step::next;
+  if (has_pool(exchange) && body.size() > worker_response_bytes) {
+    exchange.waf_lane = runtime::WorkPool::Lane::light;
+    return Step::wait;
+  }
   const Stopwatch stopwatch(exchange);
-  exchange.waf->append_response_body(body);
-  return act_on(exchange, exchange.waf->response_body());
+  return act_on(exchange, inspect_response_body(exchange, body));
+}
+
+runtime::Task<Step> waf_on_response_body_wait(Exchange& exchange, std::string_view body) {
+  return visit_pool(exchange, Visit::Work::response_body, body);
 }
 
 void waf_on_complete(Exchange& exchange) {
@@ -147,6 +301,8 @@ void waf_on_complete(Exchange& exchange) {
   if (exchange.waf) {
     const Stopwatch stopwatch(exchange);
     conclude(exchange, false);
+  } else if (exchange.waf_error && exchange.verdict == WafVerdict::off) {
+    exchange.verdict = WafVerdict::error;  // it never got as far as a transaction
   }
   if (exchange.verdict == WafVerdict::off) return;  // answered before the WAF was reached
   const Tenant& tenant = *exchange.tenant;

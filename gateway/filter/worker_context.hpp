@@ -13,6 +13,9 @@
 #include "gateway/upstream/connection_pool.hpp"
 #include "ratelimit/memory_store.hpp"
 
+namespace gatehouse::runtime {
+class WorkPool;
+}
 namespace gatehouse::upstream {
 class RedisClient;
 }
@@ -43,6 +46,7 @@ struct WorkerContext {
   ratelimit::MemoryStore& memory;
   upstream::ConnectionPools pools;
   upstream::RedisClient* redis = nullptr;   // null: limits count in memory
+  runtime::WorkPool* work_pool = nullptr;   // for what would hold the loop up; null: everything is done on the loop
   std::shared_ptr<runtime::LogFile> access_log;  // null: off
   std::shared_ptr<runtime::LogFile> audit_log;   // null: off
   RequestIds ids;

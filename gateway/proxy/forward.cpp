@@ -214,7 +214,9 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
         have_inspected = true;
         if (error == Errc::too_large) exchange.waf_bypassed = true;
       }
-      if (filter.on_response_body(exchange, inspected) == Step::answer) co_return Attempt::answered;
+      Step step = filter.on_response_body(exchange, inspected);
+      if (step == Step::wait) step = co_await filter.on_response_body_wait(exchange, inspected);
+      if (step == Step::answer) co_return Attempt::answered;
     }
   }
 

@@ -217,8 +217,12 @@ Task<bool> pass_body_filters(Connection& connection) {
       co_return false;
     }
   }
-  for (const filter::Filter& filter : filter::builtin_filters())
-    if (filter.on_request_body != nullptr && filter.on_request_body(exchange) == Step::answer) co_return false;
+  for (const filter::Filter& filter : filter::builtin_filters()) {
+    if (filter.on_request_body == nullptr) continue;
+    Step step = filter.on_request_body(exchange);
+    if (step == Step::wait) step = co_await filter.on_body_wait(exchange);
+    if (step == Step::answer) co_return false;
+  }
   co_return true;
 }
 

@@ -89,6 +89,10 @@ inline constexpr MetricFamily tenant_config_valid{
     {"tenant"},
     false};
 inline constexpr MetricFamily build_info{"gatehouse_build_info", "Always 1", K::gauge, {"version"}, false};
+inline constexpr MetricFamily pool_waiting{
+    "gatehouse_pool_waiting", "Requests that wait for a thread to inspect them", K::gauge, {"lane"}, false};
+inline constexpr MetricFamily pool_jobs_total{
+    "gatehouse_pool_jobs_total", "Costly inspections by what became of them", K::counter, {"lane", "result"}, false};
 inline constexpr MetricFamily log_dropped_bytes{
     "gatehouse_log_dropped_bytes", "Bytes of log lines that could not be written", K::gauge, {"log"}, false};
 inline constexpr MetricFamily log_write_errors{

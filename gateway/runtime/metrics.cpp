@@ -49,6 +49,8 @@ void Gauge::set_whole(std::int64_t value) noexcept {
   cells_[0].value.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
 }
 
+void Counter::set_whole(std::uint64_t value) noexcept { cells_[0].value.store(value, std::memory_order_relaxed); }
+
 Histogram::Histogram(std::size_t writers) : Series(0), blocks_(writers) {}
 
 void Histogram::observe_nanoseconds(std::uint64_t nanoseconds) noexcept {

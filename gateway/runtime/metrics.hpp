@@ -57,6 +57,8 @@ class Counter : public Series {
  public:
   using Series::Series;
   void add(std::uint64_t amount = 1) noexcept { cells_[metric_writer()].add(amount); }
+  /// Shows a count that is kept elsewhere; then nobody calls add().
+  void set_whole(std::uint64_t value) noexcept;
   [[nodiscard]] std::uint64_t value() const noexcept;
 };
 

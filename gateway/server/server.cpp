@@ -165,6 +165,7 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   admin_ = std::make_unique<Admin>(*this, loop_);
   if (gateway_->admin) admin_->listen(*gateway_->admin, true);
   if (gateway_->metrics) admin_->listen(*gateway_->metrics, false);
+  work_pool_ = std::make_unique<runtime::WorkPool>(runtime::WorkPool::sizes_for(usable_processors()));
   make_workers();
   start_workers();
 }
@@ -220,6 +221,7 @@ void Server::make_workers() {
     worker.snapshot = proxy::SnapshotRef(snapshot_);
     worker.context.access_log = access_log_;
     worker.context.audit_log = audit_log_;
+    worker.context.work_pool = work_pool_.get();
     thread->loop.on_task_failure = [](const char* what) {
       journal(Level::error, "a connection's task failed", {{"error.message", what}});
     };
@@ -435,6 +437,13 @@ void Server::update_gauges() {
   if (gateway_->redis) {
     const bool all = redis_serving_.load(std::memory_order_relaxed) == static_cast<int>(worker_count_);
     metrics_.gauge(families::ratelimit_store_up, {})->set_whole(all ? 1 : 0);
+  }
+  for (const auto& [name, lane] :
+       {std::pair("light", runtime::WorkPool::Lane::light), std::pair("heavy", runtime::WorkPool::Lane::heavy)}) {
+    const runtime::WorkPool::Figures figures = work_pool_->figures(lane);
+    metrics_.gauge(families::pool_waiting, {name})->set_whole(static_cast<std::int64_t>(figures.waiting));
+    metrics_.counter(families::pool_jobs_total, {name, "done"})->set_whole(figures.done);
+    metrics_.counter(families::pool_jobs_total, {name, "refused"})->set_whole(figures.refused);
   }
   const auto log_figures = [&](const char* name, const runtime::LogFile* log) {
     if (log == nullptr) return;

@@ -11,6 +11,7 @@
 #include "gateway/net/listener.hpp"
 #include "gateway/proxy/worker.hpp"
 #include "gateway/runtime/log.hpp"
+#include "gateway/runtime/work_pool.hpp"
 #include "gateway/server/snapshot_builder.hpp"
 #include "gateway/upstream/redis_client.hpp"
 
@@ -74,6 +75,7 @@ class Server {
   std::vector<std::string> watched_;
   std::string watched_fingerprint_;
   std::vector<std::unique_ptr<proxy::ListenerFacts>> listeners_;
+  std::unique_ptr<runtime::WorkPool> work_pool_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::unique_ptr<Admin> admin_;
   std::chrono::system_clock::time_point started_;

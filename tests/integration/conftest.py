@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 sys.dont_write_bytecode = True
 
 from harness.certificates import Authority  # noqa: E402
-from harness.gateway import sanitized  # noqa: E402
+from harness.gateway import sanitizer  # noqa: E402
 from harness.redis_server import RedisServer  # noqa: E402
 from harness.upstream import Upstream  # noqa: E402
 
@@ -38,4 +38,5 @@ def redis():
 
 @pytest.fixture(scope="session")
 def is_sanitized():
-    return sanitized()
+    """Memory figures mean nothing then, and everything is slow."""
+    return sanitizer() is not None

@@ -4,7 +4,10 @@ from urllib.parse import quote
 import pytest
 
 from harness.client import request_bytes
-from harness.gateway import Gateway, tenant
+from harness.gateway import Gateway, sanitizer, tenant
+
+# A signal ends a match that takes too long.
+pytestmark = pytest.mark.skipif(sanitizer() == "thread", reason="ThreadSanitizer keeps signals back while foreign code runs")
 
 FORM = [("Content-Type", "application/x-www-form-urlencoded")]
 # The budget is 250 ms of processor time; what one call of a library may take beyond it, and the rest of the request, come on top.

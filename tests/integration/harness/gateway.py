@@ -25,10 +25,10 @@ def binary():
     return os.path.abspath(path)
 
 
-def sanitized():
-    """True for a binary with a sanitizer: its memory figures mean nothing, and it is slow."""
+def sanitizer():
+    """address or thread for a binary with that sanitizer, else None."""
     with open(binary(), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(b"__asan_init") >= 0 or data.find(b"__tsan_init") >= 0
+        return next((name for name, mark in (("address", b"__asan_init"), ("thread", b"__tsan_init")) if data.find(mark) >= 0), None)
 
 
 def to_yaml(value, indent=0):

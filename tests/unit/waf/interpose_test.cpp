@@ -60,12 +60,14 @@ TEST(Interposition, StaysAnErrorForTheRestOfTheTransaction) {
   const auto engine = engine_with(milliseconds(1));
   config::Problems warnings;
   const auto policy = engine->policy(tenant(), config::TenantRules::yes, warnings);
-  const auto transaction = engine->begin(**policy, {.request_id = "x",
-                                                    .client_ip = "192.0.2.1",
-                                                    .server_ip = "192.0.2.2",
-                                                    .method = "POST",
-                                                    .target = "/",
-                                                    .http_version = "1.1"});
+  const auto transaction = engine->begin(**policy,
+                                         {.request_id = "x",
+                                          .client_ip = "192.0.2.1",
+                                          .server_ip = "192.0.2.2",
+                                          .method = "POST",
+                                          .target = "/",
+                                          .http_version = "1.1"},
+                                         engine->time_budget());
   transaction->add_request_header("Content-Type", "application/x-www-form-urlencoded");
   if (transaction->request_headers() == Step::proceed) {
     transaction->append_request_body("a=" + repeated("'%2B", 100'000));
@@ -74,6 +76,32 @@ TEST(Interposition, StaysAnErrorForTheRestOfTheTransaction) {
   EXPECT_EQ(transaction->response_headers(200, "1.1"), Step::error);
   EXPECT_EQ(transaction->response_body(), Step::error);
   EXPECT_TRUE(transaction->finish().engine_error);
+}
+
+TEST(Interposition, SaysWhetherMoreTimeWouldHelp) {
+  const auto engine = engine_with(milliseconds(1000));
+  config::Problems warnings;
+  const auto policy = engine->policy(tenant(), config::TenantRules::yes, warnings);
+  const std::string body = "a=" + repeated("'%2B", 8'000);
+  const auto phase_two = [&](std::chrono::nanoseconds budget, std::chrono::nanoseconds more) {
+    const auto transaction = engine->begin(**policy,
+                                           {.request_id = "x",
+                                            .client_ip = "192.0.2.1",
+                                            .server_ip = "192.0.2.2",
+                                            .method = "POST",
+                                            .target = "/",
+                                            .http_version = "1.1"},
+                                           budget);
+    transaction->add_request_header("Content-Type", "application/x-www-form-urlencoded");
+    EXPECT_EQ(transaction->request_headers(), Step::proceed);
+    EXPECT_FALSE(transaction->ran_out_of_time());
+    transaction->extend_budget(more);
+    transaction->append_request_body(body);
+    const Step step = transaction->request_body();
+    return std::pair(step, transaction->ran_out_of_time());
+  };
+  EXPECT_EQ(phase_two(milliseconds(500), -milliseconds(499)), std::pair(Step::error, true));
+  EXPECT_NE(phase_two(milliseconds(500), milliseconds(5000)).first, Step::error);
 }
 
 // A pattern that backtracks without end: PCRE2 gives up, and that is an error, not "no match".

@@ -63,16 +63,18 @@ Request post(std::string content_type, std::string body, std::string target) {
 
 Result run(Engine& engine, const Policy& policy, const Request& request) {
   const std::string path = request.path.empty() ? request.target.substr(0, request.target.find('?')) : request.path;
-  const auto transaction = engine.begin(policy, {.request_id = "0123456789abcdef",
-                                                 .client_ip = "203.0.113.9",
-                                                 .client_port = 50000,
-                                                 .server_ip = "192.0.2.1",
-                                                 .server_port = 443,
-                                                 .method = request.method,
-                                                 .target = request.target,
-                                                 .http_version = "1.1",
-                                                 .host = "shop.example.de",
-                                                 .path = path});
+  const auto transaction = engine.begin(policy,
+                                        {.request_id = "0123456789abcdef",
+                                         .client_ip = "203.0.113.9",
+                                         .client_port = 50000,
+                                         .server_ip = "192.0.2.1",
+                                         .server_port = 443,
+                                         .method = request.method,
+                                         .target = request.target,
+                                         .http_version = "1.1",
+                                         .host = "shop.example.de",
+                                         .path = path},
+                                        engine.time_budget());
   for (const auto& [name, value] : request.headers) transaction->add_request_header(name, value);
   Result result;
   const auto step = [&](auto next) {
