@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """2 GiB up and 2 GiB down through the gateway, with a fast and a slow peer on either side: its memory must not follow.
 
-Usage: bench/big_transfer.py [--binary build/gatehouse] [--size GIB] [--limit MIB]; run by hand, from anywhere.
+Usage: bench/big_transfer.py [--binary build/gatehouse] [--size GIB] [--limit MIB] [--hosts A,B]; run by hand, from anywhere.
 Prints one line for each transfer: rate, and by how much the process has grown at most; exit 1 if one is over the limit.
 """
 import argparse
@@ -28,6 +28,7 @@ def main():
     parser.add_argument("--binary", default=os.path.join(ROOT, "build", "gatehouse"))
     parser.add_argument("--size", type=float, default=2.0, help="GiB (default 2)")
     parser.add_argument("--limit", type=float, default=32.0, help="MiB that the process may grow by (default 32)")
+    parser.add_argument("--hosts", default="plain.test,tls.test,waf.test")
     options = parser.parse_args()
     os.environ["GATEHOUSE"] = options.binary
     size = int(options.size * (1 << 30))
@@ -38,7 +39,7 @@ def main():
             "shop": tenant(upstream=server, hosts=hosts),
             "waf": tenant("waf", server, hosts=[{"name": "waf.test", "tls": {"self_signed": True}}], waf=passing)},
             {"limits": {"body_bytes": f"{int(options.size) + 1}GiB"}}) as gateway:
-        for host in ("plain.test", "tls.test", "waf.test"):
+        for host in options.hosts.split(","):
             secure = host != "plain.test"
             for name, transfer, pause in (("upload", upload, None), ("download", download, None),
                                           ("upload, slow client", upload, slow), ("download, slow client", download, slow)):

@@ -68,6 +68,17 @@ end
 return reply
 )lua";
 
+constexpr std::string_view kHeartbeatKey = "gatehouse:gateways";
+
+constexpr std::string_view kHeartbeatScript = R"lua(
+local time, key, lifetime = redis.call('TIME'), KEYS[1], tonumber(ARGV[2])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', key, now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', key, '-inf', now - lifetime)
+redis.call('PEXPIRE', key, lifetime)
+return redis.call('ZCARD', key)
+)lua";
+
 }  // namespace
 
 std::string_view take_script() noexcept { return kTakeScript; }
@@ -93,6 +104,16 @@ void append_take_command(std::string& out, std::span<const BucketRequest> reques
     append_bulk(out, step.micro_tokens);
     append_bulk(out, step.microseconds);
   }
+}
+
+void append_heartbeat_command(std::string& out, std::string_view gateway_id, std::chrono::milliseconds lifetime) {
+  append_command_head(out, 6);
+  append_bulk(out, "EVAL");
+  append_bulk(out, kHeartbeatScript);
+  append_bulk(out, std::uint64_t{1});
+  append_bulk(out, kHeartbeatKey);
+  append_bulk(out, gateway_id);
+  append_bulk(out, static_cast<std::uint64_t>(lifetime.count()));
 }
 
 bool read_take_reply(const RespValue& reply, std::span<Decision> decisions) {

@@ -2,6 +2,7 @@
 // clock. No sockets: gateway/upstream/redis_session.cpp sends what this writes and feeds back what it reads.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,6 +25,10 @@ namespace gatehouse::ratelimit {
 
 /// Appends the EVALSHA (or, `full`, the EVAL after NOSCRIPT) for one request's buckets to `out`.
 void append_take_command(std::string& out, std::span<const BucketRequest> requests, bool full);
+
+/// Appends the EVAL by which a gateway says that it lives and asks how many do: those that said so within `lifetime`, by
+/// Redis's clock. The reply is their number, this one among them. KEYS: one sorted set, ids by time in milliseconds.
+void append_heartbeat_command(std::string& out, std::string_view gateway_id, std::chrono::milliseconds lifetime);
 
 /// Reads the script's reply. False when it does not have the shape of one for as many buckets, or when it is an error;
 /// `decisions` are then not to be used.

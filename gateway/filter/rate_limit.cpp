@@ -107,21 +107,25 @@ Step rate_limit_on_request(Exchange& exchange) {
 namespace {
 
 // Redis did not answer: what each limit says is to happen then. `local` counts in this process's memory, all such limits of
-// the request together, so that a refused request takes nothing. False: a limit says `closed`.
+// the request together, so that a refused request takes nothing; each gateway then has its share of the limit. False: a
+// limit says `closed`.
 bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* const> rules,
                           std::span<const BucketRequest> requests, std::span<Decision> decisions) {
+  const std::uint64_t gateways = exchange.worker.redis != nullptr ? exchange.worker.redis->live_gateways() : 1;
   std::vector<BucketRequest> local;
   for (std::size_t i = 0; i < rules.size(); ++i) {
     decisions[i] = {};
     decisions[i].remaining = rules[i]->parameters.capacity;
     const config::OnStoreFailure policy = rules[i]->config->on_store_failure;
+    BucketRequest share = requests[i];
+    share.parameters = ratelimit::share_of(share.parameters, gateways);
     if (rules[i]->config->shadow) {
       if (policy == config::OnStoreFailure::local)
-        exchange.worker.memory.take_all(requests.subspan(i, 1), memory_clock(exchange), decisions.subspan(i, 1));
+        exchange.worker.memory.take_all({&share, 1}, memory_clock(exchange), decisions.subspan(i, 1));
       continue;
     }
     if (policy == config::OnStoreFailure::closed) return false;
-    if (policy == config::OnStoreFailure::local) local.push_back(requests[i]);
+    if (policy == config::OnStoreFailure::local) local.push_back(std::move(share));
   }
   std::vector<Decision> taken(local.size());
   exchange.worker.memory.take_all(local, memory_clock(exchange), taken);

@@ -48,6 +48,12 @@ inline constexpr MetricFamily ratelimit_store_up{"gatehouse_ratelimit_store_up",
                                                  K::gauge,
                                                  {},
                                                  false};
+inline constexpr MetricFamily ratelimit_gateways{
+    "gatehouse_ratelimit_gateways",
+    "Gateways that share Redis; when it is lost, each has its share of a limit that says local",
+    K::gauge,
+    {},
+    false};
 inline constexpr MetricFamily ratelimit_store_requests_total{
     "gatehouse_ratelimit_store_requests_total", "Calls to Redis for rate limits", K::counter, {"result"}, false};
 inline constexpr MetricFamily ratelimit_store_duration{

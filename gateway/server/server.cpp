@@ -78,6 +78,12 @@ sigset_t handled_signals() {
   return signals;
 }
 
+std::string random_id() {
+  std::string id;
+  filter::RequestIds().append(id);
+  return id;
+}
+
 }  // namespace
 
 // One worker: its thread, loop, listeners and Redis connection.
@@ -85,13 +91,16 @@ struct Server::WorkerThread {
   WorkerThread(unsigned index, Server& server)
       : metrics(server.metrics_),
         redis_serving(server.redis_serving_),
+        gateway_id(server.gateway_id_),
         worker(index, loop, server.metrics_, server.memory_, *server.shared_) {}
   runtime::Metrics& metrics;
   std::atomic<int>& redis_serving;  // workers that reach Redis
+  const std::string& gateway_id;
   runtime::Loop loop;
   proxy::Worker worker;
   std::optional<config::Redis> redis_config;
   std::unique_ptr<upstream::RedisClient> redis;
+  std::atomic<std::uint64_t> live_gateways = 1;  // as its Redis says
   std::vector<std::unique_ptr<net::Listener>> listeners;
   std::thread thread;
 
@@ -105,7 +114,7 @@ struct Server::WorkerThread {
       return;
     }
     if (redis == nullptr || redis->is_stopped()) {
-      redis = std::make_unique<upstream::RedisClient>(loop, *wanted, metrics);
+      redis = std::make_unique<upstream::RedisClient>(loop, *wanted, metrics, gateway_id);
       redis->on_change = [this](bool serving) { redis_serving.fetch_add(serving ? 1 : -1, std::memory_order_relaxed); };
     } else {
       redis->reconfigure(*wanted);
@@ -113,11 +122,12 @@ struct Server::WorkerThread {
     worker.context.redis = redis.get();
   }
 
-  // Hands access records over and closes old upstream connections, until the loop stops.
+  // Hands access records and figures over and closes old upstream connections, until the loop stops.
   static Task<void> housekeeping(WorkerThread& self) {
     for (unsigned turn = 0;; ++turn) {
       co_await self.loop.sleep(flush_interval);
       self.worker.context.flush_access_records();
+      if (self.redis) self.live_gateways.store(self.redis->live_gateways(), std::memory_order_relaxed);
       if (turn % 25 == 0) self.worker.context.pools.sweep(pool_idle_time);
     }
   }
@@ -127,6 +137,7 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
     : gateway_(std::move(gateway)),
       worker_count_(gateway_->workers != 0 ? gateway_->workers : usable_processors()),
       metrics_(worker_count_ + 1),
+      gateway_id_(random_id()),
       started_(std::chrono::system_clock::now()) {
   runtime::set_metric_writer(static_cast<unsigned>(worker_count_));
   const sigset_t signals = handled_signals();
@@ -437,6 +448,10 @@ void Server::update_gauges() {
   if (gateway_->redis) {
     const bool all = redis_serving_.load(std::memory_order_relaxed) == static_cast<int>(worker_count_);
     metrics_.gauge(families::ratelimit_store_up, {})->set_whole(all ? 1 : 0);
+    std::uint64_t gateways = 1;
+    for (const auto& thread : workers_)
+      gateways = std::max(gateways, thread->live_gateways.load(std::memory_order_relaxed));
+    metrics_.gauge(families::ratelimit_gateways, {})->set_whole(static_cast<std::int64_t>(gateways));
   }
   for (const auto& [name, lane] :
        {std::pair("light", runtime::WorkPool::Lane::light), std::pair("heavy", runtime::WorkPool::Lane::heavy)}) {

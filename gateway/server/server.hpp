@@ -68,6 +68,7 @@ class Server {
   std::shared_ptr<runtime::LogFile> access_log_;
   std::shared_ptr<runtime::LogFile> audit_log_;
   std::atomic<int> redis_serving_ = 0;
+  const std::string gateway_id_;  // among those that share a store
   std::unique_ptr<upstream::HealthChecker> health_;
   std::unique_ptr<SnapshotBuilder> builder_;
   std::shared_ptr<const proxy::Snapshot> snapshot_;

@@ -76,10 +76,10 @@ void RedisClient::Signal::notify() {
   }
 }
 
-RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics)
+RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics, std::string gateway_id)
     : loop_(loop),
       settings_(std::move(settings)),
-      session_(loop.now()),
+      session_(loop.now(), std::move(gateway_id)),
       timer_(
           loop, [](void* self) { static_cast<RedisClient*>(self)->on_deadline(); }, this),
       run_wake_(loop),

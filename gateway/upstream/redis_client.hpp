@@ -26,7 +26,8 @@ class RedisClient {
  public:
   /// Begins to connect once the loop runs. To be made, used and stopped on the loop's thread; to be destroyed there
   /// when is_stopped(), or after the loop has ended.
-  RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics);
+  /// `gateway_id` names this process among those that share the store.
+  RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics, std::string gateway_id);
   ~RedisClient();
   RedisClient(const RedisClient&) = delete;
   RedisClient& operator=(const RedisClient&) = delete;
@@ -46,6 +47,8 @@ class RedisClient {
     return stopping_ && run_wake_.is_awaited() && write_wake_.is_awaited();
   }
 
+  /// See RedisSession.
+  [[nodiscard]] std::uint64_t live_gateways() const noexcept { return session_.live_gateways(); }
   [[nodiscard]] bool is_serving() const noexcept { return session_.is_serving(); }
   /// Called on the loop's thread when is_serving() has changed; it begins as false.
   std::function<void(bool serving)> on_change;

@@ -37,7 +37,8 @@ bool is_about_the_server(const RespValue& reply) {
 
 }  // namespace
 
-RedisSession::RedisSession(TimePoint now) : attempt_ends_(now + attempt_time) {}
+RedisSession::RedisSession(TimePoint now, std::string gateway_id)
+    : attempt_ends_(now + attempt_time), gateway_id_(std::move(gateway_id)) {}
 
 bool RedisSession::submit(RedisTake& take, TimePoint now) {
   take.outcome = TakeOutcome::pending;
@@ -73,6 +74,21 @@ void RedisSession::send(RedisTake& take) {
   slots_.push_back({.kind = Slot::Kind::take, .carries_script = carries_script, .take = &take});
   scripts_on_the_way_ += carries_script ? 1 : 0;
   ++take.sent_;
+}
+
+void RedisSession::send_heartbeat(TimePoint now) {
+  next_heartbeat_ = now + heartbeat_interval;
+  ratelimit::append_heartbeat_command(output_, gateway_id_, heartbeat_lifetime);
+  slots_.push_back({.kind = Slot::Kind::heartbeat});
+}
+
+void RedisSession::on_heartbeat_reply(const RespValue& reply, TimePoint now) noexcept {
+  // A user who may not do this is told so each time; then this gateway counts as the only one.
+  if (reply.type != RespValue::Type::integer || reply.integer < 1) return;
+  const auto count = static_cast<std::uint64_t>(reply.integer);
+  if (count < live_gateways_ && now - all_seen_ < heartbeat_lifetime) return;
+  live_gateways_ = count;
+  all_seen_ = now;
 }
 
 void RedisSession::finish(RedisTake& take, TakeOutcome outcome) noexcept {
@@ -174,11 +190,12 @@ void RedisSession::on_reply(const RespValue& reply, TimePoint now) {
   }
   const Slot slot = slots_.front();
   slots_.pop_front();
-  if (slot.kind == Slot::Kind::take) {
-    on_take_reply(slot, reply, now);
-  } else {
-    on_login_reply(slot.kind, reply, now);
+  switch (slot.kind) {
+    case Slot::Kind::take: on_take_reply(slot, reply, now); break;
+    case Slot::Kind::heartbeat: on_heartbeat_reply(reply, now); break;
+    default: on_login_reply(slot.kind, reply, now); break;
   }
+  if (phase_ == Phase::up && open_ && slots_.empty()) open_ = false;  // all late answers are here: it was a hiccup
 }
 
 void RedisSession::on_login_reply(Slot::Kind kind, const RespValue& reply, TimePoint now) {
@@ -199,8 +216,10 @@ void RedisSession::on_login_reply(Slot::Kind kind, const RespValue& reply, TimeP
       phase_ = Phase::up;
       up_since_ = now;
       open_ = false;
+      send_heartbeat(now);
       return;
-    case Slot::Kind::take: return;
+    case Slot::Kind::take:
+    case Slot::Kind::heartbeat: return;
   }
 }
 
@@ -222,7 +241,6 @@ void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimeP
   }
   if (phase_ != Phase::up) return;
   if (is_answer) pause_ = first_pause;
-  if (open_ && slots_.empty()) open_ = false;  // all late answers are here: it was a hiccup
 }
 
 void RedisSession::written(TimePoint now) noexcept {
@@ -284,6 +302,8 @@ void RedisSession::on_time(TimePoint now) {
         drop_connection();
         wants_close_ = true;
         begin_attempt(now);
+      } else if (!open_ && next_heartbeat_ <= now) {
+        send_heartbeat(now);
       }
       break;
     case Phase::down:
@@ -297,7 +317,7 @@ RedisSession::TimePoint RedisSession::next_time() const noexcept {
   switch (phase_) {
     case Phase::connecting:
     case Phase::login: return std::min(next, attempt_ends_);
-    case Phase::up: return open_ ? std::min(next, next_attempt_) : next;
+    case Phase::up: return std::min(next, open_ ? next_attempt_ : next_heartbeat_);
     case Phase::down: return std::min(next, next_attempt_);
   }
   return next;

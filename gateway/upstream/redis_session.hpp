@@ -66,15 +66,18 @@ class RedisSession {
   static constexpr Duration decision_time = std::chrono::milliseconds(25);
   static constexpr Duration attempt_time = std::chrono::seconds(1);  // resolve, connect, TLS and login together
   static constexpr Duration first_pause = std::chrono::milliseconds(100);
-  static constexpr Duration longest_pause = std::chrono::seconds(2);
+  static constexpr Duration longest_pause = std::chrono::seconds(1);
   static constexpr Duration long_life =
       std::chrono::seconds(10);  // of a connection: then its end starts the pauses anew
   static constexpr std::size_t max_outstanding = 10'000;  // calls without an answer; more would not be in time
+  static constexpr Duration heartbeat_interval = std::chrono::seconds(2);
+  static constexpr auto heartbeat_lifetime = std::chrono::seconds(10);  // without one, a gateway counts as gone
   static constexpr unsigned max_sends = 3;  // of one call, when Redis keeps forgetting the script
 
   enum class Phase : std::uint8_t { down, connecting, login, up };
 
-  explicit RedisSession(TimePoint now);
+  /// `gateway_id` is the process's, the same for all of its sessions.
+  RedisSession(TimePoint now, std::string gateway_id);
 
   // --- calls
 
@@ -116,6 +119,10 @@ class RedisSession {
 
   // --- to be seen
 
+  /// How many gateways share the store, as far as it has said: at least this one. It falls only when the store has
+  /// said less for heartbeat_lifetime: one that has just come back empty does not know the others yet.
+  [[nodiscard]] std::uint64_t live_gateways() const noexcept { return live_gateways_; }
+
   [[nodiscard]] Phase phase() const noexcept { return phase_; }
   /// Calls are answered: logged in and the breaker closed.
   [[nodiscard]] bool is_serving() const noexcept { return phase_ == Phase::up && !open_; }
@@ -127,15 +134,17 @@ class RedisSession {
 
  private:
   struct Slot {
-    enum class Kind : std::uint8_t { auth, select, ping, take };
+    enum class Kind : std::uint8_t { auth, select, ping, take, heartbeat };
     Kind kind;
     bool carries_script = false;
     RedisTake* take = nullptr;  // null: nobody waits any more
   };
 
   void send(RedisTake& take);
+  void send_heartbeat(TimePoint now);
   void on_reply(const ratelimit::RespValue& reply, TimePoint now);
   void on_login_reply(Slot::Kind kind, const ratelimit::RespValue& reply, TimePoint now);
+  void on_heartbeat_reply(const ratelimit::RespValue& reply, TimePoint now) noexcept;
   void on_take_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
   void finish(RedisTake& take, TakeOutcome outcome) noexcept;
   void fail_all(TakeOutcome outcome) noexcept;
@@ -162,6 +171,11 @@ class RedisSession {
   RedisTake* newest_ = nullptr;
   std::size_t outstanding_ = 0;
   std::string last_failure_;
+
+  std::string gateway_id_;
+  TimePoint next_heartbeat_;
+  std::uint64_t live_gateways_ = 1;
+  TimePoint all_seen_;  // when the store last counted as many
 };
 
 }  // namespace gatehouse::upstream

@@ -49,6 +49,22 @@ def test_killed(store, upstream):
         poll(lambda: gateway.request("/closed", source="127.0.1.3").status == 200, "limits in Redis again")
 
 
+def test_two_gateways_divide_a_local_limit(store, upstream):
+    config = {"redis": {"url": f"redis://127.0.0.1:{store.port}"}}
+    with Gateway({"shop": limited(upstream, burst=6)}, config) as one, Gateway({"shop": limited(upstream, burst=6)}, config) as two:
+        for gateway in (one, two):
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+            gateway.wait_metric(2, "gatehouse_ratelimit_gateways")
+        store.kill()
+        for gateway in (one, two):
+            assert statuses(gateway, 5, "/local") == [200] * 3 + [429] * 2
+        store.start()
+        for gateway in (one, two):
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+        answers = statuses(one, 4, "/local", "127.0.1.7") + statuses(two, 4, "/local", "127.0.1.7")
+        assert answers.count(200) == 6, "one bucket again"
+
+
 def test_frozen_and_thawed(store, upstream):
     with Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://127.0.0.1:{store.port}"}}) as gateway:
         gateway.wait_metric(1, "gatehouse_ratelimit_store_up")

@@ -50,7 +50,7 @@ class RedisClientTest : public ::testing::Test {
     Loop loop;
     loop_ = &loop;
     loop.on_task_failure = [](const char* what) { ADD_FAILURE() << what; };
-    RedisClient client(loop, settings, metrics);
+    RedisClient client(loop, settings, metrics, "this");
     loop.spawn(guard(client, std::move(body)));
     loop.run();
     EXPECT_TRUE(client.is_stopped());
@@ -398,7 +398,7 @@ TEST_F(RedisClientTest, CanBeDestroyedWithItsLoopEnded) {
   Loop loop;
   loop_ = &loop;
   {
-    RedisClient client(loop, settings, metrics);
+    RedisClient client(loop, settings, metrics, "this");
     loop.spawn(wait_then_stop(client));
     loop.run();
   }

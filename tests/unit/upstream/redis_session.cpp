@@ -73,6 +73,8 @@ class RedisSessionTest : public ::testing::Test {
     (void)sent();
     session.received("+PONG\r\n", now);
     ASSERT_TRUE(session.is_serving());
+    EXPECT_EQ(sent_names(), std::vector<std::string>{"EVAL gatehouse:gateways"});
+    session.received(":1\r\n", now);
   }
 
   void pass(RedisSession::Duration time) {
@@ -81,7 +83,7 @@ class RedisSessionTest : public ::testing::Test {
   }
 
   RedisSession::TimePoint now{1000s};
-  RedisSession session{now};
+  RedisSession session{now, "me"};
 };
 
 TEST_F(RedisSessionTest, LogsInBeforeAnythingElse) {
@@ -214,8 +216,8 @@ TEST_F(RedisSessionTest, ASilentConnectionIsMadeAnewAfterAPause) {
   EXPECT_TRUE(session.is_serving());
 }
 
-TEST_F(RedisSessionTest, PausesGrowToTwoSecondsAndStartAnewAfterAnAnswer) {
-  for (const auto pause : {100ms, 200ms, 400ms, 800ms, 1600ms, 2000ms, 2000ms}) {
+TEST_F(RedisSessionTest, PausesGrowToASecondAndStartAnewAfterAnAnswer) {
+  for (const auto pause : {100ms, 200ms, 400ms, 800ms, 1000ms, 1000ms}) {
     ASSERT_TRUE(session.wants_connection());
     session.attempt_begins();
     session.disconnected("refused", now);
@@ -480,6 +482,43 @@ TEST_F(RedisSessionTest, BoundsTheCallsUnderWay) {
   pass(25ms);
   for (const auto& call : calls) ASSERT_EQ(call->take.outcome, TakeOutcome::timed_out);
   EXPECT_EQ(session.outstanding(), 0u);
+}
+
+TEST_F(RedisSessionTest, SaysThatItLivesAndLearnsWhoElseDoes) {
+  become_up();
+  EXPECT_EQ(session.live_gateways(), 1u);
+  pass(RedisSession::heartbeat_interval);
+  const auto commands = sent();
+  ASSERT_EQ(commands.size(), 1u);
+  EXPECT_EQ(commands[0][3], "gatehouse:gateways");
+  EXPECT_EQ(commands[0][4], "me");
+  EXPECT_EQ(commands[0][5], "10000");
+  session.received(":3\r\n", now);
+  EXPECT_EQ(session.live_gateways(), 3u);
+  EXPECT_EQ(session.next_time(), now + RedisSession::heartbeat_interval);
+}
+
+TEST_F(RedisSessionTest, BelievesInFewerGatewaysOnlyAfterAWhile) {
+  become_up();
+  const auto beat = [&](std::string_view answer) {
+    pass(RedisSession::heartbeat_interval);
+    (void)sent();
+    session.received(answer, now);
+  };
+  beat(":3\r\n");
+  beat(":1\r\n");  // the store came back empty, say
+  EXPECT_EQ(session.live_gateways(), 3u);
+  for (int i = 0; i < 5; ++i) beat(":2\r\n");
+  EXPECT_EQ(session.live_gateways(), 2u);
+}
+
+TEST_F(RedisSessionTest, IsAloneWhenItMayNotAsk) {
+  become_up();
+  pass(RedisSession::heartbeat_interval);
+  (void)sent();
+  session.received("-NOPERM no\r\n", now);
+  EXPECT_TRUE(session.is_serving());
+  EXPECT_EQ(session.live_gateways(), 1u);
 }
 
 }  // namespace
