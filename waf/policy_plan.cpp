@@ -4,6 +4,7 @@
 #include <fstream>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,6 +20,7 @@ using config::Problems;
 using config::Severity;
 
 constexpr std::size_t max_exclusions = 200;  // each costs every request something
+constexpr std::size_t max_problems = 300;    // a list of ten thousand ids may have as many that do not exist
 
 // Line `number` of a text, without its end.
 std::string_view line_of(std::string_view text, int number) {
@@ -70,17 +72,41 @@ class Planner {
       report(Severity::error, waf.exclusions[max_exclusions].place,
              fmt::format("more than {} exclusions", max_exclusions));
     }
+    std::size_t exclusions = waf.exclusions.size();
+    for (const auto& [checked, place] :
+         {std::pair(&before, &waf.rules_before_place), std::pair(&after, &waf.rules_after_place)}) {
+      const auto& removals = checked->target_removals;
+      if (exclusions + removals.size() > max_exclusions && !removals.empty()) {
+        const std::size_t first = exclusions < max_exclusions ? max_exclusions - exclusions : 0;
+        report(Severity::error, place_in(*place, removals[first].at),
+               fmt::format("more than {} exclusions, those by SecRuleUpdateTargetById among them", max_exclusions));
+      }
+      exclusions += removals.size();
+    }
     for (const config::Exclusion& exclusion : waf.exclusions) add(exclusion);
     return std::move(plan_);
   }
 
  private:
+  // A tenant must not make the list longer than memory and logs bear.
   void report(Severity severity, const Place& place, std::string message, std::string source_line = {}) {
+    if (reported_ >= max_problems) {
+      bool& told = severity == Severity::error ? more_errors_told_ : more_warnings_told_;
+      if (std::exchange(told, true)) return;
+      message = severity == Severity::error ? "and more errors, which are not shown"
+                                            : "and more warnings, which are not shown";
+    }
+    ++reported_;
     Problem problem;
     problem.severity = severity;
     problem.place = place;
     problem.message = std::move(message);
-    problem.source_line = source_line.empty() ? file_line(place) : std::move(source_line);
+    if (!source_line.empty())
+      problem.source_line = std::move(source_line);
+    else if (tenant_.text)
+      problem.show_source(*tenant_.text);
+    else
+      problem.source_line = file_line(place);
     problems_.push_back(std::move(problem));
   }
 
@@ -197,6 +223,9 @@ class Planner {
   const config::TenantConfig& tenant_;
   const PlatformRules& platform_;
   Problems& problems_;
+  std::size_t reported_ = 0;
+  bool more_errors_told_ = false;
+  bool more_warnings_told_ = false;
   std::set<std::uint32_t> own_ids_;
   PolicyPlan plan_;
 };

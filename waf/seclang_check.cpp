@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -59,13 +60,25 @@ class Checker {
   CheckedRules check(Text parsed) {
     result_.errors = std::move(parsed.errors);
     result_.errors.insert(result_.errors.end(), parsed.doubts.begin(), parsed.doubts.end());
-    for (const Directive& directive : parsed.directives) check(directive);
-    if (chain_start_ != nullptr) refuse(chain_start_->at, "the rule says chain, but no SecRule follows");
-    for (const auto& [name, at] : jumps_)
-      refuse(at, fmt::format("there is no SecMarker {} after this rule in the same text", name));
+    bool all = true;
+    for (const Directive& directive : parsed.directives) {
+      all = result_.errors.size() < max_errors;
+      if (!all) break;
+      check(directive);
+    }
+    if (all) {
+      if (chain_start_ != nullptr) refuse(chain_start_->at, "the rule says chain, but no SecRule follows");
+      for (const auto& [name, at] : jumps_)
+        refuse(at, fmt::format("there is no SecMarker {} after this rule in the same text", name));
+    }
     std::sort(result_.errors.begin(), result_.errors.end(), [](const Error& a, const Error& b) {
-      return std::tuple(a.at.line, a.at.column, a.message) < std::tuple(b.at.line, b.at.column, b.message);
+      return std::tie(a.at.line, a.at.column, a.message) < std::tie(b.at.line, b.at.column, b.message);
     });
+    if (result_.errors.size() > max_errors) {
+      result_.errors.resize(max_errors);
+      all = false;
+    }
+    if (!all) result_.errors.push_back({result_.errors.back().at, "and more errors, which are not shown"});
     return std::move(result_);
   }
 
@@ -100,6 +113,8 @@ class Checker {
     const bool starts = chain_start_ == nullptr;
     std::string written = "SecAction";
     if (rule) {
+      if (d.variables.size() > max_variables)
+        refuse(d.variables[max_variables].at, fmt::format("the rule has more than {} variables", max_variables));
       const auto variables = values_.variables(d.variables);
       const auto op = values_.operator_text(d.op);
       if (variables && op) written = fmt::format("SecRule {} \"{}\"", *variables, *op);
@@ -122,6 +137,7 @@ class Checker {
     std::optional<std::uint32_t> id;
     std::uint32_t phase = 2;
     bool id_given = false;
+    std::size_t transformations = 0;
     std::string out;
     std::set<std::string_view> seen;
     const auto add = [&](std::string_view text) { (out += out.empty() ? "" : ",") += text; };
@@ -159,6 +175,8 @@ class Checker {
       } else if (name == "t") {
         const std::string_view known = transformation(action.value);
         if (known.empty()) refuse(action.at, fmt::format("there is no transformation t:{}", shown(action.value)));
+        if (++transformations == max_transformations + 1)
+          refuse(action.at, fmt::format("the rule has more than {} transformations", max_transformations));
         add(fmt::format("t:{}", known));
       } else if (name == "setvar") {
         add_checked(values_.setvar(action));
@@ -236,7 +254,12 @@ class Checker {
       refuse(d.at, "SecRuleUpdateTargetById takes one rule's id and the variables to add or, with \"!\", to leave out");
       return;
     }
-    for (const Variable& v : parse_variables(d.words[1], "|,", lines_, result_.errors)) {
+    const auto variables = parse_variables(d.words[1], "|,", lines_, result_.errors);
+    if ((updates_ += variables.size()) > max_updates) {
+      refuse(d.at, fmt::format("the text changes more than {} targets of rules", max_updates));
+      return;
+    }
+    for (const Variable& v : variables) {
       const auto written = values_.variable(v);
       if (!written) continue;
       if (v.exclude) {
@@ -258,6 +281,7 @@ class Checker {
   const Directive* chain_start_ = nullptr;  // the rule whose chain goes on with the next directive
   std::string chain_text_;                  // its canonical form so far
   std::size_t rules_ = 0;
+  std::size_t updates_ = 0;  // targets that SecRuleUpdateTargetById changes
 };
 
 }  // namespace

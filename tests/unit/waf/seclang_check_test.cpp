@@ -279,5 +279,31 @@ TEST(SeclangCheck, NothingIsFine) {
   EXPECT_TRUE(checked("\n# comment\n").errors.empty());
 }
 
+std::string repeated(std::string_view text, std::size_t times) {
+  std::string out;
+  for (std::size_t i = 0; i < times; ++i) out += text;
+  return out;
+}
+
+TEST(SeclangCheck, TellsABoundedNumberOfErrors) {
+  for (const std::string& text : {repeated("X\n", 40'000), "SecRuleRemoveById " + repeated("x ", 40'000),
+                                  "SecRuleUpdateTargetById 1 \"" + repeated("ENV|", 40'000) + "ENV\""}) {
+    const CheckedRules result = checked(text);
+    EXPECT_FALSE(result.errors.empty());
+    EXPECT_LE(result.errors.size(), max_errors + 1);
+  }
+}
+
+TEST(SeclangCheck, BoundsWhatARuleDoesToARequest) {
+  const auto accepts = [](const std::string& text) { return checked(text).errors.empty(); };
+  EXPECT_TRUE(accepts(rule("ARGS", "@rx a", "id:10001,phase:2,deny" + repeated(",t:lowercase", max_transformations))));
+  EXPECT_FALSE(
+      accepts(rule("ARGS", "@rx a", "id:10001,phase:2,deny" + repeated(",t:lowercase", max_transformations + 1))));
+  EXPECT_TRUE(accepts(rule(repeated("ARGS:a|", max_variables - 1) + "ARGS:a", "@rx a")));
+  EXPECT_FALSE(accepts(rule(repeated("ARGS:a|", max_variables) + "ARGS:a", "@rx a")));
+  EXPECT_TRUE(accepts("SecRuleUpdateTargetById 942100 \"" + repeated("ARGS:a,", max_updates - 1) + "ARGS:a\""));
+  EXPECT_FALSE(accepts("SecRuleUpdateTargetById 942100 \"" + repeated("ARGS:a,", max_updates) + "ARGS:a\""));
+}
+
 }  // namespace
 }  // namespace gatehouse::waf::seclang

@@ -182,6 +182,28 @@ TEST(TenantRules, SayWhatTheParserUnderstood) {
   EXPECT_EQ(find(plain.outcome, 10005)->message, "net a b, from 203.0.113.9");
 }
 
+TEST(TenantRules, ABoundedNumberOfProblemsIsTold) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before = "SecRuleRemoveById";
+  for (int i = 0; i < 40'000; ++i) config.waf.rules_before += " 7";
+  const config::Problems problems = problems_of(config);
+  EXPECT_TRUE(config::has_errors(problems));
+  EXPECT_LT(problems.size(), 400u);
+}
+
+TEST(TenantRules, LeaveOutAsManyTargetsAsExclusionsMay) {
+  config::TenantConfig config = tenant();
+  const auto removals = [](int count) {
+    std::string text = "SecRuleUpdateTargetById 942100 \"!ARGS:a";
+    for (int i = 1; i < count; ++i) text += ",!ARGS:a" + std::to_string(i);
+    return text + "\"\n";
+  };
+  config.waf.rules_before = removals(200);
+  EXPECT_FALSE(config::has_errors(problems_of(config)));
+  config.waf.rules_after = removals(1);
+  EXPECT_THAT(problems_of(config).front().message, HasSubstr("more than 200 exclusions"));
+}
+
 TEST(TenantRules, ErrorsAreAtTheirPlaceInTheFile) {
   config::TenantConfig config = tenant();
   config.waf.rules_before = "# fine\nSecRule ARGS \"@rx (\" \"id:10001,phase:2,deny\"\nSecRuleEngine Off\n";
