@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string_view>
+
+#include "config/text.hpp"
 
 namespace gatehouse::config {
 namespace {
@@ -64,6 +67,18 @@ bool reaches(const SocketAddress& endpoint, const SocketAddress& own) {
   return is_unspecified(own.ip) && is_address_of_this_machine(endpoint.ip);
 }
 
+/// A request's line and fields are commands to a Redis; who counts everybody's limits must not hear them.
+bool is_redis(const SocketAddress& endpoint, const Redis& redis) {
+  if (endpoint.port != redis.port) return false;
+  std::string_view host = redis.host;
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const auto address = to_lower(host) == "localhost" ? IpAddress::v4(0x7F000001) : IpAddress::parse(host);
+  if (!address) return false;  // a name, which is not resolved here
+  if (endpoint.ip == *address) return true;
+  const auto is_here = [](const IpAddress& ip) { return is_loopback(ip) || is_address_of_this_machine(ip); };
+  return is_here(endpoint.ip) && is_here(*address);
+}
+
 }  // namespace
 
 bool is_unspecified(const IpAddress& address) noexcept { return address == IpAddress() || address == IpAddress::v4(0); }
@@ -101,6 +116,8 @@ std::string why_no_endpoint(const SocketAddress& endpoint, const GatewayConfig& 
     return "is the gateway's own admin address, which tenants must not reach";
   if (gateway.metrics && reaches(endpoint, *gateway.metrics))
     return "is the gateway's own metrics address, which tenants must not reach";
+  if (gateway.redis && is_redis(endpoint, *gateway.redis))
+    return "is the gateway's own Redis, which tenants must not reach";
   return {};
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -116,6 +117,8 @@ std::string FileRules::why_unreadable(const std::string& absolute_path) {
     return fmt::format("cannot find {}: {}", cite(absolute_path, 200), std::generic_category().message(code));
   }
   if (!S_ISREG(status.st_mode)) return fmt::format("{} is not a regular file", cite(absolute_path, 200));
+  if (static_cast<std::uintmax_t>(status.st_size) > most_bytes)
+    return fmt::format("{} has more than {} bytes", cite(absolute_path, 200), most_bytes);
   if (::access(absolute_path.c_str(), R_OK) != 0) {
     const int code = errno;
     return fmt::format("cannot read {}: {}", cite(absolute_path, 200), std::generic_category().message(code));

@@ -2,6 +2,7 @@
 // and in the folders that the platform opens to tenants (policy.files). Called by the kinds File and LogFile.
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -23,7 +24,10 @@ class FileRules {
   /// lead out of it. A ConfigMap's ..data links stay inside.
   [[nodiscard]] std::expected<std::string, std::string> resolve(std::string_view path) const;
 
-  /// Empty if `absolute_path` is a regular file that this process can read, else what is wrong.
+  /// More than any certificate, key or list of authorities has: a file without end must not fill the memory.
+  static constexpr std::size_t most_bytes = 4UL * 1024 * 1024;
+
+  /// Empty if `absolute_path` is a regular file of at most `most_bytes` that this process can read, else what is wrong.
   [[nodiscard]] static std::string why_unreadable(const std::string& absolute_path);
 
  private:

@@ -64,6 +64,7 @@ struct Retry {
 
 struct Service {
   std::string name;
+  Place place;  // of its settings
   UpstreamProtocol protocol = UpstreamProtocol::http1;
   UpstreamTls tls;
   Balance balance = Balance::round_robin;

@@ -127,6 +127,7 @@ void check_sites(Mapping& m, const Service& service) {
 }
 
 void read_service(Mapping& m, Service& service, const Platform& platform) {
+  service.place = m.place(m.at());
   m.read("protocol", service.protocol,
          Choice<UpstreamProtocol>{{{"http1", UpstreamProtocol::http1}, {"https", UpstreamProtocol::https}},
                                   {{"h2c", "use http1"}, {"h2", "use https, which is HTTP/1.1 over TLS"}}},

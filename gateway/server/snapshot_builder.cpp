@@ -9,8 +9,8 @@
 #include <fstream>
 #include <set>
 #include <span>
-#include <sstream>
 
+#include "config/files.hpp"
 #include "gateway/runtime/metric_families.hpp"
 #include "ratelimit/headers.hpp"
 #include "ratelimit/limit_key.hpp"
@@ -47,13 +47,17 @@ std::vector<std::string> expand_glob(const std::string& pattern) {
 
 namespace {
 
+/// A tenant's file was a regular and small one when its YAML was read; it may be another by now.
 std::optional<std::string> read_file(const std::string& path) {
+  if (!config::FileRules::why_unreadable(path).empty()) return std::nullopt;
   std::ifstream file(path, std::ios::binary);
   if (!file) return std::nullopt;
-  std::ostringstream text;
-  text << file.rdbuf();
+  std::string text(config::FileRules::most_bytes, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (file.bad()) return std::nullopt;
-  return std::move(text).str();
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  text.shrink_to_fit();
+  return text;
 }
 
 void add_error(Problems& problems, const config::Place& place, std::string message) {
@@ -190,7 +194,7 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(
       Problems tls_problems;
       made->tls = client_tls(service.tls, tls_problems);
       for (Problem& problem : tls_problems) {
-        problem.place.file = config->file;
+        problem.place = service.place;
         problem.message = "service '" + service.name + "': " + problem.message;
         problems.push_back(std::move(problem));
       }
@@ -362,6 +366,16 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
       }
     }
     result.tenants.push_back(std::move(state));
+  }
+  // A file that is not served must not be seen under the name of a tenant that is.
+  std::set<std::string> served;
+  for (const TenantState& state : result.tenants)
+    if (state.serving) served.insert(state.name);
+  for (std::size_t i = 0; i < tenants.size(); ++i) {
+    TenantState& state = result.tenants[i];
+    if (state.serving || !served.contains(state.name)) continue;
+    state.name = tenants[i].stem;
+    if (served.contains(state.name)) state.name += ".yaml";  // no tenant's name has a dot
   }
   last_valid_ = std::move(valid);
   std::erase_if(tls_cache_, [](const auto& item) { return item.second.expired(); });

@@ -130,6 +130,10 @@ TEST(WhyUnreadable, TellsWhatIsWrong) {
   ASSERT_EQ(mkfifo((folder.path() + "pipe").c_str(), 0600), 0);
   EXPECT_THAT(FileRules::why_unreadable(folder.path() + "pipe"), HasSubstr("not a regular file"));
   EXPECT_THAT(FileRules::why_unreadable("/dev/null"), HasSubstr("not a regular file"));
+  std::filesystem::resize_file(folder.write("huge", "x"), FileRules::most_bytes);
+  EXPECT_EQ(FileRules::why_unreadable(folder.path() + "huge"), "");
+  std::filesystem::resize_file(folder.path() + "huge", FileRules::most_bytes + 1);
+  EXPECT_THAT(FileRules::why_unreadable(folder.path() + "huge"), HasSubstr("has more than"));
 }
 
 TEST(StemOf, IsTheNameWithoutYaml) {

@@ -333,6 +333,15 @@ TEST(TenantServices, RefuseForbiddenEndpoints) {
   EXPECT_THAT(endpoint("127.0.0.1:443", one), ElementsAre(error_at("2:48", "own listener")));
   EXPECT_THAT(endpoint("10.0.0.2:443", one), IsEmpty());
   EXPECT_THAT(endpoint("10.0.0.1:444", one), IsEmpty());
+  for (const char* host : {"127.0.0.1", "127.0.0.2", "localhost", "LocalHost.", "[::1]"}) {
+    const std::string redis = "redis: {url: \"redis://" + std::string(host) + ":6380\"}";
+    for (const char* text : {"127.0.0.1:6380", "127.9.9.9:6380", "[::1]:6380", "[::ffff:127.0.0.1]:6380"})
+      EXPECT_THAT(endpoint(text, redis), ElementsAre(error_at("2:48", "own Redis"))) << text << " " << host;
+    EXPECT_THAT(endpoint("127.0.0.1:6381", redis), IsEmpty());
+    EXPECT_THAT(endpoint("198.51.100.7:6380", redis), IsEmpty());
+  }
+  EXPECT_THAT(endpoint("198.51.100.7:6380", "redis: {url: \"redis://198.51.100.7:6380\"}"),
+              ElementsAre(error_at("2:48", "own Redis")));
 }
 
 TEST(TenantServices, KnowProtocolBalanceAndTls) {
