@@ -6,6 +6,7 @@ rules bring their responses. Used by targets.py.
 import asyncio
 import base64
 import json
+import re
 import threading
 
 IDENTITY = "X-Answers"  # the request's x-request-id; its presence tells that the backend has answered
@@ -23,6 +24,17 @@ def reflected(body):
     if not 200 <= status <= 599:
         return 400, {}, b"Invalid status code"
     return status, headers, content.encode() if isinstance(content, str) else content
+
+
+def content_type(content):
+    """What CRS's own backend says of a response without a type: it looks at the content."""
+    start = content[:512].lstrip(b"\t\n\x0c\r ").lower()
+    if re.match(rb"<(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)[ >]|<!--", start):
+        return "text/html; charset=utf-8"
+    if start.startswith(b"<?xml"):
+        return "text/xml; charset=utf-8"
+    binary = re.search(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", content[:512])
+    return "application/octet-stream" if binary else "text/plain; charset=utf-8"
 
 
 async def read_body(reader, headers):
@@ -47,6 +59,8 @@ async def serve(reader, writer):
             status, extra, content = reflected(body) if method == "POST" and path == "/reflect" else (200, {}, b"")
             lines = [f"HTTP/1.1 {status} Answer", f"{IDENTITY}: {headers.get('x-request-id') or '-'}"]
             lines += [f"{name}: {value}" for name, value in extra.items() if name.lower() not in ("content-length", "transfer-encoding")]
+            if content and not any(name.lower() == "content-type" for name in extra):
+                lines.append(f"Content-Type: {content_type(content)}")
             if status not in (204, 304):
                 lines.append(f"Content-Length: {len(content)}")
             head = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")

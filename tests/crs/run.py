@@ -94,7 +94,7 @@ class Known:
 
 def compare(stages, peer, subject, known):
     """Prints what differs, counts classes and refusals; returns the number of unknown differences."""
-    classes, reasons, problems = collections.Counter(), collections.Counter(), 0
+    classes, reasons, problems = collections.Counter(), {}, 0
     equal = compared = alone = 0
     for index, stage in enumerate(stages):
         other = peer[index] if peer else None
@@ -102,9 +102,9 @@ def compare(stages, peer, subject, known):
         if kind == FAILED and known.failure(stage.name):
             kind = "known difference"
         classes[kind] += 1
-        if own_refusal(subject[index]) and not (other and own_refusal(other)):
+        if own_refusal(subject[index]) and subject[index].answer.status and not (other and own_refusal(other)):
             alone += 1
-            reasons[(violations(stage.data) or ["not known"])[0]] += 1
+            reasons.setdefault((violations(stage.data) or ["not known"])[0], []).append(stage.name)
         if kind == FAILED:
             problems += 1
             print(f"FAILED {stage.name}: {reason}; expected {stage.expected}")
@@ -123,10 +123,10 @@ def compare(stages, peer, subject, known):
     if peer:
         print(f"{'peer passes':34}{len(stages) - classes[OUT_OF_SCOPE]:6}  {100 * (1 - classes[OUT_OF_SCOPE] / len(stages)):.1f} %")
         print(f"{'handed on by both':34}{compared:6}\n{'  with equal rule ids':34}{equal:6}")
-        print(f"{'refused by both':34}{sum(own_refusal(a) and own_refusal(b) for a, b in zip(peer, subject)):6}")
+        print(f"{'not handed on by either':34}{sum(own_refusal(a) and own_refusal(b) for a, b in zip(peer, subject)):6}")
     print(f"{'refused by the gateway alone':34}{alone:6}")
-    for reason, count in reasons.most_common():
-        print(f"  {count:5}  {reason}")
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        print(f"  {len(names):5}  {reason}: {', '.join(names)}")
     for number, entry in enumerate(known.entries):
         if known.used[number]:
             print(f"  known, {known.used[number]} times: {entry['reason']}")
