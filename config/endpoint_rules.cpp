@@ -7,8 +7,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "config/text.hpp"
 
@@ -38,26 +41,38 @@ bool is_v4_compatible(const IpAddress& address) noexcept {
          !is_loopback(address) && !is_unspecified(address);
 }
 
-bool is_address_of_this_machine(const IpAddress& address) {
+std::vector<IpAddress> addresses_of_this_machine() {
+  std::vector<IpAddress> found;
   ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return false;
-  bool found = false;
-  for (const ifaddrs* each = list; each != nullptr && !found; each = each->ifa_next) {
+  if (getifaddrs(&list) != 0) return found;
+  for (const ifaddrs* each = list; each != nullptr; each = each->ifa_next) {
     if (each->ifa_addr == nullptr) continue;
     if (each->ifa_addr->sa_family == AF_INET) {
       sockaddr_in in{};
       std::memcpy(&in, each->ifa_addr, sizeof in);
-      found = IpAddress::v4(ntohl(in.sin_addr.s_addr)) == address;
+      found.push_back(IpAddress::v4(ntohl(in.sin_addr.s_addr)));
     } else if (each->ifa_addr->sa_family == AF_INET6) {
       sockaddr_in6 in{};
       std::memcpy(&in, each->ifa_addr, sizeof in);
       std::array<std::uint8_t, 16> bytes{};
       std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
-      found = IpAddress::v6(bytes) == address;
+      found.push_back(IpAddress::v6(bytes));
     }
   }
   freeifaddrs(list);
   return found;
+}
+
+/// Asks the kernel at most once a second: a tenant's file may have tens of thousands of endpoints.
+bool is_address_of_this_machine(const IpAddress& address) {
+  using Clock = std::chrono::steady_clock;
+  thread_local std::vector<IpAddress> known;
+  thread_local std::optional<Clock::time_point> asked;
+  if (const auto now = Clock::now(); !asked || now - *asked > std::chrono::seconds(1)) {
+    known = addresses_of_this_machine();
+    asked = now;
+  }
+  return std::ranges::find(known, address) != known.end();
 }
 
 /// `own` is reached by connecting to `endpoint`.

@@ -299,6 +299,16 @@ bool check_bytes(Source& source) {
                              : fmt::format("the control character {} is not accepted", cite(text.substr(i, 1))));
     return false;
   }
+  // Line ends of YAML 1.1 that YAML 1.2 took back: two readers would see two files.
+  for (const std::string_view separator : {"\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
+    if (const auto offset = text.find(separator); offset != std::string_view::npos) {
+      source.error(mark_at(text, offset),
+                   fmt::format("the line separator {} is not accepted, since some YAML readers end a line there; within "
+                               "double quotes write it as an escape",
+                               cite(separator)));
+      return false;
+    }
+  }
   if (punctuation > kMostPunctuation) {
     source.error({}, fmt::format("the file has more than {} characters of punctuation", kMostPunctuation));
     return false;

@@ -110,9 +110,16 @@ class Planner {
     problems_.push_back(std::move(problem));
   }
 
-  // The text's place in the YAML file: its lines share the indentation of the first.
-  static Place place_in(const Place& start, seclang::Position at) {
+  // The text's place in the YAML file: its lines share the indentation of the first. A text in quotes, whose lines are
+  // not the file's, has one place.
+  [[nodiscard]] Place place_in(const Place& start, seclang::Position at) const {
     Place place = start;
+    if (tenant_.text) {
+      const std::string& rules = &start == &tenant_.waf.rules_after_place ? tenant_.waf.rules_after : tenant_.waf.rules_before;
+      std::string_view written = line_of(*tenant_.text, start.line + at.line - 1);
+      written.remove_prefix(std::min(static_cast<std::size_t>(std::max(start.column, 1) - 1), written.size()));
+      if (written != line_of(rules, at.line)) return place;
+    }
     place.line = start.line + at.line - 1;
     place.column = std::max(start.column, 1) + at.column - 1;
     return place;
@@ -127,8 +134,11 @@ class Planner {
     seclang::CheckedRules checked = seclang::check(text, allowed == config::TenantRules::trusted, own_ids_);
     for (const seclang::Error& error : checked.errors) {
       const Place place = place_in(start, error.at);
-      std::string line(static_cast<std::size_t>(std::max(start.column, 1) - 1), ' ');
-      line += line_of(text, error.at.line);
+      std::string line;
+      if (!tenant_.text) {
+        line.assign(static_cast<std::size_t>(std::max(start.column, 1) - 1), ' ');
+        line += line_of(text, error.at.line);
+      }
       report(Severity::error, place, error.message, std::move(line));
     }
     return checked;
@@ -141,7 +151,7 @@ class Planner {
   // The directives that change other rules, from the tenant's SecLang.
   void directives(const seclang::CheckedRules& checked, const Place& start) {
     for (const seclang::Removal& removal : checked.removals) {
-      if (removal.first == removal.last && !known(removal.first)) {
+      if (!more_errors_told_ && removal.first == removal.last && !known(removal.first)) {
         report(Severity::error, place_in(start, removal.at), fmt::format("there is no rule {}", removal.first));
       }
       plan_.removals.push_back({removal.first, removal.last});

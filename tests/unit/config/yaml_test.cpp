@@ -178,6 +178,14 @@ TEST(Yaml, RefusesControlsAndBadEncoding) {
   EXPECT_THAT(problems("\xFE\xFF\x61"), ElementsAre(error_at("1:1", "not UTF-8")));  // UTF-16
 }
 
+TEST(Yaml, RefusesLineEndsOfAnOlderYaml) {
+  for (const char* separator : {"\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
+    EXPECT_THAT(problems("a: 1\n#" + std::string(separator) + "a: 2\n"),
+                ElementsAre(error_at("2:2", "line separator '\\u{")));
+  }
+  EXPECT_THAT(problems("a: \"\\u2028\"\nb: \xC3\xA4\n"), IsEmpty());
+}
+
 TEST(Yaml, BoundsDepth) {
   const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_THAT(problems(nested(32)), IsEmpty());

@@ -182,6 +182,17 @@ TEST(TenantRules, SayWhatTheParserUnderstood) {
   EXPECT_EQ(find(plain.outcome, 10005)->message, "net a b, from 203.0.113.9");
 }
 
+TEST(TenantRules, ErrorsOfATextInQuotesAreAtItsBeginning) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before = "\n\n\nSecRuleEngine Off\n";
+  config.waf.rules_before_place = {config.file, 2, 9};
+  config.text = std::make_shared<const std::string>("waf:\n  a: b; \"\\n\\n\\nSecRuleEngine Off\\n\"\n");
+  const config::Problems problems = problems_of(config);
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].place.line, 2);
+  EXPECT_EQ(problems[0].place.column, 9);
+}
+
 TEST(TenantRules, ABoundedNumberOfProblemsIsTold) {
   config::TenantConfig config = tenant();
   config.waf.rules_before = "SecRuleRemoveById";
