@@ -9,6 +9,7 @@ from harness.client import Connection, tls_context
 from harness.configmap import Volume
 from harness.gateway import Gateway, run_command, tenant, to_yaml
 from harness.polling import poll
+from harness.upstream import Upstream
 
 INVALID = "tenant: shop\nnonsense: true\n"
 
@@ -205,3 +206,38 @@ def test_a_secret_that_comes_after_its_tenant(upstream, soon, issue, at_start):
         mounted.certificates.publish(files)
         soon(lambda: trusted(gateway, authority), "the certificate that came late")
         assert gateway.metric("gatehouse_tenant_config_valid", tenant="shop") == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a file that an invalid gateway.yaml names is not watched before it is there")
+def test_a_secret_that_comes_after_the_platforms_file(upstream, soon):
+    with Mounted({"shop": tenant(upstream=upstream)}) as (mounted, gateway):
+        password = os.path.join(gateway.folder, "secrets", "redis-password")
+        secrets = Volume(os.path.dirname(password), {})
+        mounted.platform.publish({"gateway.yaml": to_yaml({
+            **mounted.config, "limits": {"target_bytes": "1KiB"},
+            "redis": {"url": "redis://127.0.0.1:9/0", "password_file": password}})})
+        soon(lambda: gateway.metric("gatehouse_config_last_reload_successful") == 0, "the missing file to be seen")
+        assert status(gateway) == 200
+        secrets.publish({"redis-password": "secret\n"})
+        soon(lambda: gateway.metric("gatehouse_config_last_reload_successful") == 1, "the file that came late")
+        assert status(gateway, "/" + "x" * 2000) == 414
+
+
+@pytest.mark.xfail(strict=True, reason="the files of a service's tls are not watched")
+def test_the_authority_of_a_services_certificate_is_renewed(soon, tmp_path):
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*new.issue("web.internal"))
+
+    def bundle(authority):
+        with open(authority.certificate, encoding="ascii") as file:
+            return {"web/ca.crt": file.read()}
+    with Upstream(tls=context) as secure:
+        mounted = Mounted({}, certificates=bundle(old))
+        service = {"protocol": "https", "tls": {"ca_file": f"{mounted.certificates.folder}/web/ca.crt", "server_name": "web.internal"},
+                   "sites": [{"site": "here", "endpoints": [secure.address]}]}
+        mounted.tenants.publish(texts({"shop": tenant(upstream=secure, services={"web": service})}))
+        with mounted as (mounted, gateway):
+            assert status(gateway) == 502, "signed by an authority that is not trusted"
+            mounted.certificates.publish(bundle(new))
+            soon(lambda: status(gateway) == 200, "the new authority")
