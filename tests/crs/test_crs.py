@@ -181,6 +181,7 @@ def test_nothing_is_wrong(data):
     (request(b"GET /%2e%2E/a HTTP/1.1"), "3986 section 5.2.4"), (request(b"GET /%zz HTTP/1.1"), "3986 section 2.1"), (request(b"GET /%00 HTTP/1.1"), "3986 section 7.3"),
     (request(b"GET / HTTP/1.1", b"Accept: a"), "9112 section 3.2: no Host"), (request(b"GET / HTTP/1.1", b"Host: a", b"Host: a"), "9112 section 3.2: more than one"),
     (request(b"GET / HTTP/1.1", b"Host: a b"), "9110 section 7.2"), (request(b"GET / HTTP/1.1", b"Host: a:x"), "9110 section 7.2"),
+    (request(b"GET / HTTP/1.1", b"Host:"), "9110 section 4.2.1"), (request(b"GET / HTTP/1.1", b"Host: a%00"), "1123 section 2.1"),
     (request(b"GET / HTTP/1.1", b"Host : a"), "9112 section 5.1"), (request(b"GET / HTTP/1.1", b"Host: a", b" b"), "9112 section 5.2"),
     (request(b"GET / HTTP/1.1", b"Host: a", b"b"), "9112 section 5:"), (request(b"GET / HTTP/1.1", b"Host: a", b"(b): c"), "9110 section 5.1"),
     (request(b"GET / HTTP/1.1", b"Host: a", b"b: \0"), "9110 section 5.5"), (request(b"GET / HTTP/1.1", b"Host: a", b"b_c: d"), "underscores"),

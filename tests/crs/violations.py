@@ -73,7 +73,11 @@ def host(fields, target, version, found):
         found.append("RFC 9112 section 3.2: no Host")
     if len(hosts) > 1:
         found.append("RFC 9112 section 3.2: more than one Host")
-    if any(not is_host(value) for value in hosts):
+    if b"" in hosts and version == b"HTTP/1.1":
+        found.append("RFC 9110 section 4.2.1: an http URI with an empty host, which a recipient has to refuse")
+    elif any(b"%" in value and is_host(re.sub(rb"%[0-9A-Fa-f]{2}", b"a", value)) for value in hosts):
+        found.append("RFC 1123 section 2.1 (RFC 3986 section 3.2.2): Host is no host name: it has a percent-encoded byte")
+    elif any(not is_host(value) for value in hosts):
         found.append("RFC 9110 section 7.2: Host is not uri-host [:port]")
     absolute = re.match(rb"(?i)(https?)://([^/?#]*)", target)
     if absolute and hosts:
