@@ -66,6 +66,14 @@ constexpr std::size_t kMostRegexBytes =
     32UL * 1024;  // of all routes: compiling what a tenant wrote takes some 60 us a byte at worst
 
 Parsed<std::string> check_regex(std::string_view text) {
+  // It is the route's name in logs and metrics, unless there is another.
+  for (std::string_view rest = text; !rest.empty();) {
+    const char32_t code_point = take_code_point(rest);
+    if (is_invisible(code_point)) {
+      return std::unexpected(fmt::format("has an invisible character; write it as \\x{{{:X}}}",
+                                         static_cast<std::uint32_t>(code_point)));
+    }
+  }
   RE2::Options options(RE2::Quiet);
   options.set_max_mem(kRegexMemoryBytes);
   const RE2 regex(re2::StringPiece(text.data(), text.size()), options);

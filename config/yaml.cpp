@@ -299,6 +299,12 @@ bool check_bytes(Source& source) {
                              : fmt::format("the control character {} is not accepted", cite(text.substr(i, 1))));
     return false;
   }
+  for (std::size_t i = text.find('\xC2'); i != std::string_view::npos; i = text.find('\xC2', i + 1)) {
+    const auto second = static_cast<unsigned char>(text[i + 1]);  // it is UTF-8
+    if (second > 0x9F || second == 0x85) continue;
+    source.error(mark_at(text, i), fmt::format("the control character {} is not accepted", cite(text.substr(i, 2))));
+    return false;
+  }
   // Line ends of YAML 1.1 that YAML 1.2 took back: two readers would see two files.
   for (const std::string_view separator : {"\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
     if (const auto offset = text.find(separator); offset != std::string_view::npos) {

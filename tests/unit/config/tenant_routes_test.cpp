@@ -107,6 +107,9 @@ TEST(TenantRoutes, RefusePathsThatNoRequestHas) {
 TEST(TenantRoutes, CompileExpressions) {
   EXPECT_THAT(match("path_regex: \"/a/[0-9]+\""), IsEmpty());
   EXPECT_THAT(match("path_regex: \"/a(\""), ElementsAre(error_at("3:26", "does not compile (RE2)")));
+  EXPECT_THAT(match("path_regex: \"/a\xE2\x80\xAE\""),
+              ElementsAre(error_at("3:26", "invisible character; write it as \\x{202E}")));
+  EXPECT_THAT(match("path_regex: '/a\\x{202E}\xC3\xA4'"), IsEmpty());
   EXPECT_THAT(match("path_regex: '(a)\\1'"), ElementsAre(error_at("3:26", "does not compile (RE2)")));
   EXPECT_THAT(match("path_regex: '((((a{1,100}){1,100}){1,100}){1,100})'"),
               ElementsAre(error_at("3:26", "does not compile (RE2)")));

@@ -173,6 +173,7 @@ TEST(Yaml, RefusesControlsAndBadEncoding) {
   EXPECT_THAT(problems("a: 1\nb: \x04\nc: 1"),
               ElementsAre(error_at("2:4", "control character '\\x04'")));  // yaml-cpp's end of file
   EXPECT_THAT(problems("a: \x1b[31m"), ElementsAre(error_at("1:4", "control character")));
+  EXPECT_THAT(problems("a: \xC2\xA0\xC2\x9B"), ElementsAre(error_at("1:6", "control character '\\u{9b}'")));
   EXPECT_THAT(problems("a: 1\rb: 2"), ElementsAre(error_at("1:5", "carriage return")));
   EXPECT_THAT(problems("a: 1\nb: \xFC\n"), ElementsAre(error_at("2:4", "not UTF-8")));
   EXPECT_THAT(problems("\xFE\xFF\x61"), ElementsAre(error_at("1:1", "not UTF-8")));  // UTF-16
