@@ -350,6 +350,7 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
         Problems old_problems;
         host_settings.clear();
         tenant.config = known->second;
+        state.name = tenant.config->name;
         built = build_tenant(tenant.config, *gateway, old_problems, result.files, host_settings);
       }
     }
