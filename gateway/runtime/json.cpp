@@ -37,6 +37,27 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return 0;
 }
 
+/// Well-formed characters that move a terminal's cursor, end a line for some readers or change the order of what is shown:
+/// C1 controls, soft hyphen, zero-width and directional characters, separators, the byte order mark.
+bool is_invisible(std::uint32_t c) noexcept {
+  return (c >= 0x80 && c <= 0x9F) || c == 0xAD || c == 0x061C || (c >= 0x200B && c <= 0x200F) ||
+         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF;
+}
+
+/// Of two or three bytes of well-formed UTF-8; 0 for four, none of which is escaped.
+std::uint32_t code_point(std::string_view text) noexcept {
+  const auto bits = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  if (text.size() == 2) return (bits(0) & 0x1F) << 6 | (bits(1) & 0x3F);
+  if (text.size() == 3) return (bits(0) & 0x0F) << 12 | (bits(1) & 0x3F) << 6 | (bits(2) & 0x3F);
+  return 0;
+}
+
+void append_escape(std::string& out, std::uint32_t c) {
+  static constexpr char hex[] = "0123456789abcdef";
+  out += "\\u";
+  for (const int shift : {12, 8, 4, 0}) out += hex[c >> shift & 15];
+}
+
 }  // namespace
 
 void append_json_string(std::string& out, std::string_view text) {
@@ -54,13 +75,13 @@ void append_json_string(std::string& out, std::string_view text) {
       out += static_cast<char>(c);
       ++i;
     } else if (c < 0x20 || c == 0x7f) {
-      static constexpr char hex[] = "0123456789abcdef";
-      out += "\\u00";
-      out += hex[c >> 4];
-      out += hex[c & 15];
+      append_escape(out, c);
       ++i;
     } else if (const std::size_t length = utf8_length(text.substr(i)); length != 0) {
-      out.append(text, i, length);
+      if (const std::uint32_t character = code_point(text.substr(i, length)); is_invisible(character))
+        append_escape(out, character);
+      else
+        out.append(text, i, length);
       i += length;
     } else {
       out += "\\ufffd";
