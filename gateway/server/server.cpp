@@ -290,6 +290,9 @@ void Server::apply(SnapshotBuilder::Result result) {
 }
 
 void Server::reload(const char* cause) {
+  // What changes while this goes on has not been read, or perhaps not: it is read again.
+  const std::vector<std::string> known = watched_;
+  const std::string before = state_of(known);
   config::LoadedGateway loaded = config::load_gateway(gateway_->file);
   report(loaded.problems);
   bool applied = false;
@@ -318,15 +321,16 @@ void Server::reload(const char* cause) {
       }
     }
   }
-  watched_fingerprint_ = watched_state();
+  watched_fingerprint_ = state_of(known) == before ? watched_state() : std::string();
   metrics_.counter(families::config_reloads_total, {applied ? "success" : "failure"})->add();
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(applied ? 1 : 0);
   journal(applied ? Level::info : Level::error,
           applied ? "configuration reloaded" : "configuration not reloaded: the old one serves on", {{"cause", cause}});
 }
 
-std::string Server::watched_state() const {
-  std::vector<std::string> files = watched_;
+std::string Server::watched_state() const { return state_of(watched_); }
+
+std::string Server::state_of(std::vector<std::string> files) const {
   for (std::string& file : expand_glob(gateway_->tenants_directory + "*.yaml")) files.push_back(std::move(file));
   return fingerprint(files);
 }

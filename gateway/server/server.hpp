@@ -43,6 +43,7 @@ class Server {
   /// Opens the logs that `gateway` names; those whose path is unchanged stay open. Throws std::runtime_error.
   void open_logs(const config::GatewayConfig& gateway);
   [[nodiscard]] std::string watched_state() const;
+  [[nodiscard]] std::string state_of(std::vector<std::string> files) const;  // with the tenants' files
   void make_workers();   // opens their listeners; no thread yet
   void start_workers();
   void reload(const char* cause);
