@@ -194,6 +194,21 @@ def test_no_request_fails_while_reloading(gateway):
     gateway.wait_metric(lambda value: value >= 1, "gatehouse_config_reloads_total")
 
 
+def test_a_file_written_while_a_reload_is_under_way(gateway, upstream):
+    """It may have been read before or not; in the end it must have been."""
+    for number in range(40):   # what a reload has to do, so that it takes a while
+        rule = f'SecRule ARGS:x "@streq {number}" "id:10001,phase:2,deny,status:403"'
+        gateway.write_tenant(f"w{number}", tenant(f"w{number}", upstream, waf={"mode": "block", "rules_before": rule}))
+    reload(gateway)
+    for number in range(12):
+        gateway.write_tenant("a", tenant("a", upstream, waf={"mode": "block", "rules_before": f'SecAction "id:10001,phase:1,pass,nolog,setvar:tx.x={number}"'}))
+        gateway.signal(signal.SIGHUP)
+        for _ in range(3 * number):   # another moment of it each time
+            gateway.request(host="other.test")
+        gateway.write_tenant("shop", with_header(upstream, f"turn{number}"))
+        poll(lambda path=f"/turn{number}": gateway.request(path).status == 200, "the change to be noticed", 5)
+
+
 def test_health_is_remembered_over_a_reload():
     """An endpoint that was found dead does not get traffic again because a file was touched."""
     health = {"path": "/healthz", "interval": "100ms", "timeout": "200ms", "unhealthy_after": 2, "healthy_after": 2}
