@@ -154,6 +154,32 @@ void read_service(Mapping& m, Service& service, const Platform& platform) {
   check_sites(m, service);
 }
 
+// What one tenant may ask of what all share: a thread for the checks, descriptors, and the length of /metrics.
+constexpr std::size_t kMostEndpoints = 5'000;
+constexpr std::size_t kMostCheckedEndpoints = 1'000;
+constexpr std::size_t kMostChecksPerMinute = 30'000;
+
+void check_load(Mapping& m, const std::vector<Service>& services) {
+  std::size_t endpoints = 0;
+  std::size_t checked = 0;
+  std::size_t checks_per_minute = 0;
+  for (const Service& service : services) {
+    std::size_t own = 0;
+    for (const Site& site : service.sites) own += site.endpoints.size();
+    endpoints += own;
+    if (!service.health) continue;
+    checked += own;
+    const auto interval = static_cast<std::size_t>(std::max<std::int64_t>(service.health->interval.count(), 1));
+    checks_per_minute += own * 60'000 / interval;
+  }
+  const auto bound = [&](std::size_t count, std::size_t most, std::string_view what) {
+    if (count > most) m.error("services", fmt::format("a tenant has at most {} {}, this one {}", most, what, count));
+  };
+  bound(endpoints, kMostEndpoints, "endpoints");
+  bound(checked, kMostCheckedEndpoints, "endpoints with health checks");
+  bound(checks_per_minute, kMostChecksPerMinute, "health checks a minute");
+}
+
 }  // namespace
 
 void read_services(Mapping& m, TenantConfig& tenant, const Platform& platform) {
@@ -162,6 +188,7 @@ void read_services(Mapping& m, TenantConfig& tenant, const Platform& platform) {
       named<Service>(
           "a service's name", [&](Mapping& inner, Service& service) { read_service(inner, service, platform); }, 1),
       "What stands behind the gateway, by name.");
+  check_load(m, tenant.services);
 }
 
 }  // namespace gatehouse::config

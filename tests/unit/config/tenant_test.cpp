@@ -1,4 +1,6 @@
 // A tenant's file: its name, hosts, services and access lists.
+#include <fmt/format.h>
+
 #include <chrono>
 
 #include "support.hpp"
@@ -308,6 +310,28 @@ TEST(TenantServices, TakeAddressesAsEndpoints) {
               ElementsAre(error_at("2:48", "names are not taken, since 'dns' does not exist in this version")));
   EXPECT_THAT(endpoint("10.0.0.1"), ElementsAre(error_at("2:48", "is not an address with a port")));
   EXPECT_THAT(endpoint("http://10.0.0.1:80"), ElementsAre(error_at("2:48", "is not an address with a port")));
+}
+
+TEST(TenantServices, BoundWhatIsSharedByAll) {
+  const auto services = [](int count, int endpoints, const std::string& health) {
+    std::string out = "services:\n  web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n";
+    for (int i = 0; i < count; ++i) {
+      out += fmt::format("  s{}: {{{}sites: [{{site: a, endpoints: [", i, health);
+      for (int k = 0; k < endpoints; ++k) out += fmt::format("{}\"10.1.{}.{}:80\"", k > 0 ? ", " : "", k / 250, k % 250);
+      out += "]}]}\n";
+    }
+    Problems errors = tenant_of(out).problems;
+    std::erase_if(errors, [](const Problem& problem) { return problem.severity != Severity::error; });
+    return lines_of(errors);
+  };
+  EXPECT_THAT(services(5, 999, ""), IsEmpty());
+  EXPECT_THAT(services(6, 1000, ""), ElementsAre(error_at("3:3", "at most 5000 endpoints, this one 6001")));
+  EXPECT_THAT(services(1, 1000, "health: {interval: 2s}, "), IsEmpty());
+  EXPECT_THAT(services(2, 501, "health: {interval: 1h}, "),
+              ElementsAre(error_at("3:3", "at most 1000 endpoints with health checks, this one 1002")));
+  EXPECT_THAT(services(1, 5, "health: {interval: 10ms}, "), IsEmpty());
+  EXPECT_THAT(services(1, 6, "health: {interval: 10ms}, "),
+              ElementsAre(error_at("3:3", "at most 30000 health checks a minute, this one 36000")));
 }
 
 TEST(TenantServices, RefuseForbiddenEndpoints) {
