@@ -293,6 +293,7 @@ LoadedGateway read_gateway(std::string_view text, const std::string& path, bool 
   };
   const bool good = object<GatewayConfig>(read).read(source, root, config);
   loaded.problems = source.take_problems();
+  loaded.missing = source.take_missing();
   if (good && !has_errors(loaded.problems)) loaded.config = config;
   loaded.as_read = std::move(config);
   return loaded;

@@ -18,6 +18,7 @@ struct LoadedGateway {
   std::optional<GatewayConfig> config;  // absent when a problem is an error
   GatewayConfig as_read;  // what could be read, defaults for the rest: for checking the tenants all the same
   Problems problems;
+  std::vector<std::string> missing;  // files that it names and that cannot be read
 };
 
 struct LoadedTenant {
@@ -25,6 +26,7 @@ struct LoadedTenant {
   std::string name;  // the tenant's name if it could be read, else the stem
   std::shared_ptr<const TenantConfig> config;  // absent when a problem is an error
   Problems problems;
+  std::vector<std::string> missing;  // files that it names and that cannot be read: it may be valid once they are there
 };
 
 /// Parses the text of a gateway.yaml; `path` names it in problems and is what relative paths refer to.

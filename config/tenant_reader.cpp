@@ -71,6 +71,7 @@ LoadedTenant parse_tenant(std::string_view text, const std::string& path, const 
            }).read(source, root, tenant);
   if (!tenant.name.empty()) loaded.name = tenant.name;
   loaded.problems = source.take_problems();
+  loaded.missing = source.take_missing();
   if (good && !has_errors(loaded.problems)) loaded.config = std::make_shared<const TenantConfig>(std::move(tenant));
   return loaded;
 }

@@ -70,8 +70,8 @@ Parsed<std::string> check_regex(std::string_view text) {
   for (std::string_view rest = text; !rest.empty();) {
     const char32_t code_point = take_code_point(rest);
     if (is_invisible(code_point)) {
-      return std::unexpected(fmt::format("has an invisible character; write it as \\x{{{:X}}}",
-                                         static_cast<std::uint32_t>(code_point)));
+      return std::unexpected(
+          fmt::format("has an invisible character; write it as \\x{{{:X}}}", static_cast<std::uint32_t>(code_point)));
     }
   }
   RE2::Options options(RE2::Quiet);

@@ -208,6 +208,7 @@ bool File::read(Source& source, const Node& node, std::string& out) const {
   if (must_exist) {
     if (const std::string reason = FileRules::why_unreadable(*path); !reason.empty()) {
       source.error(node.at, reason);
+      source.miss(std::move(*path));
       return false;
     }
   }

@@ -308,10 +308,11 @@ bool check_bytes(Source& source) {
   // Line ends of YAML 1.1 that YAML 1.2 took back: two readers would see two files.
   for (const std::string_view separator : {"\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"}) {
     if (const auto offset = text.find(separator); offset != std::string_view::npos) {
-      source.error(mark_at(text, offset),
-                   fmt::format("the line separator {} is not accepted, since some YAML readers end a line there; within "
-                               "double quotes write it as an escape",
-                               cite(separator)));
+      source.error(
+          mark_at(text, offset),
+          fmt::format("the line separator {} is not accepted, since some YAML readers end a line there; within "
+                      "double quotes write it as an escape",
+                      cite(separator)));
       return false;
     }
   }

@@ -61,6 +61,10 @@ class Source {
   /// The problems by place; at most kMostProblems and a last one that says so.
   [[nodiscard]] Problems take_problems();
 
+  /// A file that the text names and that is not there, or not readable: whoever watches files waits for it.
+  void miss(std::string file) { missing_.push_back(std::move(file)); }
+  [[nodiscard]] std::vector<std::string> take_missing() { return std::move(missing_); }
+
   static constexpr std::size_t kMostProblems = 100;
 
  private:
@@ -70,6 +74,7 @@ class Source {
   std::string text_;   // with line ends as \n and without a byte order mark
   std::string file_;
   Problems problems_;
+  std::vector<std::string> missing_;
   std::size_t errors_not_shown_ = 0;
 };
 

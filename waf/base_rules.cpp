@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "waf/unicode_map.hpp"
+
 namespace gatehouse::waf {
 namespace {
 
@@ -62,6 +64,7 @@ void apply_properties(const SetProperties& properties, modsecurity::RulesSet& ru
   rules.m_requestBodyLimitAction = Properties::RejectBodyLimitAction;
   set(rules.m_responseBodyLimit, std::size_t{1} << 30);
   rules.m_responseBodyLimitAction = Properties::RejectBodyLimitAction;
+  apply_unicode_map(rules);
 }
 
 }  // namespace gatehouse::waf

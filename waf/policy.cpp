@@ -194,6 +194,8 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
         continue;
       }
       if (decision.action == Folder::Action::drop) continue;
+      if (number > modsecurity::RequestBodyPhase && looks_at_request_body(placed.item))
+        needs_request_body_later_ = true;
       const bool marker = placed.item.marker != nullptr;
       if (marker && platform_->texts_tell_all() && !targets.contains(*placed.item.marker)) continue;
       flush();
@@ -210,6 +212,29 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
     runners_[number] = std::make_shared<PhaseRunner>(phase, std::move(steps), platform_->slots(), exclusions_);
     set_->m_rulesSetPhases[phase]->m_rules.push_back(runners_[number]);
   }
+}
+
+// Whether a rule that runs uses arguments, files or the body itself; if its text is not known, it does.
+bool RulePolicy::looks_at_request_body(const Folder::Item& item) {
+  if (item.marker != nullptr) return false;
+  if (item.text == nullptr || item.text->links.empty()) return true;
+  constexpr std::array<std::string_view, 7> names{"ARGS",         "FILES",   "FULL_REQUEST", "MULTIPART",
+                                                  "REQUEST_BODY", "REQBODY", "XML"};
+  const auto is_of_body = [&](std::string_view name) {
+    return std::ranges::any_of(names, [&](std::string_view start) { return name.starts_with(start); });
+  };
+  const auto has_macro = [&](std::string_view text) {
+    const std::string upper = seclang::upper_case(text);
+    for (std::size_t at = upper.find("%{"); at != std::string::npos; at = upper.find("%{", at + 2))
+      if (is_of_body(std::string_view(upper).substr(at + 2))) return true;
+    return false;
+  };
+  return std::ranges::any_of(item.text->links, [&](const RuleLink& link) {
+    return has_macro(link.op.argument) ||
+           std::ranges::any_of(link.variables,
+                               [&](const auto& v) { return is_of_body(seclang::upper_case(v.name)); }) ||
+           std::ranges::any_of(link.actions, [&](const auto& action) { return has_macro(action.value); });
+  });
 }
 
 // The markers that some rule which is left may skip to; all of them, if a rule is left whose text is not known.

@@ -32,6 +32,8 @@ class RulePolicy final : public Policy {
   [[nodiscard]] modsecurity::RulesSet& set() const noexcept { return *set_; }
   [[nodiscard]] const Exclusions& exclusions() const noexcept { return exclusions_; }
   [[nodiscard]] std::size_t body_limit() const noexcept { return body_limit_; }
+  /// False if what came of the request's body is not looked at after phase 2.
+  [[nodiscard]] bool needs_request_body_later() const noexcept { return needs_request_body_later_; }
   /// For tests that compare: policies that are made from now on run every rule.
   static void fold_rules(bool on) noexcept;
 
@@ -51,6 +53,7 @@ class RulePolicy final : public Policy {
     SlotMask needs = always_present;
     Folder::Item item;
   };
+  static bool looks_at_request_body(const Folder::Item& item);
   static std::set<std::string> jump_targets(const std::vector<std::vector<Placed>>& phases,
                                             const std::vector<std::vector<Folder::Decision>>& decisions);
 
@@ -58,6 +61,7 @@ class RulePolicy final : public Policy {
   config::WafMode mode_;
   std::size_t body_limit_;
   std::size_t rule_count_ = 0;
+  bool needs_request_body_later_ = false;
   std::vector<std::shared_ptr<modsecurity::Rule>> own_;  // the tenant's, to which the runners point as well
   Exclusions exclusions_;
   std::array<std::shared_ptr<PhaseRunner>, phase_count> runners_;

@@ -115,7 +115,8 @@ class Planner {
   [[nodiscard]] Place place_in(const Place& start, seclang::Position at) const {
     Place place = start;
     if (tenant_.text) {
-      const std::string& rules = &start == &tenant_.waf.rules_after_place ? tenant_.waf.rules_after : tenant_.waf.rules_before;
+      const std::string& rules =
+          &start == &tenant_.waf.rules_after_place ? tenant_.waf.rules_after : tenant_.waf.rules_before;
       std::string_view written = line_of(*tenant_.text, start.line + at.line - 1);
       written.remove_prefix(std::min(static_cast<std::size_t>(std::max(start.column, 1) - 1), written.size()));
       if (written != line_of(rules, at.line)) return place;

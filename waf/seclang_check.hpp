@@ -17,7 +17,8 @@ inline constexpr std::uint32_t last_tenant_id = 99'999;
 inline constexpr std::size_t max_text_bytes = std::size_t{256} * 1024;
 inline constexpr std::size_t max_rules = 500;
 inline constexpr std::size_t max_variables = 100;      // of a rule: each is looked for in every request
-inline constexpr std::size_t max_transformations = 20;  // of a rule: each is applied to every value, outside of waf.time_budget's reach
+inline constexpr std::size_t max_transformations =
+    20;  // of a rule: each is applied to every value, outside of waf.time_budget's reach
 inline constexpr std::size_t max_updates = 500;        // targets that SecRuleUpdateTargetById adds or leaves out
 inline constexpr std::size_t max_errors = 100;  // a text that is no SecLang at all has one in each word
 

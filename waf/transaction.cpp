@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,6 +34,13 @@ class RuleTransaction final : public Transaction {
                            std::string(start.server_ip).c_str(), start.server_port);
       t_.processURI(std::string(start.target).c_str(), std::string(start.method).c_str(),
                     std::string(start.http_version).c_str());
+      // The escape is for the variables whose path the library cuts; these two it takes as they are.
+      if (!start.received.empty() && start.received != start.target) {
+        t_.m_variableRequestURIRaw.set(std::string(start.received), t_.m_variableOffset);
+        t_.m_variableRequestLine.set(
+            std::string(start.method) + ' ' + std::string(start.received) + " HTTP/" + std::string(start.http_version),
+            t_.m_variableOffset);
+      }
       t_.exclusions = policy_.exclusions().activate(start.path);
     });
   }
@@ -68,7 +76,9 @@ class RuleTransaction final : public Transaction {
   }
 
   Step request_body() override {
-    return run([&] { t_.processRequestBody(); });
+    const Step step = run([&] { t_.processRequestBody(); });
+    if (!policy_.needs_request_body_later()) guarded([&] { release_request_body(); });
+    return step;
   }
 
   void add_response_header(std::string_view name, std::string_view value) override {
@@ -111,6 +121,17 @@ class RuleTransaction final : public Transaction {
   }
 
  private:
+  // What came of the body takes up to nine times its size, and the answer may be long in coming.
+  void release_request_body() {
+    t_.m_requestBody = std::ostringstream();
+    std::string().swap(t_.m_variableRequestBody.m_value);
+    std::string().swap(t_.m_variableFullRequest.m_value);
+    for (modsecurity::AnchoredSetVariable* const set :
+         {&t_.m_variableArgs, &t_.m_variableArgsGet, &t_.m_variableArgsPost, &t_.m_variableFiles,
+          &t_.m_variableFilesTmpContent, &t_.m_variableMultipartPartHeaders})
+      set->unset();
+  }
+
   [[nodiscard]] bool failed() const noexcept { return threw_ || budget_.spent(); }
 
   template <typename Work>

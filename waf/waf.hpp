@@ -59,6 +59,7 @@ struct RequestStart {
   std::string_view method;
   std::string_view
       target;  // as received, absolute-form already reduced to its path; %3f is escaped inside (CVE-2024-1019)
+  std::string_view received;  // the same without that escape, for REQUEST_URI_RAW and REQUEST_LINE; empty: as target
   std::string_view http_version;  // "1.1"
   std::string_view host;
   std::string_view

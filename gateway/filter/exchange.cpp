@@ -3,11 +3,19 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <stdexcept>
 
 namespace gatehouse::filter {
+
+bool Exchange::hold(std::size_t bytes) noexcept {
+  if (worker.held_bytes == nullptr) return true;
+  // What libmodsecurity keeps of an inspected body is twice its size. One body of up to the limit always fits.
+  const std::size_t limit = settings->limits.buffered_bytes;
+  return held.grow(*worker.held_bytes, tenant->load->held_bytes, limit, std::max(bytes, std::min(3 * bytes, limit)));
+}
 
 void Exchange::reset() {
   head.fields.clear();
@@ -35,6 +43,7 @@ void Exchange::reset() {
   status = 0;
   response_started = false;
   waf.reset();
+  held.release();
   verdict = WafVerdict::off;
   waf_bypassed = false;
   waf_error = false;

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "config/gateway_config.hpp"
+#include "gateway/filter/held_bytes.hpp"
 #include "gateway/filter/tenant.hpp"
 #include "gateway/filter/worker_context.hpp"
 #include "gateway/http/head.hpp"
@@ -53,6 +54,7 @@ struct Exchange {
   std::string trace_id;              // 32 hex digits
   std::string body;                  // buffered when the WAF asks for it
   bool body_buffered = false;        // `body` is the whole body
+  HeldBytes held;                    // for `body` and an inspected answer
   bool wants_websocket = false;
   std::string request_fields;        // header lines for the upstream that replace what clients may not set
 
@@ -85,11 +87,21 @@ struct Exchange {
   std::uint64_t request_body_bytes = 0;
   std::uint64_t response_body_bytes = 0;
 
+  /// Asks for memory for so many bytes of bodies beyond what is held already; false: there is too little, an answer
+  /// is to be given.
+  [[nodiscard]] bool hold(std::size_t bytes) noexcept;
+
   /// Answers the request itself.
   void answer(int status_code, Reason reason, const char* detail) {
     reply.status = status_code;
     reply.reason = reason;
     reply.detail = detail;
+  }
+
+  /// 503 with Retry-After: not now.
+  void answer_unavailable(Reason reason, const char* detail) {
+    answer(503, reason, detail);
+    reply.fields += "retry-after: 1\r\n";
   }
 
   /// Forgets the request, keeps the connection's facts and the memory.

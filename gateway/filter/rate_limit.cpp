@@ -162,8 +162,7 @@ runtime::Task<Step> rate_limit_on_wait(Exchange& exchange) {
   for (std::size_t i = enforced; i < order.size() && answered; ++i)
     answered = co_await exchange.worker.redis->take(all_requests.subspan(i, 1), all_decisions.subspan(i, 1));
   if (!answered && !decide_without_store(exchange, order, requests, decisions)) {
-    exchange.answer(503, Reason::overload, "The service is not available at the moment.");
-    exchange.reply.fields += "retry-after: 1\r\n";
+    exchange.answer_unavailable(Reason::overload, "The service is not available at the moment.");
     co_return Step::answer;
   }
   co_return conclude(exchange, order, decisions);

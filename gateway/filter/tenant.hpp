@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/tenant_config.hpp"
+#include "gateway/filter/held_bytes.hpp"
 #include "gateway/runtime/metrics.hpp"
 #include "gateway/upstream/service.hpp"
 #include "ratelimit/bucket.hpp"
@@ -62,6 +63,7 @@ struct Route {
 struct TenantLoad {
   std::atomic<std::size_t> requests = 0;
   std::atomic<std::size_t> connections = 0;
+  ByteCount held_bytes = 0;  // of bodies
   std::atomic<std::size_t> rule_labels = 0;  // rules that have a metric series of their own
 };
 

@@ -74,8 +74,7 @@ int conclude(Exchange& exchange, bool blocked) {
 Step fail(Exchange& exchange, Reason reason, const char* detail) {
   exchange.waf_error = true;
   if (exchange.settings->waf.on_error == config::OnError::pass) return Step::next;
-  exchange.answer(503, reason, detail);
-  exchange.reply.fields += "retry-after: 1\r\n";
+  exchange.answer_unavailable(reason, detail);
   return Step::answer;
 }
 
@@ -104,6 +103,7 @@ waf::Step inspect_head(Exchange& exchange, std::chrono::nanoseconds budget) {
   start.server_port = exchange.local.port;
   start.method = exchange.head.method_name;
   start.target = http::target_for_waf(exchange.target.as_received, exchange.waf_target);
+  start.received = exchange.target.as_received;
   start.path = exchange.target.path;
   start.http_version = exchange.head.minor_version == 1 ? "1.1" : "1.0";
   start.host = host != nullptr ? host->value : std::string_view{};

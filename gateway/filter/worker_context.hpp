@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/filter/held_bytes.hpp"
 #include "gateway/runtime/log.hpp"
 #include "gateway/runtime/loop.hpp"
 #include "gateway/runtime/metrics.hpp"
@@ -46,6 +47,7 @@ struct WorkerContext {
   ratelimit::MemoryStore& memory;
   upstream::ConnectionPools pools;
   upstream::RedisClient* redis = nullptr;   // null: limits count in memory
+  ByteCount* held_bytes = nullptr;          // of bodies, in the whole process; null: not bounded
   runtime::WorkPool* work_pool = nullptr;   // for what would hold the loop up; null: everything is done on the loop
   std::shared_ptr<runtime::LogFile> access_log;  // null: off
   std::shared_ptr<runtime::LogFile> audit_log;   // null: off

@@ -150,11 +150,13 @@ bool is_inspectable(const http::ResponseHead& head) noexcept {
 }
 
 // Buffers the answer's body up to `limit` for the filters. Errc::too_large: it is longer; `body` holds its beginning.
-Task<Errc> buffer_response(UpstreamConnection& upstream, BodyReader& reader, std::string& body, std::size_t limit) {
+Task<Errc> buffer_response(Exchange& exchange, UpstreamConnection& upstream, BodyReader& reader, std::string& body,
+                           std::size_t limit) {
   for (;;) {
     const BodyReader::Result result = reader.next();
     switch (result.status) {
       case BodyReader::Status::piece:
+        if (!exchange.hold(exchange.body.size() + body.size() + result.data.size())) co_return Errc::exhausted;
         body.append(result.data);
         if (body.size() > limit) co_return Errc::too_large;
         continue;
@@ -206,9 +208,12 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
       const std::size_t limit = filter.response_body_limit != nullptr ? filter.response_body_limit(exchange) : 0;
       if (limit == 0) continue;
       if (!have_inspected) {
-        const Errc error = co_await buffer_response(upstream, body, inspected, limit);
+        const Errc error = co_await buffer_response(exchange, upstream, body, inspected, limit);
         if (error != Errc::ok && error != Errc::too_large) {
-          answer_failure(exchange, error);
+          if (error == Errc::exhausted)
+            exchange.answer_unavailable(Reason::overload, "Too much is being sent at the moment. Please try again.");
+          else
+            answer_failure(exchange, error);
           co_return Attempt::answered;
         }
         have_inspected = true;
@@ -427,10 +432,7 @@ Task<Forwarded> forward(Connection& connection) {
   for (unsigned attempt = 1;;) {
     const Service::Choice choice = service.choose(exchange.worker.id, tried);
     if (!choice.found()) {
-      if (tried.empty()) {
-        exchange.answer(503, Reason::no_endpoint, "No endpoint of the service is available.");
-        exchange.reply.fields += "retry-after: 1\r\n";
-      }
+      if (tried.empty()) exchange.answer_unavailable(Reason::no_endpoint, "No endpoint of the service is available.");
       co_return Forwarded::answered;  // after an attempt: its failure stands
     }
     exchange.choice = choice;

@@ -24,6 +24,8 @@ using runtime::Task;
 
 namespace {
 
+constexpr std::size_t held_in_advance = 1024 * 1024;  // of a body whose length is known; who is slow holds no more
+
 bool is_token_like(std::string_view text, std::size_t max) noexcept {
   return !text.empty() && text.size() <= max && std::ranges::all_of(text, [](unsigned char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
@@ -190,8 +192,14 @@ Task<bool> pass_body_filters(Connection& connection) {
   if (need.whole) {
     bool over = exchange.framing.kind == BodyKind::length && exchange.framing.length > need.limit;
     if (!over) {
-      if (exchange.framing.kind == BodyKind::length) exchange.body.reserve(exchange.framing.length);
-      const BufferResult result = co_await buffer_body(connection, std::min(need.limit, hard_limit));
+      // What fits is known before it comes, for most bodies: else many that come at once would all be refused halfway.
+      BufferResult result = BufferResult::whole;
+      if (exchange.framing.kind == BodyKind::length) {
+        exchange.body.reserve(exchange.framing.length);
+        if (!exchange.hold(std::min<std::size_t>(exchange.framing.length, held_in_advance)))
+          result = BufferResult::no_memory;
+      }
+      if (result == BufferResult::whole) result = co_await buffer_body(connection, std::min(need.limit, hard_limit));
       switch (result) {
         case BufferResult::whole: exchange.body_buffered = true; break;
         case BufferResult::over_limit:
@@ -201,6 +209,10 @@ Task<bool> pass_body_filters(Connection& connection) {
             co_return false;
           }
           break;
+        case BufferResult::no_memory:
+          exchange.answer_unavailable(Reason::overload, "Too much is being received at the moment. Please try again.");
+          exchange.reply.close = true;
+          co_return false;
         case BufferResult::malformed:
           exchange.answer(400, Reason::malformed, "The request's body is malformed.");
           exchange.reply.close = true;
@@ -232,8 +244,7 @@ bool take_connection_share(Exchange& exchange, std::shared_ptr<filter::TenantLoa
   const std::size_t limit = exchange.tenant->config->limits.connections;
   taken = exchange.tenant->load;
   if (taken->connections.fetch_add(1, std::memory_order_relaxed) < limit || limit == 0) return true;
-  exchange.answer(503, Reason::overload, "Too many connections are open. Please try again.");
-  exchange.reply.fields += "retry-after: 1\r\n";
+  exchange.answer_unavailable(Reason::overload, "Too many connections are open. Please try again.");
   exchange.reply.close = true;
   return false;
 }

@@ -78,6 +78,7 @@ Task<BufferResult> buffer_body(Connection& connection, std::size_t limit) {
     const BodyReader::Result result = body.next();
     switch (result.status) {
       case BodyReader::Status::piece:
+        if (!exchange.hold(exchange.body.size() + result.data.size())) co_return BufferResult::no_memory;
         exchange.body.append(result.data);
         exchange.request_body_bytes = body.received();
         if (exchange.body.size() > limit) co_return BufferResult::over_limit;

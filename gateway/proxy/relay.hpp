@@ -9,6 +9,7 @@ namespace gatehouse::proxy {
 enum class BufferResult {
   whole,        // exchange.body is the whole body
   over_limit,   // exchange.body holds the beginning; the rest is still to be read
+  no_memory,    // what all requests hold would be too much
   malformed,
   late,         // the client stopped sending, or sends too slowly
   client_gone,

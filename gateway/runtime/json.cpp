@@ -37,7 +37,7 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return 0;
 }
 
-/// Well-formed characters that move a terminal's cursor, end a line for some readers or change the order of what is shown:
+/// Well-formed characters that move a terminal's cursor, end a line for some readers or turn what is shown:
 /// C1 controls, soft hyphen, zero-width and directional characters, separators, the byte order mark.
 bool is_invisible(std::uint32_t c) noexcept {
   return (c >= 0x80 && c <= 0x9F) || c == 0xAD || c == 0x061C || (c >= 0x200B && c <= 0x200F) ||

@@ -95,6 +95,8 @@ inline constexpr MetricFamily tenant_config_valid{
     {"tenant"},
     false};
 inline constexpr MetricFamily build_info{"gatehouse_build_info", "Always 1", K::gauge, {"version"}, false};
+inline constexpr MetricFamily buffered_bytes{
+    "gatehouse_buffered_bytes", "Memory in which bodies wait to be inspected", K::gauge, {}, false};
 inline constexpr MetricFamily pool_waiting{
     "gatehouse_pool_waiting", "Requests that wait for a thread to inspect them", K::gauge, {"lane"}, false};
 inline constexpr MetricFamily pool_jobs_total{

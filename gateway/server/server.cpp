@@ -233,6 +233,7 @@ void Server::make_workers() {
     worker.context.access_log = access_log_;
     worker.context.audit_log = audit_log_;
     worker.context.work_pool = work_pool_.get();
+    worker.context.held_bytes = &held_bytes_;
     thread->loop.on_task_failure = [](const char* what) {
       journal(Level::error, "a connection's task failed", {{"error.message", what}});
     };
@@ -295,6 +296,7 @@ void Server::reload(const char* cause) {
   const std::string before = state_of(known);
   config::LoadedGateway loaded = config::load_gateway(gateway_->file);
   report(loaded.problems);
+  watched_.insert(watched_.end(), loaded.missing.begin(), loaded.missing.end());
   bool applied = false;
   if (loaded.config) {
     auto next = std::make_shared<const config::GatewayConfig>(std::move(*loaded.config));
@@ -331,7 +333,8 @@ void Server::reload(const char* cause) {
 std::string Server::watched_state() const { return state_of(watched_); }
 
 std::string Server::state_of(std::vector<std::string> files) const {
-  for (std::string& file : expand_glob(gateway_->tenants_directory + "*.yaml")) files.push_back(std::move(file));
+  for (const char* const pattern : {"*.yaml", "*.yml"})
+    for (std::string& file : expand_glob(gateway_->tenants_directory + pattern)) files.push_back(std::move(file));
   return fingerprint(files);
 }
 
@@ -464,6 +467,8 @@ void Server::update_gauges() {
     metrics_.counter(families::pool_jobs_total, {name, "done"})->set_whole(figures.done);
     metrics_.counter(families::pool_jobs_total, {name, "refused"})->set_whole(figures.refused);
   }
+  metrics_.gauge(families::buffered_bytes, {})
+      ->set_whole(static_cast<std::int64_t>(held_bytes_.load(std::memory_order_relaxed)));
   const auto log_figures = [&](const char* name, const runtime::LogFile* log) {
     if (log == nullptr) return;
     metrics_.gauge(families::log_dropped_bytes, {name})->set_whole(static_cast<std::int64_t>(log->dropped_bytes()));

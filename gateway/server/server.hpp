@@ -78,6 +78,7 @@ class Server {
   std::string watched_fingerprint_;
   std::vector<std::unique_ptr<proxy::ListenerFacts>> listeners_;
   std::unique_ptr<runtime::WorkPool> work_pool_;
+  filter::ByteCount held_bytes_ = 0;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::unique_ptr<Admin> admin_;
   std::chrono::system_clock::time_point started_;

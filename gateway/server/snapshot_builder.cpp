@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <span>
 
@@ -153,8 +154,10 @@ std::shared_ptr<const net::ServerTls> SnapshotBuilder::host_tls(const config::Ho
   return cached_tls(settings, host.place, problems);
 }
 
-std::shared_ptr<const net::ClientTls> SnapshotBuilder::client_tls(const config::UpstreamTls& tls, Problems& problems) {
+std::shared_ptr<const net::ClientTls> SnapshotBuilder::client_tls(const config::UpstreamTls& tls, Problems& problems,
+                                                                  std::vector<std::string>& watched) {
   const std::vector<std::string> files{tls.ca_file, tls.certificate_file, tls.key_file};
+  std::ranges::copy_if(files, std::back_inserter(watched), [](const std::string& file) { return !file.empty(); });
   const std::string key = fmt::format("{}\n", fmt::join(files, "\n")) + fingerprint(files);
   std::weak_ptr<const net::ClientTls>& known = client_tls_cache_[key];
   if (auto made = known.lock()) return made;
@@ -192,7 +195,7 @@ std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(
     auto made = std::make_unique<upstream::Service>(service, gateway.site, workers_);
     if (service.protocol == config::UpstreamProtocol::https) {
       Problems tls_problems;
-      made->tls = client_tls(service.tls, tls_problems);
+      made->tls = client_tls(service.tls, tls_problems, files);
       for (Problem& problem : tls_problems) {
         problem.place = service.place;
         problem.message = "service '" + service.name + "': " + problem.message;
@@ -305,6 +308,7 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
   for (config::LoadedTenant& tenant : tenants) {
     result.problems.insert(result.problems.end(), tenant.problems.begin(), tenant.problems.end());
     tenant.problems.clear();
+    result.files.insert(result.files.end(), tenant.missing.begin(), tenant.missing.end());
     file_valid.push_back(tenant.config != nullptr);
     if (tenant.config) continue;
     if (const auto known = last_valid_.find(tenant.stem); known != last_valid_.end()) {

@@ -42,7 +42,8 @@ class SnapshotBuilder {
                                                  std::vector<std::string>& files);
   std::shared_ptr<const net::ServerTls> cached_tls(const net::ServerTlsSettings& settings, const config::Place& place,
                                                    config::Problems& problems);
-  std::shared_ptr<const net::ClientTls> client_tls(const config::UpstreamTls& tls, config::Problems& problems);
+  std::shared_ptr<const net::ClientTls> client_tls(const config::UpstreamTls& tls, config::Problems& problems,
+                                                   std::vector<std::string>& watched);
   /// Null with problems when the tenant cannot be served as configured.
   std::unique_ptr<proxy::TenantRoutes> build_tenant(const std::shared_ptr<const config::TenantConfig>& config,
                                                     const config::GatewayConfig& gateway, config::Problems& problems,

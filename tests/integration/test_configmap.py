@@ -187,8 +187,6 @@ def test_a_certificate_is_renewed(upstream, soon, issue):
         assert not trusted(gateway, old)
 
 
-# Remove this mark with the fix: strict makes it fail then.
-@pytest.mark.xfail(strict=True, reason="a file that an invalid tenant names is not watched before it is there")
 @pytest.mark.parametrize("at_start", [True, False])
 def test_a_secret_that_comes_after_its_tenant(upstream, soon, issue, at_start):
     """Nobody orders ConfigMaps and Secrets: the tenant is left out until its certificate is there."""
@@ -208,7 +206,6 @@ def test_a_secret_that_comes_after_its_tenant(upstream, soon, issue, at_start):
         assert gateway.metric("gatehouse_tenant_config_valid", tenant="shop") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a file that an invalid gateway.yaml names is not watched before it is there")
 def test_a_secret_that_comes_after_the_platforms_file(upstream, soon):
     with Mounted({"shop": tenant(upstream=upstream)}) as (mounted, gateway):
         password = os.path.join(gateway.folder, "secrets", "redis-password")
@@ -223,7 +220,6 @@ def test_a_secret_that_comes_after_the_platforms_file(upstream, soon):
         assert status(gateway, "/" + "x" * 2000) == 414
 
 
-@pytest.mark.xfail(strict=True, reason="the files of a service's tls are not watched")
 def test_the_authority_of_a_services_certificate_is_renewed(soon, tmp_path):
     old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

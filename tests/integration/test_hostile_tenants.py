@@ -4,6 +4,7 @@ A thousand of them, others in each run; tests/hostile/run.py runs as many as wan
 """
 import os
 import secrets
+import subprocess
 import sys
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 pytest.importorskip("yaml", reason="the oracle reads files by python3-yaml")
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "hostile"))
 
-from checking import Checking  # noqa: E402
+from checking import Checking, check  # noqa: E402
 from generator import WEIGHTS, generate  # noqa: E402
+from harness.gateway import tenant  # noqa: E402
 from live import Live  # noqa: E402
 from world import World  # noqa: E402
 
@@ -45,6 +47,26 @@ def test_every_family_takes_part(upstream, seed):
         assert {case.family for case in generate(world, seed, 3000)} == set(WEIGHTS)
     finally:
         world.gateway.discard()
+
+
+def test_a_key_whose_handshakes_cost_too_much_is_refused(upstream):
+    """Signing with RSA 16384 takes a worker, and everybody on it, a third of a second."""
+    def errors(bits, chain):
+        world = World(upstream)
+        try:
+            path = world.write("tenants/h.d/key.pem", b"")
+            subprocess.run(["openssl", "req", "-x509", "-newkey", f"rsa:{bits}", "-nodes", "-keyout", path, "-out", path + ".crt", "-subj", "/CN=h.test"], check=True, capture_output=True)
+            with open(path + ".crt", "rb") as file:
+                world.write("tenants/h.d/key.crt", file.read() * chain)
+            hosts = [{"name": "h.test", "tls": {"certificate_file": "key.crt", "key_file": "key.pem"}}]
+            world.gateway.write_tenant("h", tenant("h", upstream, hosts=hosts))
+            return [problem for problem in check(world).problems if problem["severity"] == "error"]
+        finally:
+            world.gateway.discard()
+    assert errors(4096, 16) == []
+    for bits, chain, words in ((4104, 1, "at most 4096 bits"), (2048, 17, "more than 16 certificates")):
+        found = errors(bits, chain)
+        assert len(found) == 1 and words in found[0]["message"] and found[0]["line"] >= 1, found
 
 
 def test_honest_tenants_are_served_meanwhile(upstream, seed, is_sanitized):

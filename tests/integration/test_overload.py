@@ -96,6 +96,36 @@ def test_half_open_requests_do_not_hold_memory(upstream, is_sanitized):
         gateway.wait_metric(0, "gatehouse_connections")
 
 
+def test_bodies_that_wait_share_what_memory_there_is(is_sanitized):
+    """Requests whose upstream does not answer hold their bodies: what does not fit is refused, another tenant's small
+    one is not, and all of it comes back."""
+    def hang(connection, request):
+        connection.upstream.released.wait(30)
+        connection.respond(200)
+
+    body = b"text=" + b"some+words+" * 20_000
+    form = [("Content-Type", "application/x-www-form-urlencoded")]
+    waf = {"mode": "block", "body": {"limit": "1MiB"}}
+    with Upstream(hang) as hanging, Upstream() as prompt, \
+            Gateway({"shop": tenant(upstream=hanging, waf=waf), "blog": tenant("blog", prompt, waf=waf)},
+                    {"limits": {"buffered_bytes": "8MiB", "connections_per_client": 0}, "waf": {"time_budget": "10s"}}) as gateway:
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(gateway.connect()) for _ in range(20)]
+            for connection in connections:
+                connection.send(request_bytes("POST", "/", "shop.test", form, body))
+            poll(lambda: gateway.metric("gatehouse_local_replies_total", tenant="shop", reason="overload") + len(hanging.requests) == 20,
+                 "each to be refused or at the upstream")
+            arrived = len(hanging.requests)
+            assert 4 <= arrived <= 8, "three times a body's size is counted, and half of the memory is the tenant's"
+            assert gateway.metric("gatehouse_buffered_bytes") <= 8 << 20
+            assert gateway.request(host="blog.test", method="POST", headers=form, body=body).status == 200
+            hanging.released.set()
+            statuses = sorted(connection.response().status for connection in connections)
+        assert statuses == [200] * arrived + [503] * (20 - arrived)
+        gateway.wait_metric(0, "gatehouse_buffered_bytes")
+        assert gateway.request(method="POST", headers=form, body=body).status == 200
+
+
 def test_a_tenants_slow_upstream_is_not_anothers():
     def hang(connection, request):
         connection.upstream.released.wait(30)

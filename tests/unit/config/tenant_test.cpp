@@ -317,7 +317,8 @@ TEST(TenantServices, BoundWhatIsSharedByAll) {
     std::string out = "services:\n  web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n";
     for (int i = 0; i < count; ++i) {
       out += fmt::format("  s{}: {{{}sites: [{{site: a, endpoints: [", i, health);
-      for (int k = 0; k < endpoints; ++k) out += fmt::format("{}\"10.1.{}.{}:80\"", k > 0 ? ", " : "", k / 250, k % 250);
+      for (int k = 0; k < endpoints; ++k)
+        out += fmt::format("{}\"10.1.{}.{}:80\"", k > 0 ? ", " : "", k / 250, k % 250);
       out += "]}]}\n";
     }
     Problems errors = tenant_of(out).problems;

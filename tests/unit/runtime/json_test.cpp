@@ -25,7 +25,9 @@ TEST(JsonString, EscapesQuotesBackslashesAndControls) {
 }
 
 TEST(JsonString, EscapesWhatMovesTheCursorOrHides) {
-  EXPECT_EQ(json("\xC2\x80\xC2\x9B" "31m\xC2\x9F"), "\"\\u0080\\u009b31m\\u009f\"");  // C1 controls
+  EXPECT_EQ(json("\xC2\x80\xC2\x9B"
+                 "31m\xC2\x9F"),
+            "\"\\u0080\\u009b31m\\u009f\"");  // C1 controls
   EXPECT_EQ(json("\xE2\x80\xA8\xE2\x80\xAE"), "\"\\u2028\\u202e\"");  // a line separator, right to left
   EXPECT_EQ(json("\xE2\x81\xA6\xEF\xBB\xBF\xC2\xAD"), "\"\\u2066\\ufeff\\u00ad\"");
   EXPECT_EQ(json("\xC2\xA0\xE2\x80\x90"), "\"\xC2\xA0\xE2\x80\x90\"");

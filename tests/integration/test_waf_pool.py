@@ -1,0 +1,126 @@
+"""Requests whose inspection is costly: elsewhere than on the worker, in turns, never uninspected, always counted."""
+import contextlib
+import threading
+import time
+from urllib.parse import quote
+
+import pytest
+
+from harness.client import request_bytes
+from harness.gateway import Gateway, sanitizer, tenant
+from harness.upstream import Upstream
+
+# A signal ends a match that takes too long.
+pytestmark = pytest.mark.skipif(sanitizer() == "thread", reason="ThreadSanitizer keeps signals back while foreign code runs")
+
+FORM = [("Content-Type", "application/x-www-form-urlencoded")]
+COSTLY = "a=" + "'+" * 60_000
+PLAIN = "text=" + quote("The quick brown fox jumps over the lazy dog. ") * 600  # long, but cheap
+
+
+@pytest.fixture
+def gateway(upstream):
+    waf = {"mode": "block"}
+    with Gateway({"shop": tenant(upstream=upstream, waf=waf), "other": tenant("other", upstream, waf=waf)}, {"workers": 1}) as running:
+        yield running
+
+
+def jobs(gateway, **labels):
+    return gateway.metric("gatehouse_pool_jobs_total", **labels)
+
+
+def test_others_are_served_while_costly_requests_wait(gateway, upstream):
+    upstream.forget()
+    with contextlib.ExitStack() as stack:
+        attackers = [stack.enter_context(gateway.connect()) for _ in range(12)]
+        for attacker in attackers:
+            attacker.send(request_bytes("POST", "/attack", "shop.test", FORM, COSTLY))
+        other = stack.enter_context(gateway.connect())
+        slowest = 0.0
+        for _ in range(100):
+            begin = time.monotonic()
+            assert other.exchange(request_bytes(host="other.test", target="/page?id=1")).status == 200
+            slowest = max(slowest, time.monotonic() - begin)
+        assert slowest < 1, "one job alone has 250 ms of processor time"
+        statuses = [attacker.response().status for attacker in attackers]
+    assert set(statuses) <= {403, 503}
+    assert not [request for request in upstream.requests if request.target == "/attack"]
+    gateway.wait_metric(12, "gatehouse_waf_requests_total", tenant="shop")
+    assert gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="error") \
+        + gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="blocked") == 12
+    assert jobs(gateway, lane="heavy") > 0
+    assert gateway.metric("gatehouse_pool_waiting") == 0
+
+
+def test_long_ordinary_requests_pass_through_the_light_lane(gateway):
+    before = jobs(gateway, lane="light", result="done")
+    assert gateway.request(method="POST", headers=FORM, body=PLAIN).status == 200
+    assert jobs(gateway, lane="light", result="done") == before + 1
+
+
+def test_small_requests_stay_on_the_worker(gateway):
+    before = jobs(gateway)
+    assert gateway.request("/?q=some+words").status == 200
+    assert gateway.request("/?q=%27%20or%20%271%27=%271").status == 403
+    assert jobs(gateway) == before
+
+
+def test_a_verdict_of_the_pool_is_the_same(gateway, upstream):
+    """An attack at the end of a long body: blocked, with its rules in the event."""
+    upstream.forget()
+    response = gateway.request(method="POST", headers=FORM, body=PLAIN + "&id=" + quote("1' or '1'='1' -- "))
+    assert response.status == 403
+    assert not upstream.requests
+    gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="blocked")
+    assert gateway.metric("gatehouse_waf_rule_matches_total", tenant="shop", rule="942100") == 1
+
+
+def test_long_targets_and_headers_go_there_too(gateway):
+    before = jobs(gateway, result="done")
+    assert gateway.request("/?" + "&".join(f"a{i}=" + "x" * 40 for i in range(200))).status in (200, 403)
+    assert gateway.request(headers=[("Cookie", "c=" + "y" * 9000 + "; d=" + "z" * 9000)]).status in (200, 403)
+    assert jobs(gateway, result="done") > before
+
+
+def test_beyond_the_lanes_room_is_overload(gateway):
+    """A client has so many turns to wait for and no more; the rest is refused at once, and counted as not inspected."""
+    with contextlib.ExitStack() as stack:
+        attackers = [stack.enter_context(gateway.connect()) for _ in range(45)]
+        for attacker in attackers:
+            attacker.send(request_bytes("POST", "/", "shop.test", FORM, COSTLY, close=True))
+        gateway.wait_metric(45 - 33, "gatehouse_local_replies_total", tenant="shop", reason="overload")
+        assert jobs(gateway, lane="heavy", result="refused") == 45 - 33
+        assert gateway.request(host="other.test").status == 200
+
+
+def test_on_error_pass_is_said_to_be(upstream):
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})}, {"waf": {"on_error": "pass"}}) as gateway:
+        assert gateway.request(method="POST", headers=FORM, body=COSTLY).status == 200
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="error")
+
+
+def test_clients_that_leave_while_they_wait(gateway):
+    for _ in range(10):
+        with gateway.connect() as attacker:
+            attacker.send(request_bytes("POST", "/", "shop.test", FORM, COSTLY))
+    assert gateway.request(host="other.test").status == 200
+    gateway.wait_metric(0, "gatehouse_requests_in_flight", tenant="shop")
+
+
+def test_response_bodies_are_inspected_there(upstream):
+    def page(connection, request):
+        connection.respond(200, [("Content-Type", "text/html")], b"<p>words " * 3000)
+
+    with Upstream(page) as pages, Gateway({"shop": tenant(upstream=pages, waf={"mode": "block", "body": {"response": True}})}) as gateway:
+        assert gateway.request().status == 200
+        assert jobs(gateway, lane="light", result="done") == 1
+
+
+def test_stopping_while_jobs_wait(upstream):
+    """The drain waits for what is being inspected, within its time."""
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})}, {"timeouts": {"shutdown": "2s", "shutdown_delay": "10ms"}}) as gateway:
+        with contextlib.ExitStack() as stack:
+            for _ in range(30):
+                stack.enter_context(gateway.connect()).send(request_bytes("POST", "/", "shop.test", FORM, COSTLY))
+            threading.Event().wait(0.3)
+            gateway.stop()
