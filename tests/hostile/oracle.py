@@ -108,7 +108,10 @@ class Accepted:
         """Why this accepted file is not harmless."""
         self.found, self.stem = [], stem
         try:
-            document = read(data)
+            try:
+                document = read(data)
+            except yaml.scanner.ScannerError:   # this library takes no tab before a token, which YAML allows
+                document = read(data.replace(b"\t", b" "))
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             return [f"accepted, but another reader refuses it: {str(error)[:300]}"]
         try:

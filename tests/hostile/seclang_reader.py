@@ -70,7 +70,7 @@ def complaints(text, used=None, trusted=False):
                 if FORBIDDEN.fullmatch(base) or not re.fullmatch(r"[A-Za-z_0-9]+", base):
                     found.append(f"variable {variable!r}")
             operator = words[1].strip().lstrip("!")
-            if operator.startswith("@") and operator[1:].split(" ")[0].lower() not in OPERATORS:
+            if operator.startswith("@") and re.match(r"[A-Za-z0-9]*", operator[1:])[0].lower() not in OPERATORS:
                 found.append(f"operator {operator[:40]!r}")
         actions = words[-1] if (lower == "secrule" and len(words) == 3) or (lower == "secaction" and words) else ""
         if lower in ("secrule", "secaction"):

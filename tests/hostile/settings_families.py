@@ -374,7 +374,7 @@ def large_files(rng, case):
     document, beyond = case.document, rng.random() < 0.5
     more = 1 if beyond else 0
     number = case.number
-    where = rng.randrange(9)
+    where = rng.randrange(10)
     case.alone = True
     if where == 0:
         document["hosts"] = [{"name": f"h{i}.t{number}.hostile.test", "tls": Raw("off")} for i in range(1000 + more)]
@@ -391,6 +391,11 @@ def large_files(rng, case):
         case.service(sites=[{"site": "a", "endpoints": [f"10.0.{i // 250}.{i % 250}:80" for i in range(1000 + more)]}])
     elif where == 6:
         document["waf"].update(mode="block", exclusions=[{"rule": 942100, "target": f"ARGS:a{i}"} for i in range(200 + more)])
+    elif where == 8:
+        count, interval = rng.choice([(5, "10ms"), (500, "1s"), (1000, "2s"), (1000, "1h")])
+        case.service(sites=[{"site": "a", "endpoints": [f"127.9.{i // 250}.{i % 250 + 1}:9" for i in range(count)]}], health={"path": "/", "interval": interval})
+        if beyond:
+            case.service(sites=[{"site": "a", "endpoints": ["127.9.9.9:9"]}], health={"path": "/", "interval": interval})
     elif where == 7:
         case.route({"path": "/h", "headers": {f"x-{i}": "a" for i in range(16 + more)}})
         case.alone = False
@@ -400,7 +405,7 @@ def large_files(rng, case):
         document["services"].update({f"e{k}": Raw(f"\n    sites:\n    - site: a\n      endpoints:\n{lines}") for k in range(90)})
         case.route({"path": "/s"}, service="e0")
         case.note = "endpoints at a listener's port"
-        return ANY
+        return REFUSE
     case.note = f"{'beyond' if beyond else 'at'} limit {where}"
     return REFUSE if beyond else HARMLESS
 

@@ -50,7 +50,7 @@ def test_every_family_takes_part(upstream, seed):
 
 
 def test_a_key_whose_handshakes_cost_too_much_is_refused(upstream):
-    """Signing with RSA 16384 takes a worker, and everybody on it, a third of a second."""
+    """Signing with RSA 15360 takes a worker, and everybody on it, a fifth of a second."""
     def errors(bits, chain):
         world = World(upstream)
         try:
