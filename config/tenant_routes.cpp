@@ -65,7 +65,20 @@ constexpr std::size_t kLongestRegex = 500;
 constexpr std::size_t kMostRegexBytes =
     32UL * 1024;  // of all routes: compiling what a tenant wrote takes some 60 us a byte at worst
 
-Parsed<std::string> check_regex(std::string_view text) {
+// Matching a path of 16 KiB against all of them takes some 0.1 s at worst, a microsecond a step and KiB; and each may
+// take kRegexMemoryBytes.
+constexpr std::size_t kMostRegexSteps = 5'000;
+constexpr std::size_t kMostRegexes = 100;
+
+/// What all expressions of a tenant's routes come to.
+struct RegexTotal {
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  std::size_t steps = 0;
+};
+
+/// How many steps it is compiled into.
+Parsed<std::size_t> check_regex(std::string_view text) {
   // It is the route's name in logs and metrics, unless there is another.
   for (std::string_view rest = text; !rest.empty();) {
     const char32_t code_point = take_code_point(rest);
@@ -78,24 +91,35 @@ Parsed<std::string> check_regex(std::string_view text) {
   options.set_max_mem(kRegexMemoryBytes);
   const RE2 regex(re2::StringPiece(text.data(), text.size()), options);
   if (!regex.ok()) return std::unexpected(fmt::format("does not compile (RE2): {}", printable(regex.error(), 200)));
-  return std::string(text);
+  return static_cast<std::size_t>(regex.ProgramSize());
 }
 
-void read_match(Mapping& m, RouteMatch& match, std::size_t& regex_bytes) {
+void check_regex(Mapping& m, const std::string& text, RegexTotal& total) {
+  const auto all = [&](std::size_t most, std::string_view what) {
+    m.error("path_regex", fmt::format("the expressions of a tenant's routes have at most {} {} in all", most, what));
+  };
+  if (++total.count > kMostRegexes)
+    return m.error("path_regex", fmt::format("a tenant has at most {} routes with an expression", kMostRegexes));
+  if (total.bytes > kMostRegexBytes) return all(kMostRegexBytes, "bytes");
+  total.bytes += text.size();
+  const auto steps = check_regex(text);
+  if (!steps)
+    return m.error("path_regex", fmt::format("{} is not a regular expression: it {}", cite(text), steps.error()));
+  total.steps += *steps;
+  if (total.steps > kMostRegexSteps) all(kMostRegexSteps, "steps, into which they are compiled,");
+}
+
+void read_match(Mapping& m, RouteMatch& match, RegexTotal& total) {
   constexpr std::string_view path_keys[] = {"path", "path_exact", "path_regex"};
   m.read("path", match.path, path_text(), "Prefix of whole segments: /api matches /api and /api/x, not /apix.");
   std::string other;
   if (m.read("path_exact", other, path_text(), "The whole path.")) match.kind = PathMatch::exact, match.path = other;
-  const bool too_many = regex_bytes > kMostRegexBytes;
-  if (m.read("path_regex", other, Text{"a regular expression", too_many ? nullptr : check_regex, kLongestRegex},
+  if (m.read("path_regex", other, Text{"a regular expression", nullptr, kLongestRegex},
              "Regular expression (RE2) that the whole path must match.")) {
     match.kind = PathMatch::regex;
     match.path = other;
   }
-  if (too_many && m.has("path_regex"))
-    m.error("path_regex",
-            fmt::format("the expressions of a tenant's routes have at most {} bytes in all", kMostRegexBytes));
-  if (const Node* node = m.value("path_regex")) regex_bytes += node->text.size();
+  if (match.kind == PathMatch::regex) check_regex(m, match.path, total);
   if (std::ranges::count_if(path_keys, [&](std::string_view key) { return m.has(key); }) > 1)
     m.error("'path', 'path_exact' and 'path_regex' exclude each other; keep one");
   m.read("methods", match.methods, list_of(method_text(), 1, 32), "Methods; without it all.");
@@ -127,7 +151,7 @@ std::optional<std::size_t> find_by_name(Mapping& m, Mark at, std::string_view wh
 struct Shared {
   std::vector<std::string_view> services;      // as named in the file, valid or not
   std::vector<std::string_view> rate_limits;
-  std::size_t regex_bytes = 0;
+  RegexTotal regexes;
 };
 
 void read_route(Mapping& m, Route& route, const TenantConfig& tenant, Shared& shared) {
@@ -139,9 +163,8 @@ void read_route(Mapping& m, Route& route, const TenantConfig& tenant, Shared& sh
   route.place = m.place(m.at());
   m.read("name", route.name, Text{"a route's name", check_name, 200},
          "Name for logs and metrics, unique in the tenant. Default: the path.");
-  m.require("match", route.match, object<RouteMatch>([&](Mapping& inner, RouteMatch& match) {
-              read_match(inner, match, shared.regex_bytes);
-            }),
+  m.require("match", route.match,
+            object<RouteMatch>([&](Mapping& inner, RouteMatch& match) { read_match(inner, match, shared.regexes); }),
             "Which requests this route takes; the first route that fits does.");
   std::string service;
   if (m.require("service", service, name_text("a service's name"), "The service that answers.")) {

@@ -374,7 +374,7 @@ def large_files(rng, case):
     document, beyond = case.document, rng.random() < 0.5
     more = 1 if beyond else 0
     number = case.number
-    where = rng.randrange(10)
+    where = rng.randrange(11)
     case.alone = True
     if where == 0:
         document["hosts"] = [{"name": f"h{i}.t{number}.hostile.test", "tls": Raw("off")} for i in range(1000 + more)]
@@ -391,6 +391,13 @@ def large_files(rng, case):
         case.service(sites=[{"site": "a", "endpoints": [f"10.0.{i // 250}.{i % 250}:80" for i in range(1000 + more)]}])
     elif where == 6:
         document["waf"].update(mode="block", exclusions=[{"rule": 942100, "target": f"ARGS:a{i}"} for i in range(200 + more)])
+    elif where == 10:
+        if rng.random() < 0.5:
+            for i in range(100 + more):
+                case.route({"path_regex": f"/{i}/(.*)*x"}, name=f"r{i}")
+        else:   # a single one, or two, of which each takes steps by the thousand
+            for i in range(1 + more):
+                case.route({"path_regex": f"/(?:(?:.*a.{{40}}b|.*b.{{40}}a).{{30}}){{4}}{i}"}, name=f"r{i}")
     elif where == 8:
         count, interval = rng.choice([(5, "10ms"), (500, "1s"), (1000, "2s"), (1000, "1h")])
         case.service(sites=[{"site": "a", "endpoints": [f"127.9.{i // 250}.{i % 250 + 1}:9" for i in range(count)]}], health={"path": "/", "interval": interval})

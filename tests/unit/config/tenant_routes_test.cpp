@@ -117,14 +117,22 @@ TEST(TenantRoutes, CompileExpressions) {
 }
 
 TEST(TenantRoutes, BoundTheExpressionsOfATenant) {
-  const auto routes_of = [](int count) {
+  const auto routes_of = [](int count, const std::string& expression) {
     std::string section = "routes:\n";
     for (int i = 0; i < count; ++i)
-      section += "  - {match: {path_regex: " + std::string(400, 'a') + std::to_string(100 + i) + "}, service: web}\n";
+      section += "  - {match: {path_regex: '" + expression + std::to_string(100 + i) + "'}, service: web}\n";
     return section;
   };
-  EXPECT_THAT(tenant_problems(routes_of(81)), IsEmpty());
-  EXPECT_THAT(tenant_problems(routes_of(83)), ElementsAre(error_at("85:26", "at most 32768 bytes in all")));
+  // The first dozens of errors of expressions that do not compile, then no more is compiled.
+  EXPECT_THAT(tenant_problems(routes_of(83, std::string(400, '('))),
+              ::testing::Contains(error_at("85:26", "at most 32768 bytes in all")));
+  EXPECT_THAT(tenant_problems(routes_of(12, std::string(400, 'a'))), IsEmpty());
+  EXPECT_THAT(tenant_problems(routes_of(13, std::string(400, 'a'))),
+              ElementsAre(error_at("15:26", "at most 5000 steps")));
+  EXPECT_THAT(tenant_problems(routes_of(1, "/((.*a.{40}b|.*b.{40}a).{30}){9}y")),
+              ElementsAre(error_at("3:26", "at most 5000 steps")));
+  EXPECT_THAT(tenant_problems(routes_of(100, "/a")), IsEmpty());
+  EXPECT_THAT(tenant_problems(routes_of(101, "/a")), ElementsAre(error_at("103:26", "at most 100 routes")));
 }
 
 TEST(TenantRoutes, HaveOneKindOfPath) {
