@@ -323,7 +323,9 @@ void Server::reload(const char* cause) {
       }
     }
   }
-  watched_fingerprint_ = state_of(known) == before ? watched_state() : std::string();
+  // In this order: what changes between the two is in neither or makes them differ.
+  const std::string after = watched_state();
+  watched_fingerprint_ = state_of(known) == before ? after : std::string();
   metrics_.counter(families::config_reloads_total, {applied ? "success" : "failure"})->add();
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(applied ? 1 : 0);
   journal(applied ? Level::info : Level::error,
