@@ -20,7 +20,7 @@ from world import HOSTS_A, World
 
 BATCH = 100
 GROWTH = 48 << 20     # of memory between the end of the first quarter and the end
-SLOWEST = 2.0         # seconds, for one honest request on a machine that others use too
+SLOWEST = 5.0         # seconds, for one honest request on a machine that others use too
 
 
 class Client(threading.Thread):
@@ -70,6 +70,7 @@ class Live:
         self.served = collections.Counter()
         self.reloads = self.asked = 0
         self.log_seen = {}
+        self.memory = []
 
     def fault(self, words):
         self.faults.append(words)
@@ -85,7 +86,7 @@ class Live:
         try:
             for client in clients:
                 client.start()
-            start, memory, largest = time.monotonic(), [], 0
+            start, memory, largest = time.monotonic(), self.memory, 0
             cases = list(generate(self.world, f"{self.seed}:live", self.count, self.families))
             for first in range(0, len(cases), BATCH):
                 self._batch(cases[first:first + BATCH], by_signal=self.rng.random() < 0.5)
@@ -106,9 +107,9 @@ class Live:
             growth = memory[-1] - memory[len(memory) // 4]
             if growth > GROWTH and sanitizer() is None:
                 self.fault(f"grew by {growth >> 20} MiB: {[each >> 20 for each in memory]}")
-            if seconds[-1] > SLOWEST:
+            if seconds[-1] > SLOWEST and sanitizer() is None:
                 self.fault(f"an honest request took {seconds[-1]:.2f} s")
-            print(f"  {len(self.stems)} files in {time.monotonic() - start:.0f} s, {self.reloads} reloads; {len(seconds)} honest requests, median {seconds[len(seconds) // 2] * 1000:.1f} ms, "
+            print(f"  {len(cases)} files of {len(self.stems)} tenants in {time.monotonic() - start:.0f} s, {self.reloads} reloads; {len(seconds)} honest requests, median {seconds[len(seconds) // 2] * 1000:.1f} ms, "
                   f"p99 {seconds[len(seconds) * 99 // 100] * 1000:.0f} ms, slowest {seconds[-1] * 1000:.0f} ms; {self.asked} requests to {len(self.served)} hostile tenants that were accepted; "
                   f"memory {memory[0] >> 20}, {memory[len(memory) // 4] >> 20}, {memory[-1] >> 20} MiB at the first batch, a quarter and the end, at most {largest >> 20}; {len(self.faults)} failures", flush=True)
             gateway.stop()
