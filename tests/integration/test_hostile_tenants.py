@@ -22,7 +22,8 @@ from world import World  # noqa: E402
 @pytest.fixture(scope="module")
 def seed(request):
     value = secrets.randbelow(1 << 32)
-    request.config.pluginmanager.getplugin("terminalreporter").write_line(f"tests/hostile/run.py --seed {value}")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"tests/hostile/run.py --seed {value}", flush=True)
     return value
 
 
