@@ -27,8 +27,6 @@ class HeldBytes {
   [[nodiscard]] std::size_t held() const noexcept { return held_; }
 
  private:
-  static constexpr std::size_t step = std::size_t{64} * 1024;  // so that small pieces cost nothing
-
   ByteCount* process_ = nullptr;
   ByteCount* tenant_ = nullptr;
   std::size_t held_ = 0;

@@ -39,11 +39,15 @@ std::expected<int, std::string> bind_socket(const SocketAddress& address, Sharin
   const bool v4 = address.ip.is_v4();
   const int fd = ::socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (fd < 0) return failed("socket");
+  constexpr int unsent_bytes = 256 * 1024;
   const int on = 1;
   const int off = 0;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (sharing == Sharing::with_other_workers) ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it
+  // Accepted sockets inherit these. The second bounds what the kernel holds for a client that does not read: else
+  // some megabytes for each (net.ipv4.tcp_wmem).
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
   sockaddr_storage storage{};
   socklen_t size = 0;
   if (v4) {

@@ -28,7 +28,9 @@ constexpr std::size_t record_bytes = 16 * 1024;      // the largest TLS record's
 constexpr std::size_t records_at_once = 4;           // collected before they are sent
 constexpr std::size_t worth_a_send = 8 * 1024;       // from here on a system call costs less than a copy
 constexpr auto pace_interval = std::chrono::seconds(5);
-constexpr auto pace_grace = std::chrono::seconds(10);
+// A byte that is moved earns the time that it may take at the least rate. Who is waited for spends it.
+constexpr auto pace_grace = std::chrono::seconds(10);        // at the beginning
+constexpr auto pace_most_credit = std::chrono::seconds(25);  // so that a fast start, or a full buffer, buys no more
 
 Errc errc_of_errno(int error) noexcept {
   switch (error) {
@@ -141,7 +143,9 @@ void Stream::expires_when_idle(Duration idle, std::size_t min_rate) noexcept {
   min_rate_ = min_rate;
   moved_ = moved_before_ = 0;
   unsent_before_ = 0;
-  silent_ = waited_ = Duration::zero();
+  silent_ = waited_ = waited_before_ = Duration::zero();
+  delivered_before_ = 0;
+  credit_ = pace_grace;
   deadline_.set_after(std::min<Duration>(idle, pace_interval));
 }
 
@@ -167,9 +171,19 @@ void Stream::on_deadline() noexcept {
     }
     moved_before_ = moved_;
     const Duration waited = waited_ + (loop().now() - wait_began_);
-    const double seconds = std::chrono::duration<double>(waited).count();
-    const auto delivered = static_cast<double>(moved_) - unsent;
-    const bool too_slow = min_rate_ > 0 && waited > pace_grace && delivered < static_cast<double>(min_rate_) * seconds;
+    const std::int64_t delivered = static_cast<std::int64_t>(moved_) - unsent;
+    bool too_slow = false;
+    if (min_rate_ > 0) {
+      const double earned = static_cast<double>(delivered - delivered_before_) / static_cast<double>(min_rate_);
+      const double credit = std::chrono::duration<double>(credit_).count() + earned;
+      credit_ = credit < std::chrono::duration<double>(pace_most_credit).count()
+                    ? std::chrono::duration_cast<Duration>(std::chrono::duration<double>(credit))
+                    : Duration(pace_most_credit);
+      credit_ -= waited - waited_before_;
+      too_slow = credit_ <= Duration::zero();
+    }
+    delivered_before_ = delivered;
+    waited_before_ = waited;
     if (silent_ < idle_ && !too_slow) {
       deadline_.set_after(interval);
       return;
@@ -187,6 +201,14 @@ void Stream::cancel(Errc reason) noexcept {
 
 void Stream::close() noexcept {
   deadline_.cancel();
+  if ((failed_ == Errc::timed_out || failed_ == Errc::too_slow) && descriptor_.is_open()) {
+    // Who does not take what is sent would have the kernel keep it for minutes.
+    int unsent = 0;
+    if (::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) == 0 && unsent > 0) {
+      abort();
+      return;
+    }
+  }
   if (ssl_ != nullptr && handshake_done_ && descriptor_.is_open() && !saw_end_ && unsent_.empty()) {
     auto& scratch = loop().scratch();
     scratch.clear();

@@ -129,7 +129,10 @@ class Stream {
   std::uint64_t moved_before_ = 0;  // at the last look
   int unsent_before_ = 0;  // in the kernel, at the last look
   Duration silent_{0};  // without progress, over the last looks
-  Duration waited_{0};
+  Duration waited_{0};  // for the peer
+  Duration waited_before_{0};
+  std::int64_t delivered_before_ = 0;
+  Duration credit_{0};  // how long it may still be waited for at the least rate
   runtime::TimePoint wait_began_;
 
   SSL* ssl_ = nullptr;

@@ -29,8 +29,8 @@ class Connection {
   net::Stream stream;
   http::ReadBuffer buffer;
   http::BodyReader request_body;
+  SnapshotRef snapshot;              // the one that the present exchange began with; outlives it
   filter::Exchange exchange;
-  SnapshotRef snapshot;              // the one that the present exchange began with
   std::string out;                   // heads and answers on their way out
   bool sent_continue = false;        // 100 Continue has been sent for this request
   bool idle = false;                 // between two requests

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Two gateways, one Redis, 2,000 requests a second, and Redis killed, frozen and restarted empty.
+
+Usage: bench/redis_faults.py [--binary build/gatehouse] [--rate 2000]; run by hand.
+For each fault and each on_store_failure: answers by status, the slowest answer at the first failure and the 99th
+percentile while the breaker is open, how much `local` admits over both gateways relative to its limit, and how soon
+both count together again. Exit 1 when a 5xx is not `closed`'s, `local` admits more than 1.1 times its limit, or sharing
+takes longer than 2 s.
+"""
+import argparse
+import collections
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
+sys.dont_write_bytecode = True
+
+# pylint: disable=wrong-import-position
+from harness.client import request_bytes  # noqa: E402
+from harness.gateway import Gateway, tenant  # noqa: E402
+from harness.polling import poll  # noqa: E402
+from harness.ports import free_port  # noqa: E402
+from harness.redis_server import RedisServer  # noqa: E402
+
+RATE, BURST = 200, 20  # of the limit
+KINDS = ("local", "open", "closed")
+
+
+@contextlib.contextmanager
+def prompt_upstream():
+    """nginx that answers 200 to everything; its address."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = os.path.join(folder, "nginx.conf")
+        with open(configuration, "w", encoding="utf-8") as file:
+            file.write(f"daemon off; pid {folder}/pid; error_log {folder}/error;\n"
+                       "events {}\nhttp { access_log off; keepalive_requests 100000000;\n"
+                       f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
+                       f"uwsgi_temp_path {folder}; scgi_temp_path {folder};\n"
+                       f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} }} }}\n")
+        process = subprocess.Popen(["nginx", "-c", configuration, "-e", os.path.join(folder, "error")])
+        try:
+            poll(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "nginx to listen")
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def shop(upstream):
+    return tenant(upstream=upstream, rate_limits={kind: {"key": "tenant", "rate": f"{RATE}/s", "burst": BURST, "on_store_failure": kind} for kind in KINDS},
+                  routes=[{"match": {"path": f"/{kind}"}, "service": "web", "rate_limits": [kind]} for kind in KINDS])
+
+
+class Client(threading.Thread):
+    """One connection that asks at a steady pace; (time, latency, status) of each answer."""
+
+    def __init__(self, gateway, kind, rate):
+        super().__init__()
+        self.gateway, self.kind, self.rate, self.answers, self.stop = gateway, kind, rate, [], threading.Event()
+
+    def run(self):
+        request = request_bytes(target=f"/{self.kind}")
+        with self.gateway.connect() as connection:
+            due = time.monotonic()
+            while not self.stop.is_set():
+                begin = time.monotonic()
+                status = connection.exchange(request).status
+                self.answers.append((begin, time.monotonic() - begin, status))
+                due += 1 / self.rate
+                time.sleep(max(0.0, due - time.monotonic()))
+
+
+def between(clients, start, end, kind=None):
+    return [answer for client in clients if kind in (None, client.kind) for answer in client.answers if start <= answer[0] < end]
+
+
+def wait_store(gateways, value, deadline=15):
+    end = time.monotonic() + deadline
+    while any(gateway.metric("gatehouse_ratelimit_store_up") != value for gateway in gateways):
+        assert time.monotonic() < end, "the store's state did not change"
+        time.sleep(0.01)
+    return time.monotonic()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default=os.path.join(ROOT, "build", "gatehouse"))
+    parser.add_argument("--rate", type=float, default=2000)
+    parser.add_argument("--seconds", type=float, default=4)
+    options = parser.parse_args()
+    os.environ["GATEHOUSE"] = options.binary
+    failed = False
+    with RedisServer() as redis, prompt_upstream() as upstream:
+        config = {"redis": {"url": f"redis://127.0.0.1:{redis.port}"}, "limits": {"connections_per_client": 0}}
+        with Gateway({"shop": shop(upstream)}, config) as one, Gateway({"shop": shop(upstream)}, config) as two:
+            gateways = (one, two)
+            for gateway in gateways:
+                gateway.wait_metric(2, "gatehouse_ratelimit_gateways")
+            clients = [Client(gateway, kind, options.rate / 6) for gateway in gateways for kind in KINDS]
+            for client in clients:
+                client.start()
+            time.sleep(2)
+            for fault, break_it, mend in (("killed", redis.kill, redis.start), ("frozen", redis.pause, redis.resume)):
+                lost = time.monotonic()
+                break_it()
+                down = wait_store(gateways, 0)
+                time.sleep(options.seconds)
+                until = time.monotonic()
+                mend()
+                shared = wait_store(gateways, 1) - until
+                time.sleep(1)
+                first = max(latency for _, latency, _ in between(clients, lost - 0.05, down))
+                steady = sorted(latency for _, latency, _ in between(clients, down, until))
+                admitted = sum(status != 429 for _, _, status in between(clients, down, until, "local"))
+                allowed = RATE * (until - down) + BURST
+                statuses = {kind: dict(collections.Counter(status for _, _, status in between(clients, lost, until + 3, kind))) for kind in KINDS}
+                print(f"Redis {fault}: slowest answer at the first failure {first * 1000:.1f} ms; breaker open: {len(steady)} answers, "
+                      f"p50 {steady[len(steady) // 2] * 1000:.2f} ms, p99 {steady[int(len(steady) * .99)] * 1000:.2f} ms; local admitted "
+                      f"{admitted} of {allowed:.0f} (x{admitted / allowed:.2f}); shared again after {shared * 1000:.0f} ms; {statuses}", flush=True)
+                failed = failed or admitted > 1.1 * allowed or shared > 2 or first > 0.1
+                failed = failed or any(status >= 500 and status != 503 for _, _, status in between(clients, 0, until + 9))
+                failed = failed or any(503 in statuses[kind] for kind in ("local", "open"))
+            for client in clients:
+                client.stop.set()
+            for client in clients:
+                client.join()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
