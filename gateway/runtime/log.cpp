@@ -16,8 +16,13 @@
 namespace gatehouse::runtime {
 
 namespace {
+
 std::atomic<LogFile*> journal_file = nullptr;
-}
+
+constexpr auto pipe_pause = std::chrono::milliseconds(10);
+constexpr auto trouble_pause = std::chrono::milliseconds(100);
+
+}  // namespace
 
 LogFile::LogFile(std::string path, std::size_t max_queued_bytes)
     : path_(std::move(path)), max_queued_bytes_(max_queued_bytes), fd_(open_file()) {
@@ -68,27 +73,70 @@ void LogFile::reopen() {
   wake_.notify_one();
 }
 
+// Takes the beginning of a line whose rest cannot be written away again, so that what follows is not joined to it.
+void LogFile::cut_torn_line(std::size_t bytes) const noexcept {
+  struct stat status{};
+  if (bytes == 0 || ::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) return;
+  [[maybe_unused]] const int done = ::ftruncate(fd_, status.st_size - static_cast<off_t>(bytes));
+}
+
+void LogFile::note_trouble(int error) {
+  write_errors_.fetch_add(1, std::memory_order_relaxed);
+  if (std::exchange(in_trouble_, true) || journal_file.load(std::memory_order_acquire) == this) return;
+  journal(Level::error, "a log cannot be written: its lines wait in memory, and are dropped when that is full",
+          {{"log.file.path", path_}, {"error.message", std::generic_category().message(error)}});
+}
+
+void LogFile::note_recovery() {
+  if (!std::exchange(in_trouble_, false) || journal_file.load(std::memory_order_acquire) == this) return;
+  journal(Level::info, "the log is written again", {{"log.file.path", path_}});
+}
+
+// Waits for room as long as it takes, unless the process stops: what comes meanwhile is queued, and dropped when the
+// queue is full.
 void LogFile::write_all(std::string_view bytes) {
+  std::size_t torn = 0;  // bytes of the present line that are in the file
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
     if (n >= 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(n));
+      const std::string_view written = bytes.substr(0, static_cast<std::size_t>(n));
+      const std::size_t end = written.rfind('\n');
+      torn = end == std::string_view::npos ? torn + written.size() : written.size() - end - 1;
+      bytes.remove_prefix(written.size());
+      if (n > 0) note_recovery();
       continue;
     }
-    if (errno == EINTR) continue;
-    const bool full = errno == EAGAIN;
-    if (!full) {
-      // A full disk or a closed pipe: count it, wait a little, give the lines up unless it recovers.
-      write_errors_.fetch_add(1, std::memory_order_relaxed);
-    }
+    const int error = errno;
+    if (error == EINTR) continue;
+    const bool full_pipe = error == EAGAIN;
+    if (!full_pipe) note_trouble(error);
     std::unique_lock lock(mutex_);
-    if (!full || stopping_) {
-      dropped_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
-      wake_.wait_for(lock, std::chrono::milliseconds(stopping_ ? 0 : 100), [this] { return stopping_; });
+    if (stopping_) {
+      cut_torn_line(torn);
+      dropped_bytes_.fetch_add(torn + bytes.size(), std::memory_order_relaxed);
       return;
     }
-    wake_.wait_for(lock, std::chrono::milliseconds(10), [this] { return stopping_; });
+    wake_.wait_for(lock, full_pipe ? pipe_pause : trouble_pause, [this] { return stopping_ || reopen_; });
+    if (std::exchange(reopen_, false)) {
+      // Rotated away: the new file gets the whole line.
+      lock.unlock();
+      cut_torn_line(torn);
+      bytes = {bytes.data() - torn, bytes.size() + torn};
+      torn = 0;
+      open_anew();
+    }
   }
+}
+
+void LogFile::open_anew() {
+  if (fd_ <= STDERR_FILENO) return;
+  const int fd = open_file();
+  if (fd < 0) {
+    note_trouble(errno);
+    return;
+  }
+  ::close(fd_);
+  fd_ = fd;
 }
 
 void LogFile::run() {
@@ -104,19 +152,8 @@ void LogFile::run() {
       reopen_now = std::exchange(reopen_, false);
       stop = stopping_;
     }
-    if (reopen_now && fd_ > STDERR_FILENO) {
-      // What was queued before the signal belongs to the old file.
-      write_all(batch);
-      batch.clear();
-      const int fd = open_file();
-      if (fd >= 0) {
-        ::close(fd_);
-        fd_ = fd;
-      } else {
-        write_errors_.fetch_add(1, std::memory_order_relaxed);
-      }
-    }
-    write_all(batch);
+    write_all(batch);  // what was queued before a rotation belongs to the old file
+    if (reopen_now) open_anew();
     if (stop) return;
     if (batch.capacity() > 1024 * 1024) batch = {};
   }

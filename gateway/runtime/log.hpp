@@ -15,8 +15,8 @@
 namespace gatehouse::runtime {
 
 /// An append-only file, or standard output or error, written by a thread of its own. Lines that are handed over are
-/// written in that order within a second. When the disk is slower than the traffic, at most `max_queued_bytes` wait; what comes then is
-/// dropped and counted.
+/// written in that order within a second. When the disk is slower than the traffic, or full, at most `max_queued_bytes`
+/// wait; what comes then is dropped and counted. The file always holds whole lines.
 class LogFile {
  public:
   /// `path`: "-" is standard output, "stderr" standard error; else opened for appending with mode 0640. Throws
@@ -38,6 +38,10 @@ class LogFile {
  private:
   void run();
   void write_all(std::string_view bytes);
+  void cut_torn_line(std::size_t bytes) const noexcept;
+  void note_trouble(int error);
+  void note_recovery();
+  void open_anew();
   [[nodiscard]] int open_file() const;
 
   std::string path_;
@@ -48,6 +52,7 @@ class LogFile {
   std::string queue_;
   bool reopen_ = false;
   bool stopping_ = false;
+  bool in_trouble_ = false;  // the writer's own
   std::atomic<std::uint64_t> dropped_bytes_ = 0;
   std::atomic<std::uint64_t> write_errors_ = 0;
   std::thread thread_;
