@@ -1,6 +1,7 @@
 // Listening sockets; see listener.hpp.
 #include "gateway/net/listener.hpp"
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 namespace gatehouse::net {
 
@@ -132,6 +134,23 @@ void Listener::accept_some() noexcept {
     return;
   }
   resume_.set_after(runtime::Duration::zero());
+}
+
+void Listener::ignore_newcomers() noexcept {
+  if (!descriptor_.is_open()) return;
+  // A TCP socket's filter sees segments from their TCP header on (RFC 9293 section 3.1): the flags are its byte 13.
+  constexpr std::uint32_t syn = 0x02;
+  constexpr std::uint32_t syn_and_ack = 0x12;
+  constexpr std::uint32_t whole = 0xFFFFFFFF;
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, syn_and_ack),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, syn, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, whole),
+  };
+  const sock_fprog filter{std::size(program), program};
+  ::setsockopt(descriptor_.fd(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
 void Listener::drain_and_close() {

@@ -33,6 +33,10 @@ class Listener {
   Listener(runtime::Loop& loop, int fd, Handler handler);
 
   void start();
+  /// Lets no new connection begin; those that are being made still are, and are accepted. A client whose SYN is ignored
+  /// asks again after a second. To be followed by drain_and_close() after some round-trip times: a handshake that
+  /// is under way when the socket closes ends in a reset.
+  void ignore_newcomers() noexcept;
   /// Accepts what the kernel has already queued, then closes: closing alone would reset those clients.
   void drain_and_close();
   /// Stops accepting for a moment when descriptors are exhausted; how often that happened.

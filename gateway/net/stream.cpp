@@ -287,6 +287,12 @@ bool Stream::is_quiet() const noexcept {
          (ssl_ == nullptr || SSL_has_pending(ssl_) == 0);
 }
 
+bool Stream::has_input() const noexcept {
+  char byte = 0;
+  return (ssl_ != nullptr && SSL_has_pending(ssl_) != 0) ||
+         (descriptor_.is_open() && ::recv(descriptor_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+}
+
 const char* Stream::tls_version() const noexcept { return ssl_ != nullptr ? SSL_get_version(ssl_) : ""; }
 
 std::string Stream::peer_subject() const {

@@ -89,6 +89,8 @@ class Stream {
   [[nodiscard]] bool peer_is_gone() noexcept;
   /// For an idle pooled connection: bytes or an end that nobody asked for make it unusable. No system call.
   [[nodiscard]] bool is_quiet() const noexcept;
+  /// Whether bytes have come that nobody has read, epoll having said so or not.
+  [[nodiscard]] bool has_input() const noexcept;
 
   [[nodiscard]] bool is_tls() const noexcept { return ssl_ != nullptr; }
   /// The settings that SNI chose; null without TLS.

@@ -15,6 +15,7 @@ using runtime::Task;
 namespace {
 constexpr std::size_t head_buffer_bytes = 16 * 1024;  // one TLS record; grows to limits.header_bytes
 constexpr auto linger_time = std::chrono::seconds(2);
+constexpr auto first_request_time = std::chrono::seconds(2);  // of a connection that was just made, when stopping
 constexpr std::size_t linger_bytes = 1024 * 1024;
 }  // namespace
 
@@ -46,7 +47,13 @@ void Worker::accept(int fd, const SocketAddress& peer, const ListenerFacts& list
 void Worker::begin_drain() {
   context.draining = true;
   for (Connection* connection = connections_; connection != nullptr; connection = connection->next_)
-    if (connection->idle) connection->stream.cancel(Errc::cancelled);
+    if (connection->idle && !connection->stream.has_input()) {
+      // Who has just connected is about to ask; who was answered before knows that a connection may end.
+      if (connection->fresh)
+        connection->stream.expires_after(first_request_time);
+      else
+        connection->stream.cancel(Errc::cancelled);
+    }
 }
 
 void Worker::end_connections() {
@@ -154,9 +161,13 @@ Task<bool> Connection::read_head(bool first) {
     // Nothing has come yet: hold neither memory nor a configuration while waiting.
     buffer.release_if_empty();
     request_body.release();
-    stream.expires_after(first ? early.request_header : early.idle);
+    const bool hurried = first && worker.context.draining;
+    stream.expires_after(hurried ? std::min<runtime::Duration>(first_request_time, early.request_header)
+                         : first ? early.request_header
+                                 : early.idle);
     snapshot = {};
     idle = true;
+    fresh = first;
     if (worker.context.draining && !first) co_return false;
     const Errc error = co_await stream.readable();
     idle = false;

@@ -33,7 +33,8 @@ class Connection {
   filter::Exchange exchange;
   std::string out;                   // heads and answers on their way out
   bool sent_continue = false;        // 100 Continue has been sent for this request
-  bool idle = false;                 // between two requests
+  bool idle = false;                 // waits for a request
+  bool fresh = true;                 // for its first
 
  private:
   friend class Worker;

@@ -44,7 +44,7 @@ class Worker final : public net::SniSelector {
   /// Takes over an accepted socket.
   void accept(int fd, const SocketAddress& peer, const ListenerFacts& listener);
 
-  /// From now on answers close their connections, and idle ones close at once.
+  /// From now on answers close their connections; idle ones close at once, those without a first request soon.
   void begin_drain();
   /// Ends what is still open.
   void end_connections();

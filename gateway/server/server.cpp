@@ -28,6 +28,8 @@ constexpr std::size_t spare_descriptors = 512;  // upstream pools, logs, Redis, 
 constexpr std::size_t most_connections = 50'000;
 constexpr auto watch_interval = std::chrono::seconds(1);
 constexpr auto pool_idle_time = std::chrono::seconds(60);
+constexpr auto handshakes_end =
+    std::chrono::milliseconds(150);  // those of TCP that are under way when the drain begins
 constexpr auto flush_interval = std::chrono::milliseconds(200);
 
 // One a usable processor.
@@ -388,6 +390,13 @@ Task<void> Server::run_drain() {
   }
   // Whoever balances over several gateways sees the readiness fail before a connection is refused.
   co_await loop_.sleep(gateway_->timeouts.shutdown_delay);
+  for (const auto& thread : workers_) {
+    WorkerThread* const self = thread.get();
+    self->loop.post([self] {
+      for (const auto& listener : self->listeners) listener->ignore_newcomers();
+    });
+  }
+  co_await loop_.sleep(handshakes_end);
   for (const auto& thread : workers_) {
     WorkerThread* const self = thread.get();
     self->loop.post([self] {
