@@ -73,9 +73,10 @@ constexpr std::array<Mapping, 370> best_fit{{
 
 void apply_unicode_map(modsecurity::RulesSet& rules) {
   if (rules.m_unicodeMapTable.m_set) return;  // the platform's files name one
-  static const auto table = [] {
-    auto map = std::make_shared<modsecurity::UnicodeMapHolder>();
-    for (const Mapping& mapping : best_fit) map->change(mapping.from, mapping.to);
+  // Never destroyed: sets may go on another thread while the process ends.
+  static const auto& table = *[] {
+    auto* const map = new auto(std::make_shared<modsecurity::UnicodeMapHolder>());
+    for (const Mapping& mapping : best_fit) (*map)->change(mapping.from, mapping.to);
     return map;
   }();
   rules.m_unicodeMapTable.m_set = true;
