@@ -70,6 +70,7 @@ def yaml_bytes(rng, case, text):
     middle = rng.randrange(len(data))
     while middle > 0 and data[middle - 1:middle] != b"\n":
         middle -= 1
+    middle = middle or data.index(b"\n") + 1  # a line's beginning, but not the first's
     kinds = {
         "UTF-16LE with mark": (b"\xff\xfe" + text.encode("utf-16-le"), REFUSE), "UTF-16BE with mark": (b"\xfe\xff" + text.encode("utf-16-be"), REFUSE), "UTF-16LE": (text.encode("utf-16-le"), REFUSE),
         "UTF-32": (text.encode("utf-32"), REFUSE), "UTF-7": (b"+/v8-" + data, REFUSE), "EBCDIC": (text.encode("cp500", "replace"), REFUSE), "byte order mark": (b"\xef\xbb\xbf" + data, HARMLESS),
