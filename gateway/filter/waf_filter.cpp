@@ -178,7 +178,10 @@ struct Visit {
         result = inspect_head(exchange, budget);
         if (result == waf::Step::proceed) result = inspect_body(exchange);
         break;
-      case Work::response_body: result = inspect_response_body(exchange, response_body); break;
+      case Work::response_body:
+        exchange.waf->extend_budget(budget);
+        result = inspect_response_body(exchange, response_body);
+        break;
     }
   }
   static void run(void* self) noexcept {
@@ -195,15 +198,16 @@ runtime::Task<Step> visit_pool(Exchange& exchange, Visit::Work work, std::string
   const Stopwatch stopwatch(exchange);
   const std::chrono::nanoseconds whole = exchange.waf_engine->time_budget();
   for (;;) {
-    const bool light = exchange.waf_lane == Lane::light;
-    Visit visit{exchange, work, light ? std::min(light_budget, whole) : whole, response_body};
+    // An answer cannot be asked for again: its inspection does not begin anew elsewhere.
+    const bool may_move = exchange.waf_lane == Lane::light && work != Visit::Work::response_body;
+    Visit visit{exchange, work, may_move ? std::min(light_budget, whole) : whole, response_body};
     runtime::WorkPool::Job job(*exchange.worker.work_pool, exchange.worker.loop, exchange.waf_lane, owner_of(exchange),
                                &Visit::run, &visit);
     const bool ran = co_await job;
     if (!ran && exchange.waf_weight.cost() != waf::Cost::small)
       co_return fail(exchange, Reason::overload, "Too many requests wait to be inspected. Please try again.");
     if (!ran) visit.run();  // the turn was long, the request is not
-    if (light && work != Visit::Work::response_body && is_out_of_time(exchange, visit.result)) {
+    if (may_move && is_out_of_time(exchange, visit.result)) {
       exchange.waf_lane = Lane::heavy;
       if (work == Visit::Work::body) work = Visit::Work::everything;
       continue;
@@ -270,7 +274,8 @@ runtime::Task<Step> waf_on_body_wait(Exchange& exchange) {
 Step waf_on_response(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
   const Stopwatch stopwatch(exchange);
-  exchange.waf->extend_budget(exchange.waf_engine->time_budget());
+  // The upstream is the tenant's: what it answers must not hold the worker up either.
+  exchange.waf->extend_budget(has_pool(exchange) ? worker_budget : exchange.waf_engine->time_budget());
   for (const http::Field& field : exchange.response.fields.all())
     exchange.waf->add_response_header(field.name, field.value);
   return act_on(exchange, exchange.waf->response_headers(exchange.response.status,
@@ -285,7 +290,10 @@ std::size_t waf_response_body_limit(const Exchange& exchange) {
 Step waf_on_response_body(Exchange& exchange, std::string_view body) {
   if (!exchange.waf) return Step::next;
   if (has_pool(exchange) && body.size() > worker_response_bytes) {
-    exchange.waf_lane = runtime::WorkPool::Lane::light;
+    exchange.waf_weight = {};
+    exchange.waf_weight.add(body);
+    const bool heavy = exchange.waf_weight.cost() == waf::Cost::high;
+    exchange.waf_lane = heavy ? runtime::WorkPool::Lane::heavy : runtime::WorkPool::Lane::light;
     return Step::wait;
   }
   const Stopwatch stopwatch(exchange);

@@ -195,8 +195,9 @@ Task<bool> pass_body_filters(Connection& connection) {
       // What fits is known before it comes, for most bodies: else many that come at once would all be refused halfway.
       BufferResult result = BufferResult::whole;
       if (exchange.framing.kind == BodyKind::length) {
-        exchange.body.reserve(exchange.framing.length);
-        if (!exchange.hold(std::min<std::size_t>(exchange.framing.length, held_in_advance)))
+        if (exchange.hold(std::min<std::size_t>(exchange.framing.length, held_in_advance)))
+          exchange.body.reserve(exchange.framing.length);
+        else
           result = BufferResult::no_memory;
       }
       if (result == BufferResult::whole) result = co_await buffer_body(connection, std::min(need.limit, hard_limit));

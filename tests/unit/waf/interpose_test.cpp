@@ -56,19 +56,25 @@ TEST(Interposition, EndsARequestThatNeedsTooMuch) {
   EXPECT_EQ(run(*engine, **policy, get("/?id=1%27%20or%201%3D1--%20")).last, Step::deny);
 }
 
+// A POST with a form, before its first phase.
+std::unique_ptr<Transaction> begin_form(Engine& engine, const Policy& policy, std::chrono::nanoseconds budget) {
+  auto transaction = engine.begin(policy,
+                                  {.request_id = "x",
+                                   .client_ip = "192.0.2.1",
+                                   .server_ip = "192.0.2.2",
+                                   .method = "POST",
+                                   .target = "/",
+                                   .http_version = "1.1"},
+                                  budget);
+  transaction->add_request_header("Content-Type", "application/x-www-form-urlencoded");
+  return transaction;
+}
+
 TEST(Interposition, StaysAnErrorForTheRestOfTheTransaction) {
   const auto engine = engine_with(milliseconds(1));
   config::Problems warnings;
   const auto policy = engine->policy(tenant(), config::TenantRules::yes, warnings);
-  const auto transaction = engine->begin(**policy,
-                                         {.request_id = "x",
-                                          .client_ip = "192.0.2.1",
-                                          .server_ip = "192.0.2.2",
-                                          .method = "POST",
-                                          .target = "/",
-                                          .http_version = "1.1"},
-                                         engine->time_budget());
-  transaction->add_request_header("Content-Type", "application/x-www-form-urlencoded");
+  const auto transaction = begin_form(*engine, **policy, engine->time_budget());
   if (transaction->request_headers() == Step::proceed) {
     transaction->append_request_body("a=" + repeated("'%2B", 100'000));
     EXPECT_EQ(transaction->request_body(), Step::error);
@@ -84,15 +90,7 @@ TEST(Interposition, SaysWhetherMoreTimeWouldHelp) {
   const auto policy = engine->policy(tenant(), config::TenantRules::yes, warnings);
   const std::string body = "a=" + repeated("'%2B", 8'000);
   const auto phase_two = [&](std::chrono::nanoseconds budget, std::chrono::nanoseconds more) {
-    const auto transaction = engine->begin(**policy,
-                                           {.request_id = "x",
-                                            .client_ip = "192.0.2.1",
-                                            .server_ip = "192.0.2.2",
-                                            .method = "POST",
-                                            .target = "/",
-                                            .http_version = "1.1"},
-                                           budget);
-    transaction->add_request_header("Content-Type", "application/x-www-form-urlencoded");
+    const auto transaction = begin_form(*engine, **policy, budget);
     EXPECT_EQ(transaction->request_headers(), Step::proceed);
     EXPECT_FALSE(transaction->ran_out_of_time());
     transaction->extend_budget(more);
