@@ -19,7 +19,7 @@ from harness.transfer import download, sized_upstream, upload  # noqa: E402
 
 
 def slow():
-    """About 200 MiB/s: slower than the other side, so that buffers would fill if there were no back-pressure."""
+    """At most 200 MiB/s: slower than the other side, so that buffers would fill if there were no back-pressure."""
     time.sleep(0.00125)
 
 
@@ -41,8 +41,9 @@ def main():
             {"limits": {"body_bytes": f"{int(options.size) + 1}GiB"}}) as gateway:
         for host in options.hosts.split(","):
             secure = host != "plain.test"
-            for name, transfer, pause in (("upload", upload, None), ("download", download, None),
-                                          ("upload, slow client", upload, slow), ("download, slow client", download, slow)):
+            for name, transfer, pause, server.pause in (
+                    ("upload", upload, None, None), ("download", download, None, None), ("upload, slow client", upload, slow, None),
+                    ("upload, slow upstream", upload, None, slow), ("download, slow client", download, slow, None)):
                 gateway.request("/bytes/1", host=host, tls=secure or None)
                 gateway.reset_peak_memory()
                 before, begin = gateway.memory_bytes(), time.monotonic()

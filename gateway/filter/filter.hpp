@@ -30,6 +30,7 @@ struct Filter {
   Step (*on_request_body)(Exchange&) = nullptr;  // exchange.body is whole, or known to be uninspected
   runtime::Task<Step> (*on_body_wait)(Exchange&) = nullptr;  // what on_request_body could not decide at once
   Step (*on_response)(Exchange&) = nullptr;  // the upstream's head is known, nothing has been sent
+  runtime::Task<Step> (*on_response_wait)(Exchange&) = nullptr;  // what on_response could not decide at once
   Step (*on_response_body)(Exchange&,
                            std::string_view body) = nullptr;  // the whole body, if response_body_limit said so
   runtime::Task<Step> (*on_response_body_wait)(Exchange&, std::string_view body) = nullptr;

@@ -1,12 +1,14 @@
 // The WAF as a filter; see waf_filter.hpp.
 //
-// Where a request is inspected: what is cheap for certain, on the worker, under a budget of some milliseconds; what is
-// not, or turns out not to be, on the pool, so that nobody else on the worker waits for it. There the light lane has
-// long, ordinary requests; what takes longer than those goes to the heavy lane with all of waf.time_budget.
+// Where a request and its answer are inspected: what is cheap for certain, on the worker, under a budget of some
+// milliseconds; what is not, or turns out not to be, on the pool, so that nobody else on the worker waits for it. There
+// the light lane has what is long and ordinary; what takes longer begins anew on the heavy lane, with all of
+// waf.time_budget.
 #include "gateway/filter/waf_filter.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "gateway/filter/waf_event.hpp"
 #include "gateway/runtime/metric_families.hpp"
@@ -22,7 +24,7 @@ using std::chrono_literals::operator""ms;
 
 constexpr std::size_t max_rule_labels = 500;  // rules a tenant that get a series of their own
 
-// CPU time that one request may use before it goes on elsewhere.
+// CPU time that one request, or its answer, may use before it goes on elsewhere.
 constexpr std::chrono::nanoseconds worker_budget = 10ms;
 constexpr std::chrono::nanoseconds light_budget = 50ms;
 // A loop's turn that has lasted so long gives no more of itself to requests of more than this.
@@ -122,6 +124,12 @@ waf::Step inspect_body(Exchange& exchange) {
   return exchange.waf->request_body();
 }
 
+waf::Step inspect_response_head(Exchange& exchange) {
+  for (const http::Field& field : exchange.response.fields.all())
+    exchange.waf->add_response_header(field.name, field.value);
+  return exchange.waf->response_headers(exchange.response.status, exchange.response.minor_version == 1 ? "1.1" : "1.0");
+}
+
 waf::Step inspect_response_body(Exchange& exchange, std::string_view body) {
   exchange.waf->append_response_body(body);
   return exchange.waf->response_body();
@@ -158,30 +166,33 @@ bool belongs_to_pool(Exchange& exchange) noexcept {
   return true;
 }
 
+// What is to be inspected, on top of what the transaction has behind it.
+enum class Work { head, body, response_head, response_body };
+
 // One visit of an exchange to the pool, while its coroutine waits.
 struct Visit {
-  enum class Work { head, body, everything, response_body };
   Exchange& exchange;
   Work work;
+  bool anew;  // with a transaction of its own, from the request's head on
   std::chrono::nanoseconds budget;
   std::string_view response_body;
   waf::Step result = waf::Step::error;
 
   void run() {
-    switch (work) {
-      case Work::head: result = inspect_head(exchange, budget); break;
-      case Work::body:
-        exchange.waf->extend_budget(budget);
-        result = inspect_body(exchange);
-        break;
-      case Work::everything:
-        result = inspect_head(exchange, budget);
-        if (result == waf::Step::proceed) result = inspect_body(exchange);
-        break;
-      case Work::response_body:
-        exchange.waf->extend_budget(budget);
+    if (anew) {
+      result = inspect_head(exchange, budget);
+      if (work != Work::head && result == waf::Step::proceed) result = inspect_body(exchange);
+      if (work > Work::body && result == waf::Step::proceed) result = inspect_response_head(exchange);
+      if (work > Work::response_head && result == waf::Step::proceed)
         result = inspect_response_body(exchange, response_body);
-        break;
+      return;
+    }
+    exchange.waf->extend_budget(budget);
+    switch (work) {
+      case Work::head: break;  // always anew
+      case Work::body: result = inspect_body(exchange); break;
+      case Work::response_head: result = inspect_response_head(exchange); break;
+      case Work::response_body: result = inspect_response_body(exchange, response_body); break;
     }
   }
   static void run(void* self) noexcept {
@@ -193,27 +204,36 @@ struct Visit {
   }
 };
 
-runtime::Task<Step> visit_pool(Exchange& exchange, Visit::Work work, std::string_view response_body = {}) {
+runtime::Task<Step> visit_pool(Exchange& exchange, Work work, std::string_view response_body = {}) {
   using Lane = runtime::WorkPool::Lane;
   const Stopwatch stopwatch(exchange);
   const std::chrono::nanoseconds whole = exchange.waf_engine->time_budget();
+  const bool restart = std::exchange(exchange.waf_restart, false);
+  bool anew = work == Work::head || restart;
   for (;;) {
-    // An answer cannot be asked for again: its inspection does not begin anew elsewhere.
-    const bool may_move = exchange.waf_lane == Lane::light && work != Visit::Work::response_body;
-    Visit visit{exchange, work, may_move ? std::min(light_budget, whole) : whole, response_body};
+    const bool is_light = exchange.waf_lane == Lane::light;
+    Visit visit{exchange, work, anew, is_light ? std::min(light_budget, whole) : whole, response_body};
     runtime::WorkPool::Job job(*exchange.worker.work_pool, exchange.worker.loop, exchange.waf_lane, owner_of(exchange),
                                &Visit::run, &visit);
     const bool ran = co_await job;
-    if (!ran && exchange.waf_weight.cost() != waf::Cost::small)
+    if (!ran && (!is_light || exchange.waf_weight.cost() != waf::Cost::small))
       co_return fail(exchange, Reason::overload, "Too many requests wait to be inspected. Please try again.");
     if (!ran) visit.run();  // the turn was long, the request is not
-    if (may_move && is_out_of_time(exchange, visit.result)) {
+    if (is_light && is_out_of_time(exchange, visit.result)) {
       exchange.waf_lane = Lane::heavy;
-      if (work == Visit::Work::body) work = Visit::Work::everything;
+      anew = true;
       continue;
     }
     co_return act_on(exchange, visit.result);
   }
+}
+
+// What the worker found, unless it ran out of the time that it has for one request: the pool's heavy lane begins anew then.
+Step settle(Exchange& exchange, waf::Step step) {
+  if (!has_pool(exchange) || !is_out_of_time(exchange, step)) return act_on(exchange, step);
+  exchange.waf_lane = runtime::WorkPool::Lane::heavy;
+  exchange.waf_restart = true;
+  return Step::wait;
 }
 
 }  // namespace
@@ -236,15 +256,10 @@ Step waf_on_request(Exchange& exchange) {
   if (belongs_to_pool(exchange)) return Step::wait;
   const Stopwatch stopwatch(exchange);
   const std::chrono::nanoseconds whole = exchange.waf_engine->time_budget();
-  const waf::Step step = inspect_head(exchange, has_pool(exchange) ? std::min(worker_budget, whole) : whole);
-  if (has_pool(exchange) && is_out_of_time(exchange, step)) {
-    exchange.waf_lane = runtime::WorkPool::Lane::heavy;
-    return Step::wait;
-  }
-  return act_on(exchange, step);
+  return settle(exchange, inspect_head(exchange, has_pool(exchange) ? std::min(worker_budget, whole) : whole));
 }
 
-runtime::Task<Step> waf_on_wait(Exchange& exchange) { return visit_pool(exchange, Visit::Work::head); }
+runtime::Task<Step> waf_on_wait(Exchange& exchange) { return visit_pool(exchange, Work::head); }
 
 BodyNeed waf_body_need(const Exchange& exchange) {
   if (!exchange.waf || exchange.framing.kind == http::BodyKind::none) return {};
@@ -255,32 +270,22 @@ BodyNeed waf_body_need(const Exchange& exchange) {
 Step waf_on_request_body(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
   exchange.waf_weight.add(exchange.body);
-  exchange.waf_restart = false;
   if (belongs_to_pool(exchange)) return Step::wait;
   const Stopwatch stopwatch(exchange);
-  const waf::Step step = inspect_body(exchange);
-  if (has_pool(exchange) && is_out_of_time(exchange, step)) {
-    exchange.waf_lane = runtime::WorkPool::Lane::heavy;
-    exchange.waf_restart = true;
-    return Step::wait;
-  }
-  return act_on(exchange, step);
+  return settle(exchange, inspect_body(exchange));
 }
 
-runtime::Task<Step> waf_on_body_wait(Exchange& exchange) {
-  return visit_pool(exchange, exchange.waf_restart ? Visit::Work::everything : Visit::Work::body);
-}
+runtime::Task<Step> waf_on_body_wait(Exchange& exchange) { return visit_pool(exchange, Work::body); }
 
 Step waf_on_response(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
   const Stopwatch stopwatch(exchange);
   // The upstream is the tenant's: what it answers must not hold the worker up either.
   exchange.waf->extend_budget(has_pool(exchange) ? worker_budget : exchange.waf_engine->time_budget());
-  for (const http::Field& field : exchange.response.fields.all())
-    exchange.waf->add_response_header(field.name, field.value);
-  return act_on(exchange, exchange.waf->response_headers(exchange.response.status,
-                                                         exchange.response.minor_version == 1 ? "1.1" : "1.0"));
+  return settle(exchange, inspect_response_head(exchange));
 }
+
+runtime::Task<Step> waf_on_response_wait(Exchange& exchange) { return visit_pool(exchange, Work::response_head); }
 
 std::size_t waf_response_body_limit(const Exchange& exchange) {
   return exchange.waf && exchange.tenant->config->waf.inspect_response_body ? exchange.tenant->config->waf.body_limit
@@ -297,11 +302,11 @@ Step waf_on_response_body(Exchange& exchange, std::string_view body) {
     return Step::wait;
   }
   const Stopwatch stopwatch(exchange);
-  return act_on(exchange, inspect_response_body(exchange, body));
+  return settle(exchange, inspect_response_body(exchange, body));
 }
 
 runtime::Task<Step> waf_on_response_body_wait(Exchange& exchange, std::string_view body) {
-  return visit_pool(exchange, Visit::Work::response_body, body);
+  return visit_pool(exchange, Work::response_body, body);
 }
 
 void waf_on_complete(Exchange& exchange) {

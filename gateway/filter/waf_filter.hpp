@@ -8,6 +8,7 @@ BodyNeed waf_body_need(const Exchange& exchange);
 Step waf_on_request_body(Exchange& exchange);
 runtime::Task<Step> waf_on_body_wait(Exchange& exchange);
 Step waf_on_response(Exchange& exchange);
+runtime::Task<Step> waf_on_response_wait(Exchange& exchange);
 std::size_t waf_response_body_limit(const Exchange& exchange);
 Step waf_on_response_body(Exchange& exchange, std::string_view body);
 runtime::Task<Step> waf_on_response_body_wait(Exchange& exchange, std::string_view body);
@@ -19,6 +20,7 @@ inline constexpr Filter waf_filter{.name = "waf",
                                    .on_request_body = waf_on_request_body,
                                    .on_body_wait = waf_on_body_wait,
                                    .on_response = waf_on_response,
+                                   .on_response_wait = waf_on_response_wait,
                                    .on_response_body = waf_on_response_body,
                                    .on_response_body_wait = waf_on_response_body_wait,
                                    .response_body_limit = waf_response_body_limit,

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "gateway/filter/held_bytes.hpp"
+#include "gateway/http/body_reader.hpp"
 #include "gateway/runtime/log.hpp"
 #include "gateway/runtime/loop.hpp"
 #include "gateway/runtime/metrics.hpp"
@@ -38,14 +39,17 @@ class RequestIds {
 };
 
 struct WorkerContext {
-  WorkerContext(unsigned index, runtime::Loop& owner, runtime::Metrics& registry, ratelimit::MemoryStore& store)
-      : id(index), loop(owner), metrics(registry), memory(store), pools(owner) {}
+  WorkerContext(unsigned index, runtime::Loop& owner, runtime::Metrics& registry, ratelimit::MemoryStore& store,
+                upstream::ConnectionBudget& upstream_connections)
+      : id(index), loop(owner), metrics(registry), memory(store), pools(owner, upstream_connections) {}
 
   const unsigned id;
   runtime::Loop& loop;
   runtime::Metrics& metrics;
   ratelimit::MemoryStore& memory;
   upstream::ConnectionPools pools;
+  // Beyond 500 large buffers bodies are passed on in steps of 16 KiB.
+  http::BodyBuffers body_buffers{32 * 1024 * 1024};
   upstream::RedisClient* redis = nullptr;   // null: limits count in memory
   ByteCount* held_bytes = nullptr;          // of bodies, in the whole process; null: not bounded
   runtime::WorkPool* work_pool = nullptr;   // for what would hold the loop up; null: everything is done on the loop

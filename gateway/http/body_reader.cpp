@@ -61,12 +61,21 @@ BodyReader::Result BodyReader::next() {
 
 std::span<char> BodyReader::room() {
   // The first read is small: most bodies are. One that fills it goes on with large reads.
+  const std::size_t before = buffer_.capacity();
   const bool large =
       received_ >= first_buffer_bytes || (framing_.kind == BodyKind::length && left_ > first_buffer_bytes);
-  buffer_.make_room(large ? large_buffer_bytes : first_buffer_bytes);
+  buffer_.make_room(large && buffers_->has_room_for(large_buffer_bytes) ? large_buffer_bytes : first_buffer_bytes);
+  buffers_->change(before, buffer_.capacity());
   std::span<char> room = buffer_.room();
   if (framing_.kind == BodyKind::length && left_ < room.size()) room = room.first(static_cast<std::size_t>(left_));
   return room;
+}
+
+void BodyReader::release_if_empty() noexcept {
+  const std::size_t before = buffer_.capacity();
+  if (before == 0) return;
+  buffer_.release_if_empty();
+  buffers_->change(before, buffer_.capacity());
 }
 
 void BodyReader::give_back() {

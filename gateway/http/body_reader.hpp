@@ -2,6 +2,7 @@
 // out. Used for requests and for responses.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -12,8 +13,29 @@
 
 namespace gatehouse::http {
 
+/// The reading buffers of one worker's bodies. Large ones are given out while all of them together stay below a limit;
+/// who comes then reads in smaller steps. Changed by the worker's thread alone, read by any.
+class BodyBuffers {
+ public:
+  explicit BodyBuffers(std::size_t limit) noexcept : limit_(limit) {}
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool has_room_for(std::size_t more) const noexcept { return bytes() + more <= limit_; }
+  void change(std::size_t before, std::size_t after) noexcept {
+    bytes_.store(bytes() - before + after, std::memory_order_relaxed);
+  }
+
+ private:
+  std::size_t limit_;
+  std::atomic<std::size_t> bytes_ = 0;
+};
+
 class BodyReader {
  public:
+  BodyReader() = default;
+  ~BodyReader() { release(); }
+  BodyReader(const BodyReader&) = delete;
+  BodyReader& operator=(const BodyReader&) = delete;
+
   enum class Status {
     piece,      // `data` is the next part, valid until the next call
     need_read,  // read into room(), call filled(), ask again
@@ -26,8 +48,10 @@ class BodyReader {
     std::string_view data;
   };
 
-  /// `head_buffer` holds what came with the head; it must outlive the reader.
-  void start(const BodyFraming& framing, ReadBuffer& head_buffer) noexcept {
+  /// `head_buffer` holds what came with the head; it must outlive the reader. So must `buffers`, in which the reader's
+  /// own buffer counts.
+  void start(const BodyFraming& framing, ReadBuffer& head_buffer, BodyBuffers& buffers) noexcept {
+    buffers_ = &buffers;
     framing_ = framing;
     left_ = framing.length;
     head_buffer_ = &head_buffer;
@@ -52,12 +76,14 @@ class BodyReader {
 
   /// After the end: bytes that were read beyond it belong to the next message; moves them to the head buffer.
   void give_back();
-  /// Frees the reading buffer.
+  /// Frees the reading buffer, and what is in it.
   void release() noexcept {
     handed_ = 0;
     buffer_.consume(buffer_.unread().size());
-    buffer_.release_if_empty();
+    release_if_empty();
   }
+  /// After need_read: frees the reading buffer until room() is called, as there may be nothing to read for long.
+  void release_if_empty() noexcept;
 
  private:
   [[nodiscard]] ReadBuffer& source() noexcept { return head_buffer_->empty() ? buffer_ : *head_buffer_; }
@@ -67,6 +93,7 @@ class BodyReader {
   std::uint64_t received_ = 0;
   ReadBuffer* head_buffer_ = nullptr;
   ReadBuffer buffer_;
+  BodyBuffers* buffers_ = nullptr;
   ChunkedDecoder chunks_;
   std::size_t handed_ = 0;  // bytes of the source behind the piece handed out last
   bool ended_ = true;

@@ -595,7 +595,14 @@ bool Stream::ReadableOperation::await_ready() noexcept {
 
 void Stream::ReadableOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {
   coroutine = awaiting;
+  suspended_ = true;
+  stream_.begin_wait();
   stream_.descriptor_.reader = this;
+}
+
+Errc Stream::ReadableOperation::await_resume() const noexcept {
+  if (suspended_) stream_.end_wait();
+  return failure;
 }
 
 Stream::WriteOperation::WriteOperation(Stream& stream, std::span<const std::string_view> slices) noexcept

@@ -170,10 +170,11 @@ class Stream::ReadableOperation final : public IoWaiter {
   bool attempt() noexcept override { return true; }
   bool await_ready() noexcept;
   void await_suspend(std::coroutine_handle<> awaiting) noexcept;
-  Errc await_resume() const noexcept { return failure; }
+  Errc await_resume() const noexcept;
 
  private:
   Stream& stream_;
+  bool suspended_ = false;
 };
 
 class Stream::WriteOperation final : public IoWaiter {

@@ -196,11 +196,15 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
     exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");
     co_return Attempt::answered;
   }
-  for (const filter::Filter& filter : filter::builtin_filters())
-    if (filter.on_response != nullptr && filter.on_response(exchange) == Step::answer) co_return Attempt::answered;
+  for (const filter::Filter& filter : filter::builtin_filters()) {
+    if (filter.on_response == nullptr) continue;
+    Step step = filter.on_response(exchange);
+    if (step == Step::wait) step = co_await filter.on_response_wait(exchange);
+    if (step == Step::answer) co_return Attempt::answered;
+  }
 
   BodyReader body;
-  body.start(*framing, upstream.buffer);
+  body.start(*framing, upstream.buffer, exchange.worker.body_buffers);
   std::string inspected;
   bool have_inspected = false;
   if (framing->kind != BodyKind::none && is_inspectable(head)) {

@@ -120,7 +120,7 @@ bool understand(Connection& connection) {
     refuse(exchange, target.error());
     return false;
   }
-  connection.request_body.start(exchange.framing, connection.buffer);
+  connection.request_body.start(exchange.framing, connection.buffer, exchange.worker.body_buffers);
   exchange.wants_websocket = exchange.framing.kind == BodyKind::none && http::is_websocket_upgrade(exchange.head);
   return true;
 }

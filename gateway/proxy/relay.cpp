@@ -20,6 +20,15 @@ constexpr std::size_t yield_after_bytes = 1024 * 1024;  // then other connection
 
 bool is_lateness(Errc error) noexcept { return error == Errc::timed_out || error == Errc::too_slow; }
 
+// Reads the next bytes of a body. Who is waited for keeps no buffer meanwhile: most of the clients of an event stream
+// are silent most of the time.
+Task<std::expected<std::size_t, Errc>> await_bytes(net::Stream& stream, BodyReader& body) {
+  body.release_if_empty();
+  const Errc ready = co_await stream.readable();
+  if (ready != Errc::ok) co_return std::unexpected(ready);
+  co_return co_await stream.read(body.room());
+}
+
 // Slices of one write: pieces of a body, framed as chunks if asked for. Views stay valid until the source is read again.
 class Gather {
  public:
@@ -90,7 +99,8 @@ Task<BufferResult> buffer_body(Connection& connection, std::size_t limit) {
     }
     const bool there = co_await send_continue(connection);
     if (!there) co_return BufferResult::client_gone;
-    const auto got = co_await connection.stream.read(body.room());
+    auto got = connection.stream.read_now(body.room());
+    if (got && *got == 0) got = co_await await_bytes(connection.stream, body);
     if (got)
       body.filled(*got);
     else if (is_lateness(got.error()))
@@ -151,7 +161,8 @@ Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnec
     if (status != BodyReader::Status::need_read) continue;
     const bool there = co_await send_continue(connection);
     if (!there) co_return Upload::State::client_failed;
-    const auto got = co_await connection.stream.read(body.room());
+    auto got = connection.stream.read_now(body.room());
+    if (got && *got == 0) got = co_await await_bytes(connection.stream, body);
     if (upload.stop) co_return Upload::State::stopped;
     if (got)
       body.filled(*got);
@@ -242,7 +253,8 @@ Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnect
       continue;
     }
     from.stream.expires_after(timeout);
-    const auto got = co_await from.stream.read(body.room());
+    auto got = from.stream.read_now(body.room());
+    if (got && *got == 0) got = co_await await_bytes(from.stream, body);
     if (got) {
       body.filled(*got);
     } else {

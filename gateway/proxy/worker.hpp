@@ -26,9 +26,12 @@ struct ListenerFacts {
 
 /// Shared by all workers.
 struct Shared {
+  explicit Shared(std::size_t connection_limit)
+      : max_connections(connection_limit), upstream_connections(connection_limit) {}
   ClientCount clients;
   std::atomic<std::size_t> connections = 0;
-  std::size_t max_connections = 0;
+  const std::size_t max_connections;
+  upstream::ConnectionBudget upstream_connections;
   net::ServerTlsBase tls_base;
   std::shared_ptr<runtime::Counter> handshakes_ok, handshakes_failed;
 };
@@ -37,7 +40,7 @@ class Worker final : public net::SniSelector {
  public:
   Worker(unsigned index, runtime::Loop& loop, runtime::Metrics& metrics, ratelimit::MemoryStore& memory,
          Shared& shared_state)
-      : context(index, loop, metrics, memory), shared(shared_state) {}
+      : context(index, loop, metrics, memory, shared_state.upstream_connections), shared(shared_state) {}
 
   std::shared_ptr<const net::ServerTls> select(std::string_view server_name) noexcept override;
 

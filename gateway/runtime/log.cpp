@@ -53,12 +53,13 @@ bool LogFile::submit(std::string_view lines) {
   if (lines.empty()) return true;
   {
     const std::lock_guard lock(mutex_);
-    if (queue_.size() + lines.size() > max_queued_bytes_) {
+    if (queued_bytes() + lines.size() > max_queued_bytes_) {
       dropped_bytes_.fetch_add(lines.size(), std::memory_order_relaxed);
       return false;
     }
     const bool was_empty = queue_.empty();
     queue_.append(lines);
+    queued_bytes_.fetch_add(lines.size(), std::memory_order_relaxed);
     if (!was_empty) return true;  // the writer has been woken
   }
   wake_.notify_one();
@@ -103,6 +104,7 @@ void LogFile::write_all(std::string_view bytes) {
       const std::size_t end = written.rfind('\n');
       torn = end == std::string_view::npos ? torn + written.size() : written.size() - end - 1;
       bytes.remove_prefix(written.size());
+      queued_bytes_.fetch_sub(written.size(), std::memory_order_relaxed);
       if (n > 0) note_recovery();
       continue;
     }
@@ -122,6 +124,7 @@ void LogFile::write_all(std::string_view bytes) {
       lock.unlock();
       cut_torn_line(torn);
       bytes = {bytes.data() - torn, bytes.size() + torn};
+      queued_bytes_.fetch_add(torn, std::memory_order_relaxed);
       torn = 0;
       open_anew();
     }

@@ -32,6 +32,8 @@ class LogFile {
   void reopen();
 
   [[nodiscard]] std::uint64_t dropped_bytes() const noexcept { return dropped_bytes_.load(std::memory_order_relaxed); }
+  /// What waits, at most `max_queued_bytes`.
+  [[nodiscard]] std::uint64_t queued_bytes() const noexcept { return queued_bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t write_errors() const noexcept { return write_errors_.load(std::memory_order_relaxed); }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
@@ -55,6 +57,7 @@ class LogFile {
   bool in_trouble_ = false;  // the writer's own
   std::atomic<std::uint64_t> dropped_bytes_ = 0;
   std::atomic<std::uint64_t> write_errors_ = 0;
+  std::atomic<std::uint64_t> queued_bytes_ = 0;  // in the queue and in the writer's hands
   std::thread thread_;
 };
 

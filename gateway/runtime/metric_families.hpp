@@ -97,12 +97,18 @@ inline constexpr MetricFamily tenant_config_valid{
 inline constexpr MetricFamily build_info{"gatehouse_build_info", "Always 1", K::gauge, {"version"}, false};
 inline constexpr MetricFamily buffered_bytes{
     "gatehouse_buffered_bytes", "Memory in which bodies wait to be inspected", K::gauge, {}, false};
+inline constexpr MetricFamily relay_buffer_bytes{
+    "gatehouse_relay_buffer_bytes", "Buffers of bodies that are being passed on", K::gauge, {}, false};
+inline constexpr MetricFamily upstream_connections{
+    "gatehouse_upstream_connections", "Open connections to endpoints", K::gauge, {"state"}, false};
 inline constexpr MetricFamily pool_waiting{
     "gatehouse_pool_waiting", "Requests that wait for a thread to inspect them", K::gauge, {"lane"}, false};
 inline constexpr MetricFamily pool_jobs_total{
     "gatehouse_pool_jobs_total", "Costly inspections by what became of them", K::counter, {"lane", "result"}, false};
 inline constexpr MetricFamily log_dropped_bytes{
     "gatehouse_log_dropped_bytes", "Bytes of log lines that could not be written", K::gauge, {"log"}, false};
+inline constexpr MetricFamily log_queued_bytes{
+    "gatehouse_log_queued_bytes", "Bytes of log lines that wait to be written", K::gauge, {"log"}, false};
 inline constexpr MetricFamily log_write_errors{
     "gatehouse_log_write_errors", "Failed writes to a log", K::gauge, {"log"}, false};
 

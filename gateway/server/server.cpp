@@ -152,8 +152,7 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
     journal(Level::error, "a background task failed", {{"error.message", what}});
   };
 
-  shared_ = std::make_unique<proxy::Shared>();
-  shared_->max_connections = connection_limit(gateway_->limits.connections);
+  shared_ = std::make_unique<proxy::Shared>(connection_limit(gateway_->limits.connections));
   shared_->handshakes_ok = metrics_.counter(families::tls_handshakes_total, {"ok"});
   shared_->handshakes_failed = metrics_.counter(families::tls_handshakes_total, {"failed"});
   metrics_.gauge(families::build_info, {GATEHOUSE_VERSION})->set_whole(1);
@@ -480,9 +479,23 @@ void Server::update_gauges() {
   }
   metrics_.gauge(families::buffered_bytes, {})
       ->set_whole(static_cast<std::int64_t>(held_bytes_.load(std::memory_order_relaxed)));
+  std::size_t idle = 0;
+  std::size_t open = 0;
+  std::size_t relayed = 0;
+  for (const auto& thread : workers_) {
+    const filter::WorkerContext& context = thread->worker.context;
+    idle += context.pools.idle_count();
+    open += context.pools.open_count();
+    relayed += context.body_buffers.bytes();
+  }
+  metrics_.gauge(families::upstream_connections, {"idle"})->set_whole(static_cast<std::int64_t>(idle));
+  metrics_.gauge(families::upstream_connections, {"active"})
+      ->set_whole(static_cast<std::int64_t>(open - std::min(idle, open)));
+  metrics_.gauge(families::relay_buffer_bytes, {})->set_whole(static_cast<std::int64_t>(relayed));
   const auto log_figures = [&](const char* name, const runtime::LogFile* log) {
     if (log == nullptr) return;
     metrics_.gauge(families::log_dropped_bytes, {name})->set_whole(static_cast<std::int64_t>(log->dropped_bytes()));
+    metrics_.gauge(families::log_queued_bytes, {name})->set_whole(static_cast<std::int64_t>(log->queued_bytes()));
     metrics_.gauge(families::log_write_errors, {name})->set_whole(static_cast<std::int64_t>(log->write_errors()));
   };
   log_figures("access", access_log_.get());

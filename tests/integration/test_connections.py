@@ -1,4 +1,5 @@
 """Client connections: keep-alive, pipelining, HTTP/1.0, closing; and the pooled ones to the upstream."""
+import contextlib
 import json
 
 import pytest
@@ -136,6 +137,22 @@ def test_upstream_connections_are_reused(gateway, upstream):
     for _ in range(20):
         assert gateway.request().status == 200
     assert len(upstream.connections) - before <= 1
+    assert gateway.metric("gatehouse_upstream_connections", state="idle") >= 1
+    assert gateway.metric("gatehouse_upstream_connections", state="active") == 0
+
+
+def test_idle_upstream_connections_make_room():
+    """A process that may have few connections keeps few: what was idle for the longest is closed first."""
+    with contextlib.ExitStack() as stack:
+        upstreams = [stack.enter_context(Upstream(record=False)) for _ in range(8)]
+        tenants = {f"t{i}": tenant(f"t{i}", each) for i, each in enumerate(upstreams)}
+        gateway = stack.enter_context(Gateway(tenants, {"workers": 1, "limits": {"connections": 4}}))
+        for i in range(8):
+            assert gateway.request(host=f"t{i}.test").status == 200
+        assert gateway.metric("gatehouse_upstream_connections", state="idle") == 4
+        for i in (4, 5, 6, 7):
+            assert gateway.request(host=f"t{i}.test").status == 200
+        assert [len(each.connections) for each in upstreams] == [1] * 8
 
 
 def test_head_to_tail_requests_do_not_mix_answers():

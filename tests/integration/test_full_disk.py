@@ -48,12 +48,14 @@ def test_room_comes_back(small_disk, upstream):
             gateway.request("/full")
             return gateway.metric("gatehouse_log_write_errors", log="access") > 0
         poll(lost, "the disk to be full for the log")
+        assert gateway.metric("gatehouse_log_queued_bytes", log="access") > 0
         os.unlink(filler)
 
         def written():
             gateway.request("/after")
             return b"/after" in path.read_bytes()
         poll(written, "records to be written again", 20)
+        gateway.wait_metric(0, "gatehouse_log_queued_bytes", log="access")
         paths = [json.loads(line)["url.path"] for line in path.read_text().splitlines()]
         assert paths[0] == "/before" and "/full" in paths, "whole lines, and none is lost that had room in memory"
         gateway.wait_log("written again")

@@ -1,4 +1,5 @@
 """Bodies of any size in bounded memory; a fast side waits for a slow one. bench/big_transfer.py does it with 2 GiB."""
+import contextlib
 import threading
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from harness.client import request_bytes
 from harness.gateway import Gateway, tenant
 from harness.transfer import BLOCK, download, sized_upstream, stalled, upload
+from harness.upstream import Upstream
 
 SIZE = 256 << 20
 GROWTH = 32 << 20
@@ -82,8 +84,6 @@ def test_upstream_waits_for_a_slow_reader(gateway, server, bounded, host):
 @WAYS
 def test_client_waits_for_a_slow_upstream(gateway, bounded, host):
     """The upstream does not read until it is told: the client's bytes stay with the client."""
-    from harness.upstream import Upstream
-
     def handler(connection, request):
         connection.upstream.released.wait(60)
         total = 0
@@ -125,6 +125,66 @@ def test_many_slow_readers_do_not_add_up(gateway, server, bounded):
     for connection in connections:
         assert connection.buffer.fill()
         connection.reset()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_silent_peers_hold_no_buffer(gateway, secure):
+    """Clients of an event stream, and uploads that pause: nothing is kept for what may come."""
+    events = [b"data: first\n\n" + b":" + b"x" * 20_000 + b"\n\n", b"data: second\n\n"]
+
+    def handler(connection, request):
+        if request.method == "POST":
+            connection.read_body(request, request.length)
+            connection.respond(body=str(request.length))
+            return
+        connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for event in events:
+            connection.send(b"%x\r\n%s\r\n" % (len(event), event))
+            connection.upstream.released.wait(60)
+        connection.send(b"0\r\n\r\n")
+
+    with Upstream(handler, early=True, record=False) as slow:
+        hosts = [{"name": "events.test", "tls": {"self_signed": True} if secure else "off"}]
+        gateway.write_tenant("events", tenant("events", slow, hosts=hosts))
+        before = gateway.metric("gatehouse_config_reloads_total")
+        gateway.signal(1)
+        gateway.wait_metric(lambda value: value > before, "gatehouse_config_reloads_total")
+
+        def connect_here():
+            return gateway.connect(tls=True if secure else None, server_name="events.test" if secure else None)
+        with contextlib.ExitStack() as stack:
+            readers = [stack.enter_context(connect_here()) for _ in range(10)]
+            writers = [stack.enter_context(connect_here()) for _ in range(10)]
+            for reader in readers:
+                reader.send(request_bytes(host="events.test"))
+            for writer in writers:
+                writer.send(request_bytes("POST", host="events.test", headers=[("Content-Length", "100000")]) + b"x" * 60_000)
+            for reader in readers:
+                assert reader.buffer.take_until(b"\n\n\r\n").count(b"x") >= 20_000
+            gateway.wait_metric(0, "gatehouse_relay_buffer_bytes")
+            assert gateway.metric("gatehouse_upstream_connections", state="active") == 20
+            slow.released.set()
+            for reader in readers:
+                assert reader.buffer.take_until(b"0\r\n\r\n").endswith(b"data: second\n\n\r\n0\r\n\r\n")
+            for writer in writers:
+                writer.send(b"y" * 40_000)
+                assert writer.response().body == b"100000"
+        gateway.wait_metric(0, "gatehouse_upstream_connections", state="active")
+    gateway.remove_tenant("events")
+
+
+def test_large_buffers_are_not_for_everybody(server):
+    """More downloads that nobody reads than there are large buffers: the rest gets small ones."""
+    with Gateway({"shop": tenant(upstream=server)}, {"workers": 1, "limits": {"connections_per_client": 0, "connections": 2000}}) as gateway, \
+            contextlib.ExitStack() as stack:
+        before = len(server.requests)
+        for begun in range(0, 1000, 50):  # no more at a time than the upstream's backlog takes
+            for _ in range(50):
+                stack.enter_context(gateway.connect(receive_buffer=4096)).send(request_bytes(target=f"/bytes/{SIZE}"))
+            server.wait_requests(before + begun + 50)
+        stalled(lambda: gateway.metric("gatehouse_relay_buffer_bytes"), deadline=30)
+        assert 20 << 20 < gateway.metric("gatehouse_relay_buffer_bytes") < (32 << 20) + 500 * 18 * 1024
+        assert gateway.request("/bytes/10").status == 200
 
 
 def test_others_are_served_meanwhile(gateway):

@@ -119,6 +119,47 @@ def test_response_bodies_are_inspected_there(upstream):
         assert jobs(gateway, lane="light", result="done") == 1
 
 
+@pytest.mark.parametrize("size", [2_000, 60_000])
+def test_costly_answers_do_not_hold_up_others(size):
+    """The tenant's own rule takes forever over its own pages: its clients get none of them uninspected, others wait for nothing."""
+    def page(connection, request):
+        connection.respond(200, [("Content-Type", "text/html")], b"a" * size + b"!" if request.target == "/costly" else b"short")
+
+    rule = 'SecRule RESPONSE_BODY "@rx ^(?:a+)+$" "id:10001,phase:4,deny,status:403"'
+    waf = {"mode": "block", "body": {"response": True}, "rules_after": rule}
+    with Upstream(page) as pages, Gateway({"shop": tenant(upstream=pages, waf=waf), "other": tenant("other", pages)}, {"workers": 1}) as gateway:
+        assert gateway.request("/").status == 200
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(gateway.connect()) for _ in range(12)]
+            for connection in waiting:
+                connection.send(request_bytes(target="/costly", host="shop.test"))
+            other = stack.enter_context(gateway.connect())
+            slowest = 0.0
+            for _ in range(100):
+                begin = time.monotonic()
+                assert other.exchange(request_bytes(host="other.test")).status == 200
+                slowest = max(slowest, time.monotonic() - begin)
+            assert slowest < 1
+            assert [connection.response().status for connection in waiting] == [503] * 12
+        gateway.wait_metric(12, "gatehouse_waf_requests_total", tenant="shop", verdict="error")
+        assert gateway.request("/").status == 200
+
+
+def test_an_answer_is_inspected_to_its_end_elsewhere():
+    """Rules that take longer than a worker may be held up, each of them within its limit: the verdict is that of all of them."""
+    def page(connection, request):
+        connection.respond(200, [("Content-Type", "text/html")], b"a" * 16 + b"bc" + (b"secret" if request.target == "/secret" else b""))
+
+    rules = "".join(f'SecRule RESPONSE_BODY "@rx (?:a+)+c(?:{number})?" "id:{10100 + number},phase:4,deny,status:403"\n' for number in range(300))
+    rules += 'SecRule RESPONSE_BODY "@contains secret" "id:10500,phase:4,deny,status:403"'
+    waf = {"mode": "block", "body": {"response": True}, "rules_after": rules}
+    with Upstream(page) as pages, Gateway({"shop": tenant(upstream=pages, waf=waf)}, {"workers": 1, "waf": {"time_budget": "2s"}}) as gateway:
+        assert gateway.request("/").status == 200
+        assert jobs(gateway, result="done") > 0
+        assert gateway.request("/secret").status == 403
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="blocked")
+
+
 def test_stopping_while_jobs_wait(upstream):
     """The drain waits for what is being inspected, within its time."""
     with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})}, {"timeouts": {"shutdown": "2s", "shutdown_delay": "10ms"}}) as gateway:

@@ -9,7 +9,8 @@ BLOCK = bytes(range(256)) * 1024  # 256 KiB
 
 
 def sized_upstream(**options):
-    """GET /bytes/N answers with N bytes; anything else is read to its end and answered with its size."""
+    """GET /bytes/N answers with N bytes; anything else is read to its end and answered with its size. `pause` of the upstream, if set,
+    is called for each piece of a body that it has read (a slow reader)."""
     def handler(connection, request):
         if request.target.startswith("/bytes/"):
             left = int(request.target.split("/")[2])
@@ -25,11 +26,14 @@ def sized_upstream(**options):
             nonlocal total
             total += len(data)
             connection.upstream.received = total
+            if connection.upstream.pause:
+                connection.upstream.pause()
         connection.read_body(request, request.length, sink=count)
         connection.respond(body=str(total))
 
     upstream = Upstream(handler, early=True, record=False, **options)
     upstream.received = upstream.sent = upstream.wanted = 0
+    upstream.pause = None
     return upstream
 
 

@@ -20,8 +20,9 @@ void put(ReadBuffer& buffer, std::string_view bytes) {
 std::string read_all(BodyFraming framing, std::string_view with_head, std::string_view rest, std::size_t step,
                      ReadBuffer& head) {
   put(head, with_head);
+  BodyBuffers buffers(1024 * 1024);
   BodyReader reader;
-  reader.start(framing, head);
+  reader.start(framing, head, buffers);
   std::string body;
   for (;;) {
     const BodyReader::Result result = reader.next();
@@ -57,8 +58,9 @@ TEST(BodyReader, TakesALengthFromBothBuffersAndLeavesTheNextMessage) {
 
 TEST(BodyReader, NeverReadsBeyondALength) {
   ReadBuffer head;
+  BodyBuffers buffers(1024 * 1024);
   BodyReader reader;
-  reader.start({BodyKind::length, 7}, head);
+  reader.start({BodyKind::length, 7}, head, buffers);
   ASSERT_EQ(reader.next().status, BodyReader::Status::need_read);
   EXPECT_EQ(reader.room().size(), 7U);
 }
@@ -105,14 +107,45 @@ TEST(BodyReader, HasNothingForNoneAndForZeroLength) {
 TEST(BodyReader, KeepsPiecesInPlaceUntilTheNextRead) {
   ReadBuffer head;
   put(head, "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n");
+  BodyBuffers buffers(1024 * 1024);
   BodyReader reader;
-  reader.start({BodyKind::chunked, 0}, head);
+  reader.start({BodyKind::chunked, 0}, head, buffers);
   const std::string_view first = reader.next().data;
   const std::string_view second = reader.next().data;
   EXPECT_EQ(reader.next().status, BodyReader::Status::end);
   EXPECT_EQ(first, "abc");
   EXPECT_EQ(second, "def");
   EXPECT_EQ(reader.received(), 6U);
+}
+
+TEST(BodyReader, ReadsInSmallStepsWhereLargeBuffersAreSpent) {
+  BodyBuffers buffers(100'000);
+  constexpr std::size_t small = 16 * 1024;
+  ReadBuffer heads[3];
+  BodyReader first;
+  BodyReader second;
+  first.start({BodyKind::length, 1'000'000}, heads[0], buffers);
+  second.start({BodyKind::length, 1'000'000}, heads[1], buffers);
+  const std::size_t large = first.room().size();
+  EXPECT_GT(large, 2 * small);
+  EXPECT_EQ(buffers.bytes(), large);
+  EXPECT_EQ(second.room().size(), small);
+  EXPECT_EQ(buffers.bytes(), large + small);
+  first.release_if_empty();
+  EXPECT_EQ(buffers.bytes(), small);
+  EXPECT_EQ(second.room().size(), large) << "there is room again";
+  {
+    BodyReader third;
+    third.start({BodyKind::length, 1'000'000}, heads[2], buffers);
+    EXPECT_EQ(third.room().size(), small);
+    third.filled(5);
+    EXPECT_EQ(third.next().data.size(), 5U);
+    third.release_if_empty();
+    EXPECT_EQ(buffers.bytes(), large + small) << "bytes that are not used up stay";
+  }
+  EXPECT_EQ(buffers.bytes(), large);
+  second.release();
+  EXPECT_EQ(buffers.bytes(), 0U);
 }
 
 TEST(ReadBuffer, KeepsAPinnedHeadInPlace) {
