@@ -28,6 +28,7 @@ void Exchange::reset() {
   peer_trusted = false;
   request_id.clear();
   trace_id.clear();
+  trace_flags.clear();
   if (body.capacity() > 64 * 1024) body = {};
   body.clear();
   body_buffered = false;
@@ -38,6 +39,7 @@ void Exchange::reset() {
   route = nullptr;
   choice = {};
   reply = {};
+  body_over_limit = plain_answer = false;
   response.fields.clear();
   response_fields.clear();
   status = 0;
@@ -45,7 +47,7 @@ void Exchange::reset() {
   waf.reset();
   held.release();
   verdict = WafVerdict::off;
-  waf_bypassed = false;
+  waf_judged = waf_bypassed = false;
   waf_error = false;
   waf_weight = {};
   waf_restart = false;

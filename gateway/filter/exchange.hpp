@@ -52,6 +52,7 @@ struct Exchange {
   bool peer_trusted = false;         // the peer is one of trusted_proxies
   std::string request_id;
   std::string trace_id;              // 32 hex digits
+  std::string trace_flags;           // 2 hex digits of the caller's, who is trusted; empty: the trace begins here
   std::string body;                  // buffered when the WAF asks for it
   bool body_buffered = false;        // `body` is the whole body
   HeldBytes held;                    // for `body` and an inspected answer
@@ -65,6 +66,8 @@ struct Exchange {
 
   // --- the answer
   Reply reply;                       // status 0: the upstream answers
+  bool body_over_limit = false;      // the answer is that of a filter that must see a body larger than it takes
+  bool plain_answer = false;         // the upstream is asked not to compress: the answer is to be inspected
   http::ResponseHead response;
   std::string response_fields;       // header lines that are added to whatever answer
   int status = 0;
@@ -77,6 +80,7 @@ struct Exchange {
   runtime::WorkPool::Lane waf_lane = runtime::WorkPool::Lane::light;  // where a filter that waits goes
   bool waf_restart = false;          // the transaction ran out of its worker's time; a new one begins
   WafVerdict verdict = WafVerdict::off;
+  bool waf_judged = false;           // the whole request was inspected
   bool waf_bypassed = false;         // some part was not inspected, by configuration
   bool waf_error = false;
   std::uint64_t waf_nanoseconds = 0;

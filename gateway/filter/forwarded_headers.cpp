@@ -63,14 +63,17 @@ Step forwarded_headers_on_request(Exchange& exchange) {
   append_field(out, "x-forwarded-host", host);
 
   // Every hop is a span of its own; the trace is the caller's if the caller is trusted (W3C Trace Context, section 3.2).
+  // One that begins here is marked as sampled: whoever samples by the parent would never record anything else.
   out += "traceparent: 00-";
   out += exchange.trace_id;
   out += '-';
   exchange.worker.ids.append_short(out);
-  out += "-01\r\n";
-  if (exchange.peer_trusted)
-    if (const http::Field* const field = fields.find(FieldId::tracestate))
-      append_field(out, "tracestate", field->value);
+  out += '-';
+  out += exchange.trace_flags.empty() ? std::string_view("01") : std::string_view(exchange.trace_flags);
+  out += "\r\n";
+  if (!exchange.trace_flags.empty())
+    for (const http::Field& field : fields.all())
+      if (field.id == FieldId::tracestate) append_field(out, "tracestate", field.value);
 
   out += "cdn-loop: ";
   for (const http::Field& field : fields.all())

@@ -56,6 +56,7 @@ int conclude(Exchange& exchange, bool blocked) {
                      : exchange.waf_error     ? WafVerdict::error
                      : exchange.waf_bypassed  ? WafVerdict::bypassed
                      : !outcome.rules.empty() ? WafVerdict::flagged
+                     : !exchange.waf_judged   ? WafVerdict::screened
                                               : WafVerdict::clean;
   for (const waf::RuleMatch& match : outcome.rules) {
     std::string rule = std::to_string(match.id);
@@ -121,7 +122,9 @@ waf::Step inspect_body(Exchange& exchange) {
     exchange.waf->pass_request_body();
     exchange.waf_bypassed = true;  // larger than the tenant's limit, which says to pass it on
   }
-  return exchange.waf->request_body();
+  const waf::Step step = exchange.waf->request_body();
+  exchange.waf_judged = step != waf::Step::error;
+  return step;
 }
 
 waf::Step inspect_response_head(Exchange& exchange) {
@@ -251,6 +254,7 @@ Step waf_on_request(Exchange& exchange) {
     exchange.answer(415, Reason::waf, "A request's body must not be compressed here.");
     return Step::answer;
   }
+  exchange.plain_answer = waf_response_body_limit(exchange) != 0;
   exchange.waf_weight.add(exchange.target.as_received);
   for (const http::Field& field : exchange.head.fields.all()) exchange.waf_weight.add(field.value);
   if (belongs_to_pool(exchange)) return Step::wait;
@@ -288,8 +292,8 @@ Step waf_on_response(Exchange& exchange) {
 runtime::Task<Step> waf_on_response_wait(Exchange& exchange) { return visit_pool(exchange, Work::response_head); }
 
 std::size_t waf_response_body_limit(const Exchange& exchange) {
-  return exchange.waf && exchange.tenant->config->waf.inspect_response_body ? exchange.tenant->config->waf.body_limit
-                                                                            : 0;
+  const Tenant& tenant = *exchange.tenant;
+  return tenant.waf_policy && tenant.config->waf.inspect_response_body ? tenant.config->waf.body_limit : 0;
 }
 
 Step waf_on_response_body(Exchange& exchange, std::string_view body) {
@@ -313,11 +317,11 @@ void waf_on_complete(Exchange& exchange) {
   if (exchange.tenant == nullptr || !exchange.tenant->waf_policy) return;
   if (exchange.waf) {
     const Stopwatch stopwatch(exchange);
-    conclude(exchange, false);
-  } else if (exchange.waf_error && exchange.verdict == WafVerdict::off) {
-    exchange.verdict = WafVerdict::error;  // it never got as far as a transaction
+    conclude(exchange, exchange.body_over_limit);
+  } else if (exchange.verdict == WafVerdict::off) {
+    // It never got as far as a transaction: overload, or what was answered before the WAF's turn.
+    exchange.verdict = exchange.waf_error ? WafVerdict::error : WafVerdict::screened;
   }
-  if (exchange.verdict == WafVerdict::off) return;  // answered before the WAF was reached
   const Tenant& tenant = *exchange.tenant;
   tenant.waf_verdicts[static_cast<std::size_t>(exchange.verdict)]
       .get([&] {
@@ -325,7 +329,7 @@ void waf_on_complete(Exchange& exchange) {
                                                {tenant.config->name, verdict_name(exchange.verdict)});
       })
       .add();
-  tenant.waf_duration->observe_nanoseconds(exchange.waf_nanoseconds);
+  if (exchange.waf_nanoseconds != 0) tenant.waf_duration->observe_nanoseconds(exchange.waf_nanoseconds);
 }
 
 }  // namespace gatehouse::filter

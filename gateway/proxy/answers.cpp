@@ -199,8 +199,10 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
     if (http::is_hop_by_hop(field, head.fields) || filter::is_replaced_field(field)) continue;
     if (http::equals_ignore_case(field.name, "proxy"))
       continue;  // CGI turns it into HTTP_PROXY (CVE-2016-5385, "httpoxy")
+    if (exchange.plain_answer && http::equals_ignore_case(field.name, "accept-encoding")) continue;
     append_field(out, field.name, field.value);
   }
+  if (exchange.plain_answer) out += "accept-encoding: identity\r\n";
   out += exchange.request_fields;
   if (exchange.wants_websocket) out += "connection: upgrade\r\nupgrade: websocket\r\n";
   if (body == BodyKind::chunked) {

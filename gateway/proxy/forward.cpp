@@ -140,13 +140,23 @@ Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& 
   }
 }
 
-// A body that response rules want to see: text that is not an event stream.
-bool is_inspectable(const http::ResponseHead& head) noexcept {
+// Whether response rules want to see a body.
+enum class Inspection {
+  wanted,  // text
+  not_wanted,  // of another type, or an event stream, which has no end
+  impossible,  // encoded although that was not asked for, or of no type: the client may well read text
+};
+Inspection inspection_of(const http::ResponseHead& head) noexcept {
+  const http::Field* const coding = head.fields.find(FieldId::content_encoding);
+  if (coding != nullptr && !http::equals_ignore_case(coding->value, "identity")) return Inspection::impossible;
   const http::Field* const type = head.fields.find(FieldId::content_type);
-  if (type == nullptr || head.fields.has(FieldId::content_encoding)) return false;
-  const std::string_view media = type->value.substr(0, type->value.find(';'));
-  return http::equals_ignore_case(media, "text/html") || http::equals_ignore_case(media, "text/plain") ||
-         http::equals_ignore_case(media, "text/xml") || http::equals_ignore_case(media, "application/json");
+  if (type == nullptr) return Inspection::impossible;
+  std::string_view media = type->value.substr(0, type->value.find(';'));
+  while (media.ends_with(' ') || media.ends_with('\t')) media.remove_suffix(1);
+  for (const std::string_view text : {"text/html", "text/plain", "text/xml", "application/json", "application/xml",
+                                      "application/xhtml+xml", "application/problem+json"})
+    if (http::equals_ignore_case(media, text)) return Inspection::wanted;
+  return Inspection::not_wanted;
 }
 
 // Buffers the answer's body up to `limit` for the filters. Errc::too_large: it is longer; `body` holds its beginning.
@@ -207,10 +217,13 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
   body.start(*framing, upstream.buffer, exchange.worker.body_buffers);
   std::string inspected;
   bool have_inspected = false;
-  if (framing->kind != BodyKind::none && is_inspectable(head)) {
+  if (framing->kind != BodyKind::none) {
+    const Inspection inspection = inspection_of(head);
     for (const filter::Filter& filter : filter::builtin_filters()) {
       const std::size_t limit = filter.response_body_limit != nullptr ? filter.response_body_limit(exchange) : 0;
       if (limit == 0) continue;
+      if (inspection == Inspection::impossible) exchange.waf_bypassed = true;
+      if (inspection != Inspection::wanted) continue;
       if (!have_inspected) {
         const Errc error = co_await buffer_response(exchange, upstream, body, inspected, limit);
         if (error != Errc::ok && error != Errc::too_large) {

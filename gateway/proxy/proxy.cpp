@@ -33,12 +33,22 @@ bool is_token_like(std::string_view text, std::size_t max) noexcept {
   });
 }
 
-// traceparent's trace-id if the field is well-formed (W3C Trace Context, section 3.2.2), else empty.
-std::string_view trace_id_of(std::string_view value) noexcept {
-  if (value.size() < 55 || value[2] != '-' || value[35] != '-' || value[52] != '-') return {};
+// Takes over a caller's trace, if the field is well-formed (W3C Trace Context, section 3.2.2).
+void join_trace(Exchange& exchange, std::string_view value) {
+  const auto is_hex = [](std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  };
+  const auto is_zero = [](std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; };
+  if (value.size() < 55 || value[2] != '-' || value[35] != '-' || value[52] != '-') return;
+  const std::string_view version = value.substr(0, 2);
   const std::string_view id = value.substr(3, 32);
-  const bool hex = std::ranges::all_of(id, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  return hex && id.find_first_not_of('0') != std::string_view::npos ? id : std::string_view();
+  const std::string_view parent = value.substr(36, 16);
+  const std::string_view flags = value.substr(53, 2);
+  if (!is_hex(version) || version == "ff" || !is_hex(id) || is_zero(id) || !is_hex(parent) || is_zero(parent) ||
+      !is_hex(flags) || (value.size() > 55 && (version == "00" || value[55] != '-')))
+    return;
+  exchange.trace_id = id;
+  exchange.trace_flags = flags;
 }
 
 // The address behind the trusted proxies: X-Forwarded-For read from the right, up to the first that is not trusted.
@@ -80,8 +90,7 @@ void name_request(Exchange& exchange) {
     if (const http::Field* const field = fields.find(FieldId::x_request_id);
         field != nullptr && is_token_like(field->value, 128))
       exchange.request_id = field->value;
-    if (const http::Field* const field = fields.find(FieldId::traceparent))
-      exchange.trace_id = trace_id_of(field->value);
+    if (const http::Field* const field = fields.find(FieldId::traceparent)) join_trace(exchange, field->value);
   }
   if (exchange.request_id.empty()) exchange.worker.ids.append(exchange.request_id);
   if (exchange.trace_id.empty()) exchange.worker.ids.append(exchange.trace_id);
@@ -226,6 +235,7 @@ Task<bool> pass_body_filters(Connection& connection) {
       }
     }
     if (over && need.over_limit_blocks) {
+      exchange.body_over_limit = true;
       answer_too_large(exchange);
       co_return false;
     }

@@ -23,6 +23,7 @@ std::string status_page() {
 <div id="summary" class="quiet">loading</div>
 <h2>Tenants</h2><table id="tenants"><thead><tr><th>tenant</th><th>configuration</th><th>WAF</th><th>hosts</th><th>requests in flight</th></tr></thead><tbody></tbody></table>
 <h2>Endpoints</h2><table id="endpoints"><thead><tr><th>tenant</th><th>service</th><th>site</th><th>endpoint</th><th>health</th></tr></thead><tbody></tbody></table>
+<h2>Limits</h2><table id="limits"><thead><tr><th>tenant</th><th>limit</th><th>rate</th><th>allowed</th><th>limited</th></tr></thead><tbody></tbody></table>
 <h2>Certificates</h2><table id="certificates"><thead><tr><th>host</th><th>issuer</th><th>valid until</th></tr></thead><tbody></tbody></table>
 <script>
 const fill = (id, rows) => {
@@ -47,6 +48,9 @@ const load = async () => {
       t.waf, t.hosts.map(h => h.name).join(', '), t.requests_in_flight]));
     fill('endpoints', s.tenants.flatMap(t => t.services.flatMap(v => v.sites.flatMap(site => site.endpoints.map(e =>
       [t.name, v.name, site.name + (site.active ? ' (active)' : ''), e.address, !e.checked ? ['not checked', 'quiet'] : e.healthy ? ['healthy', 'good'] : ['unhealthy', 'bad']])))));
+    fill('limits', s.tenants.flatMap(t => [
+      ...['requests_in_flight', 'connections'].filter(l => t.limits[l]).map(l => [t.name, l.replaceAll('_', ' '), 'at most ' + t.limits[l], '', '']),
+      ...t.rate_limits.map(l => [t.name, l.name + (l.shadow ? ' (shadow)' : ''), `${l.tokens} in ${l.period_ms / 1000} s, burst ${l.burst}`, l.allowed, l.limited])]));
     fill('certificates', s.tenants.flatMap(t => t.hosts.filter(h => h.certificate).map(h => [h.name, h.certificate.issuer, h.certificate.not_after])));
   } catch (error) { summary.textContent = 'the gateway does not answer'; summary.className = 'bad'; }
 };

@@ -108,6 +108,12 @@ void append_tenant(std::string& out, const proxy::Snapshot& snapshot, const Snap
   static const std::vector<std::unique_ptr<upstream::Service>> no_services;
   array(out, tenant != nullptr ? tenant->services : no_services,
         [&](const auto& service) { append_service(out, *service); });
+  object.name("limits");
+  JsonObject share(out);
+  const config::TenantLimits limits = tenant == nullptr ? config::TenantLimits() : tenant->config->limits;
+  share.number("requests_in_flight", limits.requests_in_flight);
+  share.number("connections", limits.connections);
+  share.close();
   object.name("rate_limits");
   static const std::vector<std::unique_ptr<filter::RateLimitRule>> no_limits;
   array(out, tenant != nullptr ? tenant->rate_limits : no_limits, [&](const auto& rule) {

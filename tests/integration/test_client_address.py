@@ -80,6 +80,27 @@ def test_trace_of_a_trusted_proxy_goes_on(gateway, upstream):
     assert upstream.requests[0].header("traceparent").split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
 
 
+@pytest.mark.parametrize("flags", ["00", "01", "03"])
+def test_the_sampling_of_a_trusted_proxy_is_kept(gateway, upstream, flags):
+    upstream.forget()
+    gateway.request(source=TRUSTED, headers=[("Traceparent", f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"), ("Tracestate", "a=1"),
+                                             ("Tracestate", "b=2")])
+    assert upstream.requests[0].header("traceparent").split("-")[3] == flags
+    assert upstream.requests[0].all("tracestate") == ["a=1", "b=2"]
+
+
+@pytest.mark.parametrize("value", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                                   "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                                   "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "nonsense"])
+def test_a_malformed_trace_begins_anew(gateway, upstream, value):
+    """W3C Trace Context, section 4.3: tracestate is of no use without its traceparent."""
+    upstream.forget()
+    gateway.request(source=TRUSTED, headers=[("Traceparent", value), ("Tracestate", "a=1")])
+    assert "0af7651916cd43dd8448eb211c80319c" not in upstream.requests[0].header("traceparent")
+    assert upstream.requests[0].header("traceparent").endswith("-01")
+    assert upstream.requests[0].all("tracestate") == []
+
+
 @pytest.mark.parametrize("detail, address", [("truncated", "203.0.113.0"), ("none", None)])
 def test_the_access_log_tells_no_more_than_configured(upstream, detail, address):
     config = {"access_log": {"client_ip": detail}, "trusted_proxies": ["127.0.0.1/32"]}

@@ -152,6 +152,22 @@ def test_what_people_send_passes(gateway, upstream, method, target, headers, bod
     assert gateway.waf_events(request_id=upstream.requests[0].header("x-request-id")) == []
 
 
+def test_what_is_answered_before_the_waf_has_a_verdict_too(upstream):
+    """Not found, access list, rate limit, redirect: no engine was run."""
+    rules = {"waf": {"mode": "block"}, "rate_limits": {"one": {"key": "tenant", "rate": "1/h", "burst": 1}}, "access": {"deny": ["127.0.0.9"]},
+             "hosts": [{"name": "shop.test", "tls": "off"}, {"name": "secure.test", "tls": {"self_signed": True}}],
+             "routes": [{"match": {"path": "/limited"}, "service": "web", "rate_limits": ["one"]}, {"match": {"path": "/open"}, "service": "web"}]}
+    with Gateway({"shop": tenant(upstream=upstream, **rules)}) as gateway:
+        statuses = [gateway.request("/limited").status, gateway.request("/limited").status, gateway.request("/nowhere").status,
+                    gateway.request("/open", source="127.0.0.9").status, gateway.request("/open", host="secure.test").status]
+        assert statuses == [200, 429, 404, 403, 308]
+        gateway.wait_metric(4, "gatehouse_waf_requests_total", tenant="shop", verdict="screened")
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="clean")
+        assert gateway.metric("gatehouse_requests_total", tenant="shop") == 5
+        assert gateway.metric("gatehouse_waf_duration_seconds_count", tenant="shop") == 1
+        assert gateway.access_record(url__path="/nowhere")["gatehouse.waf.verdict"] == "screened"
+
+
 def test_every_request_has_one_verdict(gateway):
     """Also those on one connection, pipelined, and those that find no upstream fault."""
     before = sum(verdicts(gateway, "block").values())

@@ -201,3 +201,51 @@ def test_platform_body_limit_counts_too(upstream):
     with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "body": {"limit": "4KiB", "over_limit": "pass_uninspected"}})},
                  {"limits": {"body_bytes": "64KiB"}}) as gateway, gateway.connect() as connection:
         assert connection.exchange(request_bytes("POST", headers=FORM + [("Content-Length", "100000")])).status == 413
+
+
+LEAK = b"You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version"
+
+
+@pytest.mark.parametrize("fields, status, verdict", [
+    ([("Content-Type", "text/html")], 403, "blocked"), ([("Content-Type", "text/html; charset=utf-8")], 403, "blocked"),
+    ([("Content-Type", "application/json")], 403, "blocked"), ([("Content-Type", "text/plain"), ("Content-Encoding", "identity")], 403, "blocked"),
+    ([("Content-Type", "text/html"), ("Content-Encoding", "br")], 200, "bypassed"), ([], 200, "bypassed"),
+    ([("Content-Type", "image/png")], 200, "clean")])
+def test_answers_are_inspected_or_said_not_to_be(fields, status, verdict):
+    """Upstreams are asked not to compress, whatever the client takes."""
+    with Upstream(lambda connection, request: connection.respond(200, fields, LEAK)) as pages, \
+            Gateway({"shop": tenant(upstream=pages, waf={"mode": "block", "body": {"response": True}})}) as gateway:
+        assert gateway.request(headers=[("Accept-Encoding", "gzip, br")]).status == status
+        assert pages.requests[0].all("accept-encoding") == ["identity"]
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict=verdict)
+        assert gateway.metric("gatehouse_waf_requests_total", tenant="shop") == 1
+
+
+def test_clients_get_compressed_answers_where_nothing_is_inspected(gateway, upstream):
+    upstream.forget()
+    gateway.request(headers=[("Accept-Encoding", "gzip, br")])
+    assert upstream.requests[0].all("accept-encoding") == ["gzip, br"]
+
+
+@pytest.mark.parametrize("target", ["/", "/?id=1%27%20OR%20%271%27=%271"])
+def test_what_was_not_inspected_to_its_end_is_not_clean(gateway, target):
+    """The tenant's limit, the platform's, a client that is too slow or leaves."""
+    def counts():
+        return {name: {verdict: verdict_total(gateway, name, verdict) for verdict in ("clean", "screened", "blocked", "flagged", "bypassed", "error")}
+                for name in ("small", "shop")}
+
+    before = counts()
+    bad = target != "/"
+    with gateway.connect() as connection:
+        connection.send(request_bytes("POST", target, "small.test", FORM + [("Content-Length", "5000")]))
+        assert connection.response().status == 413
+    gateway.wait_metric(before["small"]["blocked"] + 1, "gatehouse_waf_requests_total", tenant="small", verdict="blocked")
+    with gateway.connect() as connection:
+        connection.send(request_bytes("POST", target, "shop.test", FORM + [("Content-Length", "5000")]) + b"a=1")
+    # The query is judged with the body, in phase 2; it did not come to that.
+    gateway.wait_metric(before["shop"]["screened"] + 1, "gatehouse_waf_requests_total", tenant="shop", verdict="screened")
+    with gateway.connect() as connection:
+        connection.send(request_bytes("POST", target, "shop.test", FORM + [("Content-Length", str(11 << 20))]))
+        assert connection.response().status == 413
+    gateway.wait_metric(before["shop"]["screened"] + 2, "gatehouse_waf_requests_total", tenant="shop", verdict="screened")
+    assert all(after["clean"] == before[name]["clean"] for name, after in counts().items()), bad

@@ -107,7 +107,8 @@ def test_clients_that_leave_while_they_wait(gateway):
         with gateway.connect() as attacker:
             attacker.send(request_bytes("POST", "/", "shop.test", FORM, COSTLY))
     assert gateway.request(host="other.test").status == 200
-    gateway.wait_metric(0, "gatehouse_requests_in_flight", tenant="shop")
+    # The pool yields to whatever else the machine does.
+    poll(lambda: gateway.metric("gatehouse_requests_in_flight", tenant="shop") == 0, "the jobs to end", 60)
 
 
 def test_response_bodies_are_inspected_there(upstream):
