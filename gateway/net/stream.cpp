@@ -1,16 +1,11 @@
-// TCP and TLS byte streams; see stream.hpp.
-//
-// TLS runs over a BIO of ours: it reads from the socket only when epoll has said that there is something, sends large
-// records from where OpenSSL made them and collects small ones in the loop's scratch buffer, so that they are one
-// system call. What the socket does not take is kept: OpenSSL never sees a write that would block.
+// Byte streams over TCP: time, pace, closing, and the operations that are awaited; see stream.hpp. TLS is in
+// stream_tls.cpp.
 #include "gateway/net/stream.hpp"
 
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -24,15 +19,14 @@ namespace gatehouse::net {
 
 namespace {
 
-constexpr std::size_t record_bytes = 16 * 1024;      // the largest TLS record's plaintext
-constexpr std::size_t records_at_once = 4;           // collected before they are sent
-constexpr std::size_t worth_a_send = 8 * 1024;       // from here on a system call costs less than a copy
 constexpr auto pace_interval = std::chrono::seconds(5);
 // A byte that is moved earns the time that it may take at the least rate. Who is waited for spends it.
 constexpr auto pace_grace = std::chrono::seconds(10);        // at the beginning
 constexpr auto pace_most_credit = std::chrono::seconds(25);  // so that a fast start, or a full buffer, buys no more
 
-Errc errc_of_errno(int error) noexcept {
+}  // namespace
+
+Errc Stream::errc_of(int error) noexcept {
   switch (error) {
     case EMFILE:
     case ENFILE:
@@ -42,81 +36,6 @@ Errc errc_of_errno(int error) noexcept {
     default: return Errc::reset;
   }
 }
-
-}  // namespace
-
-// The BIO between OpenSSL and the descriptor.
-struct SocketBio {
-  static int read(BIO* bio, char* data, std::size_t size, std::size_t* got) {
-    auto& stream = *static_cast<Stream*>(BIO_get_data(bio));
-    BIO_clear_retry_flags(bio);
-    *got = 0;
-    Descriptor& descriptor = stream.descriptor_;
-    if (!descriptor.readable) {
-      BIO_set_retry_read(bio);
-      return 0;
-    }
-    ssize_t n = 0;
-    do n = ::recv(descriptor.fd(), data, size, 0);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) {
-      if (static_cast<std::size_t>(n) < size && !descriptor.hung_up) descriptor.readable = false;
-      *got = static_cast<std::size_t>(n);
-      stream.moved_ += static_cast<std::size_t>(n);
-      return 1;
-    }
-    if (n == 0) {
-      stream.saw_end_ = true;
-      return 0;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      descriptor.readable = false;
-      BIO_set_retry_read(bio);
-      return 0;
-    }
-    stream.saw_end_ = true;
-    return 0;
-  }
-
-  static int write(BIO* bio, const char* data, std::size_t size, std::size_t* written) {
-    auto& stream = *static_cast<Stream*>(BIO_get_data(bio));
-    auto& scratch = stream.loop().scratch();
-    *written = size;
-    if (size >= worth_a_send && scratch.empty() && stream.unsent_.empty() && stream.descriptor_.writable) {
-      const std::size_t sent = stream.send_record({data, size});
-      data += sent;
-      size -= sent;
-    }
-    scratch.insert(scratch.end(), data, data + size);
-    return 1;
-  }
-
-  static long control(BIO*, int command, long, void*) {
-    switch (command) {
-      case BIO_CTRL_FLUSH:
-      case BIO_CTRL_DUP: return 1;
-      default: return 0;
-    }
-  }
-
-  static BIO_METHOD* method() {
-    static BIO_METHOD* const made = [] {
-      BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "gatehouse socket");
-      BIO_meth_set_read_ex(m, &SocketBio::read);
-      BIO_meth_set_write_ex(m, &SocketBio::write);
-      BIO_meth_set_ctrl(m, &SocketBio::control);
-      return m;
-    }();
-    return made;
-  }
-
-  static void attach(SSL* ssl, Stream& stream) {
-    BIO* const bio = BIO_new(method());
-    BIO_set_data(bio, &stream);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio);
-  }
-};
 
 Stream::Stream(Loop& loop) noexcept
     : descriptor_(loop), deadline_(loop, [](void* self) { static_cast<Stream*>(self)->on_deadline(); }, this) {}
@@ -293,143 +212,36 @@ bool Stream::has_input() const noexcept {
          (descriptor_.is_open() && ::recv(descriptor_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
 }
 
-const char* Stream::tls_version() const noexcept { return ssl_ != nullptr ? SSL_get_version(ssl_) : ""; }
-
-std::string Stream::peer_subject() const {
-  if (ssl_ == nullptr) return {};
-  X509* const certificate = SSL_get0_peer_certificate(ssl_);
-  if (certificate == nullptr || SSL_get_verify_result(ssl_) != X509_V_OK) return {};
-  BIO* const memory = BIO_new(BIO_s_mem());
-  X509_NAME_print_ex(memory, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(memory, &data);
-  std::string subject(data, static_cast<std::size_t>(std::max(size, 0L)));
-  BIO_free(memory);
-  return subject;
-}
-
-void Stream::note_tls_error() noexcept {
-  try {
-    tls_error_ = take_openssl_errors();
-    if (ssl_ != nullptr) {
-      const long verify = SSL_get_verify_result(ssl_);
-      if (verify != X509_V_OK) tls_error_ += std::string(": ") + X509_verify_cert_error_string(verify);
-    }
-  } catch (...) {
-    ERR_clear_error();
-  }
-}
-
 // --- attempts
-
-Stream::Progress Stream::flush(std::string_view bytes, Errc& failure) noexcept {
-  std::size_t sent = 0;
-  while (sent < bytes.size() && descriptor_.writable) {
-    const ssize_t n = ::send(descriptor_.fd(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-    if (n >= 0) {
-      sent += static_cast<std::size_t>(n);
-      moved_ += static_cast<std::size_t>(n);
-      continue;
-    }
-    if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      descriptor_.writable = false;
-      break;
-    }
-    failure = errc_of_errno(errno);
-    return Progress::failed;
-  }
-  if (sent == bytes.size()) return Progress::done;
-  try {
-    unsent_.append(bytes.substr(sent));
-  } catch (...) {
-    failure = Errc::exhausted;
-    return Progress::failed;
-  }
-  return Progress::blocked;
-}
-
-// How much of it the socket took. An error shows itself again when the rest is sent.
-std::size_t Stream::send_record(std::string_view record) noexcept {
-  const int flags = MSG_NOSIGNAL | (more_follows_ ? MSG_MORE : 0);
-  ssize_t n = 0;
-  do n = ::send(descriptor_.fd(), record.data(), record.size(), flags);
-  while (n < 0 && errno == EINTR);
-  if (n < 0) {
-    if (errno == EAGAIN || errno == EWOULDBLOCK) descriptor_.writable = false;
-    return 0;
-  }
-  moved_ += static_cast<std::size_t>(n);
-  return static_cast<std::size_t>(n);
-}
-
-Stream::Progress Stream::send_scratch(Errc& failure) noexcept {
-  auto& scratch = loop().scratch();
-  if (scratch.empty()) return Progress::done;
-  const Progress progress = flush({scratch.data(), scratch.size()}, failure);
-  scratch.clear();
-  return progress;
-}
-
-Stream::Progress Stream::flush_unsent(Errc& failure) noexcept {
-  if (unsent_.empty()) return Progress::done;
-  std::string bytes;
-  bytes.swap(unsent_);
-  return flush(bytes, failure);
-}
 
 Stream::Progress Stream::try_read(std::span<char> buffer, std::size_t& got, Errc& failure) noexcept {
   if (!descriptor_.is_open()) {
     failure = Errc::reset;
     return Progress::failed;
   }
-  if (ssl_ == nullptr) {
-    if (!descriptor_.readable) return Progress::blocked;
-    for (;;) {
-      const ssize_t n = ::recv(descriptor_.fd(), buffer.data(), buffer.size(), 0);
-      if (n > 0) {
-        got = static_cast<std::size_t>(n);
-        moved_ += got;
-        if (got < buffer.size() && !descriptor_.hung_up) descriptor_.readable = false;
-        return Progress::done;
-      }
-      if (n == 0) {
-        saw_end_ = true;
-        failure = Errc::end_of_stream;
-        return Progress::failed;
-      }
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        descriptor_.readable = false;
-        return Progress::blocked;
-      }
-      failure = Errc::reset;
-      return Progress::failed;
+  if (ssl_ != nullptr) return try_read_tls(buffer, got, failure);
+  if (!descriptor_.readable) return Progress::blocked;
+  for (;;) {
+    const ssize_t n = ::recv(descriptor_.fd(), buffer.data(), buffer.size(), 0);
+    if (n > 0) {
+      got = static_cast<std::size_t>(n);
+      moved_ += got;
+      if (got < buffer.size() && !descriptor_.hung_up) descriptor_.readable = false;
+      return Progress::done;
     }
-  }
-  if (!descriptor_.readable && SSL_has_pending(ssl_) == 0) return Progress::blocked;
-  loop().scratch().clear();
-  ERR_clear_error();
-  const int result = SSL_read_ex(ssl_, buffer.data(), buffer.size(), &got);
-  if (result != 1) {
-    const int error = SSL_get_error(ssl_, result);
-    if (error == SSL_ERROR_WANT_READ) {
-      send_scratch(failure);  // a KeyUpdate's answer, at most
-      return Progress::blocked;
-    }
-    if (error == SSL_ERROR_ZERO_RETURN) {
+    if (n == 0) {
       saw_end_ = true;
       failure = Errc::end_of_stream;
-    } else {
-      failure = saw_end_ ? Errc::reset : Errc::tls;
-      note_tls_error();
-      send_scratch(failure);  // the alert
-      handshake_done_ = false;
+      return Progress::failed;
     }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      descriptor_.readable = false;
+      return Progress::blocked;
+    }
+    failure = Errc::reset;
     return Progress::failed;
   }
-  if (!loop().scratch().empty()) send_scratch(failure);
-  return Progress::done;
 }
 
 Stream::Progress Stream::try_write_plain(std::span<std::string_view> slices, Errc& failure) noexcept {
@@ -454,7 +266,7 @@ Stream::Progress Stream::try_write_plain(std::span<std::string_view> slices, Err
         descriptor_.writable = false;
         return Progress::blocked;
       }
-      failure = errc_of_errno(errno);
+      failure = errc_of(errno);
       return Progress::failed;
     }
     auto left = static_cast<std::size_t>(n);
@@ -472,82 +284,7 @@ Stream::Progress Stream::try_write(std::span<std::string_view> slices, Errc& fai
     failure = Errc::reset;
     return Progress::failed;
   }
-  if (ssl_ == nullptr) return try_write_plain(slices, failure);
-  if (const Progress progress = flush_unsent(failure); progress != Progress::done) return progress;
-
-  auto& scratch = loop().scratch();
-  std::size_t next = 0;
-  while (next < slices.size()) {
-    scratch.clear();
-    for (std::size_t record = 0; record < records_at_once && next < slices.size();) {
-      // Small slices travel together: a head and its short body are one record.
-      [[clang::uninitialized]] char gathered[record_bytes];
-      std::string_view plain = slices[next];
-      if (plain.empty()) {
-        ++next;
-        continue;
-      }
-      if (plain.size() < record_bytes && next + 1 < slices.size()) {
-        std::size_t size = 0;
-        while (next < slices.size() && size < record_bytes) {
-          std::string_view& slice = slices[next];
-          const std::size_t piece = std::min(slice.size(), record_bytes - size);
-          std::memcpy(gathered + size, slice.data(), piece);
-          size += piece;
-          slice.remove_prefix(piece);
-          if (slice.empty()) ++next;
-        }
-        plain = {gathered, size};
-      } else {
-        plain = plain.substr(0, record_bytes);
-        slices[next].remove_prefix(plain.size());
-      }
-      std::size_t written = 0;
-      more_follows_ = next + 1 < slices.size() || (next < slices.size() && !slices[next].empty());
-      ERR_clear_error();
-      if (SSL_write_ex(ssl_, plain.data(), plain.size(), &written) != 1 || written != plain.size()) {
-        failure = Errc::tls;
-        note_tls_error();
-        scratch.clear();
-        return Progress::failed;
-      }
-      if (!scratch.empty()) ++record;
-      if (!descriptor_.writable) break;
-    }
-    more_follows_ = false;
-    if (const Progress progress = send_scratch(failure); progress != Progress::done) return progress;
-  }
-  return Progress::done;
-}
-
-Stream::Progress Stream::try_handshake(Errc& failure) noexcept {
-  if (!descriptor_.is_open()) {
-    failure = Errc::reset;
-    return Progress::failed;
-  }
-  if (const Progress progress = flush_unsent(failure); progress != Progress::done) return progress;
-  if (!handshake_done_) {
-    loop().scratch().clear();
-    ERR_clear_error();
-    const int result = SSL_do_handshake(ssl_);
-    const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_, result);
-    if (result == 1) {
-      handshake_done_ = true;
-    } else if (error != SSL_ERROR_WANT_READ) {
-      note_tls_error();
-      failure = saw_end_ && tls_error_.empty()                                         ? Errc::reset
-                : SSL_is_server(ssl_) == 0 && SSL_get_verify_result(ssl_) != X509_V_OK ? Errc::tls_verify
-                                                                                       : Errc::tls;
-      Errc ignored = Errc::ok;
-      send_scratch(ignored);  // the alert
-      return Progress::failed;
-    }
-    const Progress progress = send_scratch(failure);
-    if (progress == Progress::failed) return progress;
-    if (!handshake_done_) return Progress::blocked;
-    if (progress == Progress::blocked) return progress;
-  }
-  return Progress::done;
+  return ssl_ == nullptr ? try_write_plain(slices, failure) : try_write_tls(slices, failure);
 }
 
 // --- operations
@@ -688,77 +425,6 @@ bool Stream::ConnectOperation::attempt() noexcept {
   if (::getsockopt(stream_.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
   if (error != 0) failure = Errc::connect;
   return true;
-}
-
-Stream::HandshakeOperation Stream::accept_tls(const ServerTlsBase& base, SniSelector& selector) {
-  selector_ = &selector;
-  ssl_ = SSL_new(base.context());
-  if (ssl_ != nullptr) {
-    SSL_set_app_data(ssl_, this);
-    SocketBio::attach(ssl_, *this);
-    SSL_set_accept_state(ssl_);
-  } else {
-    failed_ = Errc::exhausted;
-  }
-  return HandshakeOperation(*this);
-}
-
-Stream::HandshakeOperation Stream::connect_tls(const ClientTls& settings, const std::string& server_name) {
-  ssl_ = SSL_new(settings.context());
-  if (ssl_ == nullptr) {
-    failed_ = Errc::exhausted;
-    return HandshakeOperation(*this);
-  }
-  SocketBio::attach(ssl_, *this);
-  SSL_set_connect_state(ssl_);
-  if (IpAddress::parse(server_name)) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), server_name.c_str());
-  } else {
-    SSL_set_tlsext_host_name(ssl_, server_name.c_str());
-    SSL_set_hostflags(ssl_, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    if (SSL_set1_host(ssl_, server_name.c_str()) != 1) failed_ = Errc::tls_verify;
-  }
-  return HandshakeOperation(*this);
-}
-
-bool Stream::HandshakeOperation::attempt() noexcept { return stream_.try_handshake(failure) != Progress::blocked; }
-
-bool Stream::HandshakeOperation::await_ready() noexcept {
-  if (stream_.failed_ != Errc::ok) {
-    failure = stream_.failed_;
-    return true;
-  }
-  return attempt();
-}
-
-void Stream::HandshakeOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {
-  coroutine = awaiting;
-  stream_.descriptor_.reader = this;
-  stream_.descriptor_.writer = this;
-}
-
-int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
-  auto* const stream = static_cast<Stream*>(SSL_get_app_data(ssl));
-  std::string_view name;
-  const unsigned char* extension = nullptr;
-  std::size_t size = 0;
-  // server_name extension (RFC 6066 section 3): list length, type 0, name length, name.
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &size) == 1 && size > 5 &&
-      extension[2] == 0) {
-    const std::size_t list = static_cast<std::size_t>(extension[0]) << 8 | extension[1];
-    const std::size_t length = static_cast<std::size_t>(extension[3]) << 8 | extension[4];
-    if (list + 2 == size && length + 5 <= size) name = {reinterpret_cast<const char*>(extension) + 5, length};
-  }
-  stream->server_tls_ = stream->selector_->select(name);
-  const ServerTls& chosen = *stream->server_tls_;
-  if (SSL_set_SSL_CTX(ssl, chosen.context()) == nullptr) {
-    *alert = SSL_AD_INTERNAL_ERROR;
-    return SSL_CLIENT_HELLO_ERROR;
-  }
-  // These are copied into the connection when it is made and do not follow its context.
-  SSL_set_verify(ssl, SSL_CTX_get_verify_mode(chosen.context()), nullptr);
-  SSL_set_min_proto_version(ssl, chosen.min_version() == config::TlsVersion::tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
-  return SSL_CLIENT_HELLO_SUCCESS;
 }
 
 }  // namespace gatehouse::net

@@ -110,12 +110,15 @@ class Stream {
   Progress try_read(std::span<char> buffer, std::size_t& got, Errc& failure) noexcept;
   Progress try_write(std::span<std::string_view> slices, Errc& failure) noexcept;
   Progress try_write_plain(std::span<std::string_view> slices, Errc& failure) noexcept;
+  Progress try_read_tls(std::span<char> buffer, std::size_t& got, Errc& failure) noexcept;
+  Progress try_write_tls(std::span<std::string_view> slices, Errc& failure) noexcept;
   Progress try_handshake(Errc& failure) noexcept;
   Progress flush(std::string_view bytes, Errc& failure) noexcept;
   Progress flush_unsent(Errc& failure) noexcept;
   Progress send_scratch(Errc& failure) noexcept;
   std::size_t send_record(std::string_view record) noexcept;
   void note_tls_error() noexcept;
+  static Errc errc_of(int error) noexcept;  // of errno
   void on_deadline() noexcept;
   void begin_wait() noexcept { wait_began_ = descriptor_.loop().now(); }
   void end_wait() noexcept { waited_ += descriptor_.loop().now() - wait_began_; }
