@@ -22,6 +22,9 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 /// The file is so far from what we read that reading on would only give noise.
 struct Stop {};
 
+/// What came before is read as ever: its problems are told along with this one.
+struct SecondDocument {};
+
 Mark mark_at(std::string_view text, std::size_t offset) {
   const std::string_view before = text.substr(0, offset);
   const auto line = std::ranges::count(before, '\n');
@@ -42,7 +45,7 @@ class Builder : public YAML::EventHandler {
     if (++documents_ == 2) {
       source_.error(mark_of(mark),
                     "a second document begins here; a file holds one: write the other into a file of its own");
-      throw Stop();
+      throw SecondDocument();
     }
   }
   void OnDocumentEnd() override {}
@@ -381,6 +384,9 @@ Node parse_yaml(Source& source) {
     return builder.take_root();
   } catch (const Stop&) {
     return refused;
+  } catch (const SecondDocument&) {
+    Node first = builder.take_root();
+    return first.kind == Node::Kind::null ? refused : first;  // "---" twice: that nothing stands between is no problem
   } catch (const YAML::ParserException& error) {
     source.error(mark_of(error.mark), explain(source.text(), error));
   } catch (const YAML::Exception& error) {

@@ -84,7 +84,8 @@ inline constexpr std::size_t kMostNodes = 100'000;
 inline constexpr std::size_t kMostPunctuation = 200'000;  // , [ ] { } : and the like bound yaml-cpp's queue of tokens
 inline constexpr std::size_t kDeepest = 32;
 
-/// The document of `source`; problems go to it. A syntax error gives a refused node. Never throws for what a file holds.
+/// The first document of `source`; problems go to it. A syntax error gives a refused node. Never throws for what a file
+/// holds.
 [[nodiscard]] Node parse_yaml(Source& source);
 
 }  // namespace gatehouse::config

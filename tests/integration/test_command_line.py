@@ -100,6 +100,17 @@ def test_check_shows_the_line_with_a_caret(prepared):
     assert lines[at + 2].index("^") == lines[at + 1].index("nonsense")
 
 
+def test_check_tells_the_problems_before_a_second_document(prepared):
+    gateway = prepared({"shop": "tenant: shop\nhosts: [{name: shop.test, tls: off}]\nwaf: {paranoia: 9}\n---\nfoo: 1\n"}, {"workerz": 2})
+    with open(gateway.configuration, "a", encoding="utf-8") as file:
+        file.write("---\nfoo: 1\n")
+    result = check(gateway)
+    assert result.returncode == 1
+    assert result.stdout.count("a second document begins here") == 2, result.stdout
+    assert "workerz" in result.stdout and "shop.yaml:3:17: error" in result.stdout, result.stdout
+    assert "foo" not in result.stdout, result.stdout
+
+
 def test_check_warnings_alone_are_0(prepared):
     """A limit that is meant to be exact without Redis counts on this node alone."""
     gateway = prepared({"shop": tenant(rate_limits={"per_client": {"key": "client_ip", "rate": "10/s", "mode": "exact"}},

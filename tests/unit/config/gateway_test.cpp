@@ -32,6 +32,12 @@ TEST(Gateway, HasADefaultForEveryKey) {
   EXPECT_EQ(config.audit_log.path, "/var/log/gatehouse/audit.log");
 }
 
+TEST(Gateway, TellsItsProblemsAlongWithASecondDocument) {
+  EXPECT_THAT(gateway_problems("workers: none\nnonsense: 1\n---\nworkers: 0\n"),
+              ElementsAre(error_at("1:10", "is expected here"), error_at("2:1", "'nonsense' is not a key here"),
+                          error_at("3:1", "a second document begins here")));
+}
+
 TEST(Gateway, ReadsTheWholeExample) {
   const GatewayConfig config = good_gateway(R"(
 site: saar1

@@ -312,6 +312,15 @@ TEST(TenantServices, TakeAddressesAsEndpoints) {
   EXPECT_THAT(endpoint("http://10.0.0.1:80"), ElementsAre(error_at("2:48", "is not an address with a port")));
 }
 
+TEST(Tenant, TellsItsProblemsAlongWithASecondDocument) {
+  const LoadedTenant loaded = parse_tenant(tenant_with("waf: {paranoia: 9}\n") + "---\nfoo: 1\n",
+                                           "/nonexistent/tenants/file.yaml", gateway_with());
+  EXPECT_FALSE(loaded.config);
+  EXPECT_EQ(loaded.name, "shop");
+  EXPECT_THAT(lines_of(loaded.problems),
+              ElementsAre(error_at("2:17", "out of range: 1 to 4"), error_at("6:1", "a second document begins here")));
+}
+
 TEST(TenantServices, BoundWhatIsSharedByAll) {
   const auto services = [](int count, int endpoints, const std::string& health) {
     std::string out = "services:\n  web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n";

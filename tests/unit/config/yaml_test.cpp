@@ -122,6 +122,18 @@ TEST(Yaml, RefusesDirectivesAndASecondDocument) {
   EXPECT_THAT(problems("---\na: 1\n...\n"), IsEmpty());
 }
 
+TEST(Yaml, ReadsTheFirstOfSeveralDocumentsAllTheSame) {
+  for (const char* text : {"a: 1\n---\nb: [\n", "a: 1\n...\n---\n---\n", "{a: 1}\nb: 2\n"}) {
+    const Read r = read(text);
+    EXPECT_THAT(r.problems, ElementsAre(HasSubstr("a second document"))) << text;
+    ASSERT_EQ(r.root.kind, Node::Kind::mapping) << text;
+    ASSERT_EQ(r.root.members.size(), 1U) << text;
+    EXPECT_EQ(r.root.members[0].value.text, "1") << text;
+  }
+  EXPECT_EQ(read("---\n---\na: 1\n").root.kind, Node::Kind::refused);  // not "the file is empty"
+  EXPECT_EQ(read("a: [1\n---\nb: 2\n").root.kind, Node::Kind::refused);
+}
+
 TEST(Yaml, RefusesKeysThatAreNotWords) {
   EXPECT_THAT(problems("? [a, b]\n: 1\n"), ElementsAre(error_at("1:3", "a key must be a word")));
   EXPECT_THAT(problems("{{a: 1}: 2}"), ElementsAre(error_at("1:2", "a key must be a word")));
