@@ -105,6 +105,7 @@ struct GatewayConfig {
   std::string tenants_directory;    // absolute, "/"-terminated
   std::vector<Cidr> trusted_proxies;
   std::optional<Redis> redis;
+  bool redis_unclear = false;  // the key is there, or may be, but was not read: never in a valid configuration
   std::string storage_directory = "/var/lib/gatehouse";
   PlatformWaf waf;
   Limits limits;

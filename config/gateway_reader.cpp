@@ -223,6 +223,7 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
          "Networks of the load balancers in front, whose X-Forwarded-For and PROXY headers are believed.");
   m.read("redis", config.redis, object<Redis>([&](Mapping& inner, Redis& out) { read_redis(inner, out, files); }),
          "The store of the rate limits that all gateways share. Without it each gateway counts for itself.");
+  config.redis_unclear = config.redis_unclear || (!config.redis && m.has("redis"));
   m.read("storage", config, object<GatewayConfig>([&](Mapping& inner, GatewayConfig& out) {
            inner.read("file", out.storage_directory, File{files, false}, "Folder for what the gateway keeps.");
            inner.unavailable("redis", "use storage: {file: FOLDER}");
@@ -281,6 +282,7 @@ LoadedGateway read_gateway(std::string_view text, const std::string& path, bool 
   Node root = parse_yaml(source);
   if (root.kind == Node::Kind::null) root.kind = Node::Kind::mapping;  // an empty file: every key has a default
   GatewayConfig config = standard_gateway(absolute_file(path));
+  config.redis_unclear = !source.is_whole() || root.kind != Node::Kind::mapping;
   const FileRules files = FileRules::of_gateway(config.file);
   const auto read = [&](Mapping& m, GatewayConfig& out) {
     read_gateway_keys(m, out, files);

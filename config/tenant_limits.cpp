@@ -110,7 +110,7 @@ void read_rate_limit(Mapping& m, RateLimit& limit) {
 void read_rate_limits(Mapping& m, TenantConfig& tenant, const Platform& platform) {
   m.read("rate_limits", tenant.rate_limits, named<RateLimit>("a rate limit's name", read_rate_limit),
          "Rate limits by name, for routes to refer to.");
-  if (!tenant.rate_limits.empty() && !platform.gateway.redis) {
+  if (!tenant.rate_limits.empty() && !platform.gateway.redis && !platform.gateway.redis_unclear) {
     m.warning_at(m.name_at("rate_limits", tenant.rate_limits.front().name),
                  "without 'redis' in gateway.yaml a rate limit counts on this node alone: several gateways together "
                  "admit several times the rate");

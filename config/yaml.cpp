@@ -381,6 +381,7 @@ Node parse_yaml(Source& source) {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
+    source.whole_ = true;
     return builder.take_root();
   } catch (const Stop&) {
     return refused;

@@ -58,6 +58,8 @@ class Source {
   [[nodiscard]] Place place(Mark at) const { return {file_, at.line, at.column}; }
   [[nodiscard]] std::string_view text() const noexcept { return text_; }
   [[nodiscard]] const std::string& file() const noexcept { return file_; }
+  /// False if parse_yaml() did not get to the end of the text: keys may stand where nobody has looked.
+  [[nodiscard]] bool is_whole() const noexcept { return whole_; }
   /// The problems by place; at most kMostProblems and a last one that says so.
   [[nodiscard]] Problems take_problems();
 
@@ -76,6 +78,7 @@ class Source {
   Problems problems_;
   std::vector<std::string> missing_;
   std::size_t errors_not_shown_ = 0;
+  bool whole_ = false;
 };
 
 /// Bounds, each far above what a configuration needs and far below what would hurt.

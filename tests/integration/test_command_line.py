@@ -111,6 +111,17 @@ def test_check_tells_the_problems_before_a_second_document(prepared):
     assert "foo" not in result.stdout, result.stdout
 
 
+@pytest.mark.parametrize("redis", ['redis: {url: "http://h"}', 'redis: {url: "redis://:secret@h"}', 'redis: {url: "redis://h"}\n---\na: 1', "redis: ["])
+def test_check_does_not_miss_redis_that_is_wrong(prepared, redis):
+    gateway = prepared({"shop": tenant(rate_limits={"per_client": {"key": "client_ip", "rate": "10/s"}},
+                                       routes=[{"match": {"path": "/"}, "service": "web", "rate_limits": ["per_client"]}])})
+    with open(gateway.configuration, "a", encoding="utf-8") as file:
+        file.write(redis + "\n")
+    result = check(gateway)
+    assert result.returncode == 1
+    assert "without 'redis'" not in result.stdout, result.stdout
+
+
 def test_check_warnings_alone_are_0(prepared):
     """A limit that is meant to be exact without Redis counts on this node alone."""
     gateway = prepared({"shop": tenant(rate_limits={"per_client": {"key": "client_ip", "rate": "10/s", "mode": "exact"}},

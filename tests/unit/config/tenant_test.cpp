@@ -321,6 +321,34 @@ TEST(Tenant, TellsItsProblemsAlongWithASecondDocument) {
               ElementsAre(error_at("2:17", "out of range: 1 to 4"), error_at("6:1", "a second document begins here")));
 }
 
+TEST(TenantLimits, WarnWhereTheyCountOnThisNodeAlone) {
+  const auto problems = [](const std::string& gateway) {
+    return tenant_problems(
+        "rate_limits: {a: {rate: 1/s}}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]",
+        parse_gateway(gateway, "/nonexistent/gateway.yaml").as_read);
+  };
+  for (const char* gateway : {"", "site: saar1\n", "nonsense: 1\n", "site: saar1\nsite: saar2\n"})
+    EXPECT_THAT(problems(gateway), ElementsAre(warning_at("2:15", "without 'redis' in gateway.yaml"))) << gateway;
+  EXPECT_THAT(problems("redis: {url: \"redis://h\"}\n"), IsEmpty());
+}
+
+TEST(TenantLimits, DoNotWarnWhereRedisIsThereButWrong) {
+  for (const char* gateway :
+       {"redis: {url: \"http://h\"}\n", "redis: {url: \"redis://:hunter2@h\"}\n", "redis: {}\n", "redis:\n", "redis\n",
+        "site: saar1\nredis\n", "redis: redis://h\n", "redis: {url: \"redis://h\", sentinel: {}}\n",
+        "redis: &x {url: \"redis://h\"}\n", "site: saar1\n---\nredis: {url: \"redis://h\"}\n",
+        "redis: {url: \"redis://h\"}\n---\nsite: saar1\n", "site: [\nredis: {url: \"redis://h\"}\n",
+        "site: \x01\nredis: {url: \"redis://h\"}\n"}) {
+    const LoadedGateway loaded = parse_gateway(gateway, "/nonexistent/gateway.yaml");
+    EXPECT_FALSE(loaded.config) << gateway;
+    EXPECT_THAT(
+        tenant_problems("rate_limits: {a: {rate: 1/s}}\nroutes: [{match: {path: /}, service: web, rate_limits: [a]}]",
+                        loaded.as_read),
+        IsEmpty())
+        << gateway;
+  }
+}
+
 TEST(TenantServices, BoundWhatIsSharedByAll) {
   const auto services = [](int count, int endpoints, const std::string& health) {
     std::string out = "services:\n  web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}]}\n";

@@ -134,6 +134,17 @@ TEST(Yaml, ReadsTheFirstOfSeveralDocumentsAllTheSame) {
   EXPECT_EQ(read("a: [1\n---\nb: 2\n").root.kind, Node::Kind::refused);
 }
 
+TEST(Yaml, KnowsWhetherItReadTheWholeFile) {
+  const auto whole = [](std::string_view text) {
+    Source source(text, "a.yaml");
+    (void)parse_yaml(source);
+    return source.is_whole();
+  };
+  for (const char* text : {"", "a: 1\n", "a: 1\na: 2\n", "a: &x 1\n"}) EXPECT_TRUE(whole(text)) << text;
+  for (const char* text : {"a: 1\n---\nb: 2\n", "a: [1\n", "a: \x01\n", "%YAML 1.2\n"})
+    EXPECT_FALSE(whole(text)) << text;
+}
+
 TEST(Yaml, RefusesKeysThatAreNotWords) {
   EXPECT_THAT(problems("? [a, b]\n: 1\n"), ElementsAre(error_at("1:3", "a key must be a word")));
   EXPECT_THAT(problems("{{a: 1}: 2}"), ElementsAre(error_at("1:2", "a key must be a word")));
