@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +43,7 @@ enum class OnError { block, pass };
 struct PlatformWaf {
   std::vector<std::string> rules{"/etc/modsecurity/crs/crs-setup.conf",
                                  "/usr/share/modsecurity-crs/rules/*.conf"};  // globs, absolute
+  std::vector<Place> rules_places;  // of each of `rules` in gateway.yaml; of the file where it does not name them
   OnError on_error = OnError::block;
   Milliseconds time_budget{250};  // CPU of one transaction
 };
@@ -97,6 +99,7 @@ struct AuditLog {
 
 struct GatewayConfig {
   std::string file;                 // absolute path of the file itself
+  std::shared_ptr<const std::string> text;  // what it held, for Problem::show_source() of what is found later
   std::string site = "default";
   unsigned workers = 0;             // 0: auto, one a usable processor
   std::vector<Listener> listeners;  // default: [::]:8080 http and [::]:8443 https

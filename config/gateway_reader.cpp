@@ -94,8 +94,11 @@ void read_redis(Mapping& m, Redis& redis, const FileRules& files) {
 }
 
 void read_waf(Mapping& m, PlatformWaf& waf, const FileRules& files) {
-  m.read("rules", waf.rules, list_of(File{files, false}, 1, 100),
-         "Rule files or patterns of files, in this order: the Core Rule Set.");
+  if (m.read("rules", waf.rules, list_of(File{files, false}, 1, 100),
+             "Rule files or patterns of files, in this order: the Core Rule Set.")) {
+    waf.rules_places.clear();
+    for (std::size_t i = 0; i < waf.rules.size(); ++i) waf.rules_places.push_back(m.place(m.item_at("rules", i)));
+  }
   m.read("on_error", waf.on_error, Choice<OnError>{{{"block", OnError::block}, {"pass", OnError::pass}}},
          "What happens to a request that the engine could not judge: block answers 503.");
   m.read("time_budget", waf.time_budget, Duration{1ms, 60s},
@@ -282,6 +285,8 @@ LoadedGateway read_gateway(std::string_view text, const std::string& path, bool 
   Node root = parse_yaml(source);
   if (root.kind == Node::Kind::null) root.kind = Node::Kind::mapping;  // an empty file: every key has a default
   GatewayConfig config = standard_gateway(absolute_file(path));
+  config.text = std::make_shared<const std::string>(source.text());
+  config.waf.rules_places.assign(config.waf.rules.size(), source.place({}));
   config.redis_unclear = !source.is_whole() || root.kind != Node::Kind::mapping;
   const FileRules files = FileRules::of_gateway(config.file);
   const auto read = [&](Mapping& m, GatewayConfig& out) {

@@ -100,7 +100,7 @@ std::expected<std::unique_ptr<Engine>, Problems> Engine::create(const config::Pl
         "the WAF cannot bound its time: the program's own pcre2_match_8, pcre2_jit_match_8, libinjection_sqli and "
         "libinjection_xss do not stand before the libraries' (the executable must export them)"));
   }
-  auto rules = PlatformRules::load(platform.rules);
+  auto rules = PlatformRules::load(platform.rules, platform.rules_places);
   if (!rules) return std::unexpected(std::move(rules.error()));
   return std::make_unique<RuleEngine>(std::move(*rules), platform.time_budget, masked_names);
 }

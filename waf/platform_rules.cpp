@@ -3,13 +3,12 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -19,12 +18,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "config/text.hpp"
 #include "waf/base_rules.hpp"
 #include "waf/library.hpp"
 
 namespace gatehouse::waf {
 namespace {
 
+using config::Place;
 using config::Problem;
 using config::Problems;
 
@@ -37,30 +38,45 @@ Problem problem(std::string file, int line, int column, std::string message) {
   return out;
 }
 
+// About an item of waf.rules.
+Problem rules_problem(const Place& place, const std::string& message) {
+  return problem(place.file, place.line, place.column, "waf.rules: " + message);
+}
+
 // The files of one glob, sorted by name as nginx's include sorts them.
-std::vector<std::string> expand(const std::string& pattern, Problems& problems) {
+std::vector<std::string> expand(const std::string& pattern, const Place& place, Problems& problems) {
   ::glob_t found{};
   const int result = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &found);  // sorts
   std::vector<std::string> files(found.gl_pathv, found.gl_pathv + (result == 0 ? found.gl_pathc : 0));
   ::globfree(&found);
   if (result == GLOB_NOMATCH) {
     problems.push_back(
-        problem(pattern, 0, 0, "waf.rules: no file matches; install modsecurity-crs or name the files that there are"));
+        rules_problem(place, fmt::format("no file matches {}; install modsecurity-crs or name the files that there are",
+                                         config::cite(pattern, 200))));
   } else if (result != 0) {
-    problems.push_back(problem(pattern, 0, 0, "waf.rules: the folder cannot be read"));
+    problems.push_back(
+        rules_problem(place, fmt::format("the folder of {} cannot be read", config::cite(pattern, 200))));
   }
   return files;
 }
 
-std::optional<std::string> read_file(const std::string& name, Problems& problems) {
+// The text, or why it cannot be read.
+std::expected<std::string, std::string> read_file(const std::string& name) {
   std::ifstream file(name, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad() || !file.is_open()) {
-    problems.push_back(
-        problem(name, 0, 0, fmt::format("waf.rules: the file cannot be read: {}", std::strerror(errno))));
-    return std::nullopt;
-  }
+  std::string text;
+  std::array<char, 64UL * 1024> part;
+  while (file.read(part.data(), part.size()), file.gcount() > 0)  // an iterator would throw for a folder
+    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+  if (file.bad() || !file.is_open()) return std::unexpected(std::strerror(errno));
   return text;
+}
+
+// The line under a problem of a rule file; libmodsecurity also tells of files that `name` includes.
+void show_source(Problem& problem, const std::string& name, std::string_view text) {
+  if (problem.place.file == name)
+    problem.show_source(text);
+  else if (const auto included = read_file(problem.place.file))
+    problem.show_source(*included);
 }
 
 std::string_view base_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -150,13 +166,15 @@ Problem parser_problem(const std::string& error, const std::string& fallback_fil
                  "libmodsecurity: " + message);
 }
 
-std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::load(
-    const std::vector<std::string>& globs) {
+std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::load(const std::vector<std::string>& globs,
+                                                                                  const std::vector<Place>& places) {
   Problems problems;
-  std::vector<std::string> files;
-  for (const std::string& pattern : globs) {
-    for (std::string& file : expand(pattern, problems)) {
-      if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(std::move(file));
+  std::vector<std::pair<std::string, Place>> files;  // and who names them
+  for (std::size_t i = 0; i < globs.size(); ++i) {
+    const Place place = i < places.size() ? places[i] : Place{.file = globs[i]};
+    for (std::string& file : expand(globs[i], place, problems)) {
+      const auto same = [&](const auto& known) { return known.first == file; };
+      if (std::none_of(files.begin(), files.end(), same)) files.emplace_back(std::move(file), place);
     }
   }
   if (!problems.empty()) return std::unexpected(std::move(problems));
@@ -171,11 +189,15 @@ std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::loa
     for (std::size_t i = 0; i < phase_count; ++i)
       setup_end[i] = rules->set_->m_rulesSetPhases[static_cast<int>(i)]->size();
   };
-  for (const std::string& file : files) {
+  for (const auto& [file, place] : files) {
     if (setup && base_part(file).starts_with("REQUEST-901")) end_setup();
-    const auto text = read_file(file, problems);
-    if (text && !rules->load_text(*text, file, problems))
+    const auto text = read_file(file);
+    if (!text) {
+      problems.push_back(
+          rules_problem(place, fmt::format("the file {} cannot be read: {}", config::cite(file, 200), text.error())));
+    } else if (!rules->load_text(*text, file, problems)) {
       break;  // half a file may be in the set: what follows is noise
+    }
   }
   if (setup) end_setup();
   if (!problems.empty()) return std::unexpected(std::move(problems));
@@ -186,9 +208,11 @@ std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::loa
 bool PlatformRules::load_text(std::string_view text, const std::string& name, Problems& problems) {
   const std::size_t before = problems.size();
   learn(name, text, problems);
-  if (problems.size() > before) return false;
-  if (set_->load(std::string(text).c_str(), name) >= 0) return true;
-  problems.push_back(parser_problem(set_->getParserError(), name));
+  if (problems.size() == before) {
+    if (set_->load(std::string(text).c_str(), name) >= 0) return true;
+    problems.push_back(parser_problem(set_->getParserError(), name));
+  }
+  for (std::size_t i = before; i < problems.size(); ++i) show_source(problems[i], name, text);
   return false;
 }
 

@@ -31,9 +31,10 @@ struct RuleFacts {
 
 class PlatformRules {
  public:
-  /// Reads the files of each glob in the order of the list, those of one glob sorted by name.
+  /// Reads the files of each glob in the order of the list, those of one glob sorted by name. `places` says where each
+  /// glob is written: its problems stand there.
   static std::expected<std::shared_ptr<const PlatformRules>, config::Problems> load(
-      const std::vector<std::string>& globs);
+      const std::vector<std::string>& globs, const std::vector<config::Place>& places = {});
 
   /// Rules of a phase in order. Those before `setup_end` are our base configuration and the files before
   /// REQUEST-901-INITIALIZATION, which is where a tenant's values and first rules go.

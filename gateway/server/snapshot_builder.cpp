@@ -93,7 +93,12 @@ bool SnapshotBuilder::load_waf(const config::GatewayConfig& gateway, Result& res
   if (waf_ && wanted == waf_fingerprint_) return true;
   auto engine = waf::Engine::create(gateway.waf, gateway.audit_log.mask);
   if (!engine) {
-    result.problems.insert(result.problems.end(), engine.error().begin(), engine.error().end());
+    const auto& places = gateway.waf.rules_places;
+    for (Problem& problem : engine.error()) {
+      if (!places.empty() && problem.place.file == places.front().file && gateway.text)
+        problem.show_source(*gateway.text);
+      result.problems.push_back(std::move(problem));
+    }
     return false;
   }
   waf_ = std::move(*engine);

@@ -100,6 +100,39 @@ def test_check_shows_the_line_with_a_caret(prepared):
     assert lines[at + 2].index("^") == lines[at + 1].index("nonsense")
 
 
+def under(lines, place):
+    """The problem at `place` in `lines`: its message, the text of its line from the caret on."""
+    at = next(number for number, line in enumerate(lines) if PROBLEM.match(line) and f"{place}: " in line)
+    return lines[at].split(": ", 1)[1], lines[at + 1][lines[at + 2].index("^"):]
+
+
+@pytest.mark.parametrize("rules,words", [("/nonexistent/*.conf", "cannot be read"), ("/etc/*.nothing", "no file matches"), ("/etc/nothing.conf", "no file matches"), ("/etc", "Is a directory")])
+def test_check_shows_where_missing_rule_files_are_named(prepared, rules, words):
+    gateway = prepared()
+    with open(gateway.configuration, "a", encoding="utf-8") as file:
+        file.write(f'waf:\n  rules:\n    - "{rules}"\n')
+    with open(gateway.configuration, encoding="utf-8") as file:
+        line = len(file.readlines())
+    result = check(gateway)
+    assert result.returncode == 1
+    message, text = under(result.stdout.splitlines(), f"{gateway.configuration}:{line}:7")
+    assert words in message and rules in message, message
+    assert text == f'"{rules}"'
+
+
+def test_check_shows_the_line_of_a_rule_file(prepared):
+    gateway = prepared()
+    path = os.path.join(gateway.folder, "bad.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('SecRule ARGS "@rx (" "id:1,phase:1,deny"\n')
+    with open(gateway.configuration, "a", encoding="utf-8") as file:
+        file.write(f'waf: {{rules: ["{path}"]}}\n')
+    result = check(gateway)
+    assert result.returncode == 1
+    message, text = under(result.stdout.splitlines(), f"{path}:1:19")
+    assert "does not compile" in message and text.startswith('(" "id:1')
+
+
 def test_check_tells_the_problems_before_a_second_document(prepared):
     gateway = prepared({"shop": "tenant: shop\nhosts: [{name: shop.test, tls: off}]\nwaf: {paranoia: 9}\n---\nfoo: 1\n"}, {"workerz": 2})
     with open(gateway.configuration, "a", encoding="utf-8") as file:

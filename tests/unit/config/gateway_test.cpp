@@ -32,6 +32,21 @@ TEST(Gateway, HasADefaultForEveryKey) {
   EXPECT_EQ(config.audit_log.path, "/var/log/gatehouse/audit.log");
 }
 
+TEST(Gateway, KnowsWhereTheRuleFilesAreNamed) {
+  const GatewayConfig named = good_gateway("waf:\n  rules:\n    - a.conf\n    - \"/b/*.conf\"\n");
+  ASSERT_EQ(named.waf.rules_places.size(), 2U);
+  EXPECT_EQ(named.waf.rules_places[1].file, "/nonexistent/gateway.yaml");
+  EXPECT_EQ(named.waf.rules_places[1].line, 4);
+  EXPECT_EQ(named.waf.rules_places[1].column, 7);
+  ASSERT_TRUE(named.text);
+  EXPECT_THAT(*named.text, HasSubstr("/b/*.conf"));
+
+  const GatewayConfig standard = good_gateway("");
+  ASSERT_EQ(standard.waf.rules_places.size(), standard.waf.rules.size());
+  EXPECT_EQ(standard.waf.rules_places[0].file, "/nonexistent/gateway.yaml");
+  EXPECT_EQ(standard.waf.rules_places[0].line, 0);
+}
+
 TEST(Gateway, TellsItsProblemsAlongWithASecondDocument) {
   EXPECT_THAT(gateway_problems("workers: none\nnonsense: 1\n---\nworkers: 0\n"),
               ElementsAre(error_at("1:10", "is expected here"), error_at("2:1", "'nonsense' is not a key here"),

@@ -41,6 +41,25 @@ TEST_F(PlatformFiles, ReportsGlobsThatMatchNothing) {
   EXPECT_THAT(found[0].message, HasSubstr("no file matches"));
 }
 
+TEST_F(PlatformFiles, ReportsTheirNamesWhereTheyAreWritten) {
+  const std::string good = write("a.conf", "SecMarker A\n");
+  std::filesystem::create_directory(folder_ + "/folder.conf");
+  const std::vector<config::Place> places{{"gateway.yaml", 3, 7}, {"gateway.yaml", 4, 7}, {"gateway.yaml", 5, 7}};
+  auto rules = PlatformRules::load({folder_ + "/*.none", good, folder_ + "/absent/*.conf"}, places);
+  ASSERT_FALSE(rules.has_value());
+  ASSERT_EQ(rules.error().size(), 2u);
+  EXPECT_EQ(rules.error()[0].to_string(), "gateway.yaml:3:7: error: waf.rules: no file matches '" + folder_ +
+                                              "/*.none'; install modsecurity-crs or name the files that there are");
+  EXPECT_EQ(rules.error()[1].to_string(),
+            "gateway.yaml:5:7: error: waf.rules: the folder of '" + folder_ + "/absent/*.conf' cannot be read");
+
+  rules = PlatformRules::load({good, folder_ + "/*.conf"}, places);
+  ASSERT_FALSE(rules.has_value());
+  ASSERT_EQ(rules.error().size(), 1u);
+  EXPECT_EQ(rules.error()[0].to_string(), "gateway.yaml:4:7: error: waf.rules: the file '" + folder_ +
+                                              "/folder.conf' cannot be read: Is a directory");
+}
+
 TEST_F(PlatformFiles, ReportsSyntaxErrorsOfTheLibraryWithTheirLine) {
   const std::string path = write("a.conf", "\n\nSecRule ARGS \"@rx a\" \"id:1,phase:1,nonsense\"\n");
   const auto found = problems({path});
@@ -49,6 +68,16 @@ TEST_F(PlatformFiles, ReportsSyntaxErrorsOfTheLibraryWithTheirLine) {
   EXPECT_EQ(found[0].place.line, 3);
   EXPECT_GT(found[0].place.column, 0);
   EXPECT_THAT(found[0].message, HasSubstr("nonsense"));
+  EXPECT_EQ(found[0].source_line, "SecRule ARGS \"@rx a\" \"id:1,phase:1,nonsense\"");
+}
+
+TEST_F(PlatformFiles, ReportsSyntaxErrorsOfIncludedFilesWithTheirLine) {
+  const std::string included = write("b.inc", "#\nSecRule ARGS \"@rx a\" \"id:1,phase:1,nonsense\"\n");
+  const auto found = problems({write("a.conf", "# first\n# second\nInclude " + included + "\n")});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].place.file, included);
+  EXPECT_EQ(found[0].place.line, 2);
+  EXPECT_THAT(found[0].source_line, ::testing::StartsWith("SecRule"));
 }
 
 TEST_F(PlatformFiles, ReportsWhatTheLibraryKeepsQuietAbout) {
@@ -58,6 +87,8 @@ TEST_F(PlatformFiles, ReportsWhatTheLibraryKeepsQuietAbout) {
   EXPECT_EQ(found[0].place.line, 1);
   EXPECT_EQ(found[0].place.column, 19);
   EXPECT_THAT(found[0].message, HasSubstr("does not compile"));
+  EXPECT_THAT(found[0].to_string(),
+              HasSubstr("\n  SecRule ARGS \"@rx (\" \"id:1,phase:1,deny\"\n" + std::string(2 + 18, ' ') + "^"));
 
   const std::string first = write("b.conf", "SecAction \"id:1,phase:1,pass\"\n");
   const std::string second = write("c.conf", "#\nSecRule ARGS \"@rx a\" \"id:1,phase:2,deny\"\n");
@@ -66,6 +97,16 @@ TEST_F(PlatformFiles, ReportsWhatTheLibraryKeepsQuietAbout) {
   EXPECT_EQ(found[0].place.file, second);
   EXPECT_EQ(found[0].place.line, 2);
   EXPECT_THAT(found[0].message, HasSubstr("used twice"));
+  EXPECT_THAT(found[0].source_line, ::testing::StartsWith("SecRule ARGS"));
+}
+
+TEST_F(PlatformFiles, CutLongLinesUnderAProblem) {
+  const std::string path =
+      write("a.conf", "SecRule ARGS \"@rx (" + std::string(100'000, 'a') + "\" \"id:1,phase:1,deny\"\n");
+  const auto found = problems({path});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found[0].source_line, ::testing::StartsWith("SecRule ARGS \"@rx (aaa"));
+  EXPECT_LE(found[0].source_line.size(), 210u);
 }
 
 TEST_F(PlatformFiles, AreReadInOrderAndOnce) {
