@@ -14,6 +14,7 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
   config::LoadedGateway loaded = config::load_gateway(options.path);
   config::Problems problems = std::move(loaded.problems);
   std::vector<std::string> notes;
+  bool tenants_judged = false;
   if (loaded.config) {
     runtime::Loop loop;  // never run: no health check is sent
     runtime::Metrics metrics(1);
@@ -22,6 +23,7 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
     const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(*loaded.config));
     problems.insert(problems.end(), result.problems.begin(), result.problems.end());
     if (result.snapshot) {
+      tenants_judged = true;
       notes.push_back(fmt::format("{} tenants, {} hosts, {} files read", result.snapshot->tenants.size(),
                                   result.snapshot->hosts.size(), result.files.size()));
       for (const auto& routes : result.snapshot->tenants) {
@@ -32,7 +34,7 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
       }
     }
   }
-  if (!loaded.config) {
+  if (!tenants_judged) {
     // One problem of the platform's hides none of the tenants'.
     if (const auto tenants = config::load_tenants(loaded.as_read))
       for (const config::LoadedTenant& tenant : *tenants)

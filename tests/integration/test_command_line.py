@@ -133,6 +133,13 @@ def test_check_shows_the_line_of_a_rule_file(prepared):
     assert "does not compile" in message and text.startswith('(" "id:1')
 
 
+def test_check_tells_tenants_problems_when_the_rules_cannot_be_loaded(prepared):
+    gateway = prepared({"shop": "tenant: shop\nhosts: [{name: shop.test, tls: off}]\nwaf: {paranoia: 9}\n"}, {"waf": {"rules": ["/etc/nothing.conf"]}})
+    result = check(gateway)
+    assert result.returncode == 1
+    assert "no file matches" in result.stdout and "shop.yaml:3:17: error" in result.stdout, result.stdout
+
+
 def test_check_tells_the_problems_before_a_second_document(prepared):
     gateway = prepared({"shop": "tenant: shop\nhosts: [{name: shop.test, tls: off}]\nwaf: {paranoia: 9}\n---\nfoo: 1\n"}, {"workerz": 2})
     with open(gateway.configuration, "a", encoding="utf-8") as file:
