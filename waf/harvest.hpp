@@ -2,12 +2,15 @@
 // without secrets. Called by waf/phase_runner.cpp right after a rule has matched, while MATCHED_VAR still is its own.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "waf/mask.hpp"
 #include "waf/modsecurity.hpp"
+#include "waf/request_secrets.hpp"
+#include "waf/rule_text.hpp"
 #include "waf/waf.hpp"
 
 namespace gatehouse::waf {
@@ -16,21 +19,33 @@ inline constexpr std::size_t max_matches = 100;  // CONTRACT: Outcome::rules
 
 class Harvest {
  public:
-  explicit Harvest(const Masker& masker) : masker_(masker) {}
+  explicit Harvest(const Masker& masker) : masker_(masker), secrets_(masker) {}
 
   /// Takes the messages that the library has collected since the last call. A rule counts once a transaction.
-  void take(modsecurity::Transaction& transaction);
+  /// `constants`: what stands around the macros of the rule's msg, in order; empty if it has none or is not known.
+  void take(modsecurity::Transaction& transaction, std::span<const std::string> constants);
+
+  /// To be told when a phase begins, and when arguments and body are released.
+  [[nodiscard]] RequestSecrets& secrets() noexcept { return secrets_; }
 
   [[nodiscard]] const std::vector<RuleMatch>& matches() const noexcept { return matches_; }
   [[nodiscard]] std::vector<RuleMatch> release() noexcept { return std::move(matches_); }
 
  private:
-  void add(const modsecurity::RuleMessage& message, modsecurity::Transaction& transaction);
-  [[nodiscard]] std::string shown_match(std::string_view target, modsecurity::Transaction& transaction) const;
-  [[nodiscard]] bool holds_secret(std::string_view text, modsecurity::Transaction& transaction) const;
+  void add(const modsecurity::RuleMessage& message, std::span<const std::string> constants,
+           modsecurity::Transaction& transaction);
+  [[nodiscard]] std::string shown_message(const modsecurity::RuleMessage& message,
+                                          std::span<const std::string> constants,
+                                          modsecurity::Transaction& transaction);
+  [[nodiscard]] std::string shown_match(std::string_view target, modsecurity::Transaction& transaction);
 
   const Masker& masker_;  // the engine's, which outlives every transaction
+  RequestSecrets secrets_;
   std::vector<RuleMatch> matches_;
 };
+
+/// The texts around the macros of a rule's msg, in order: n + 1 for n macros, of which some may be empty. None if
+/// there is no macro.
+[[nodiscard]] std::vector<std::string> constants_of_message(const RuleText& rule);
 
 }  // namespace gatehouse::waf

@@ -1,10 +1,14 @@
 #include "waf/mask.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
+#include <span>
+#include <utility>
 
 #include "waf/mask_looks.hpp"
 #include "waf/printable.hpp"
+#include "waf/unescape.hpp"
 
 namespace gatehouse::waf {
 namespace {
@@ -12,6 +16,7 @@ namespace {
 constexpr std::string_view hidden = "***";
 // Of a long value only this much is searched for secrets; nothing behind it is ever shown.
 constexpr std::size_t searched_bytes = std::size_t{64} * 1024;
+constexpr std::size_t searched_layers = 3;  // of escapes: JSON in JSON in a query
 constexpr std::size_t before_focus_bytes = 20;
 constexpr std::size_t longest_name_bytes = 256;  // longer ones are nobody's field; bounds the work for hostile ones
 
@@ -80,16 +85,42 @@ std::size_t line_end(std::string_view text, std::size_t at) noexcept {
   return std::min(text.find_first_of("\r\n", at), text.size());
 }
 
+// Where the element's name begins with its prefix, if what is at `begin` is one's local name: <wsse:Password.
+std::optional<std::size_t> element_name(std::string_view text, std::size_t begin) noexcept {
+  std::size_t at = begin;
+  if (at > 0 && text[at - 1] == ':') {
+    const std::size_t farthest = at - std::min(at, longest_name_bytes);
+    for (--at; at > farthest && is_name_char(text[at - 1]);) --at;
+  }
+  return at > 0 && text[at - 1] == '<' ? std::optional(at) : std::nullopt;
+}
+
+// What is in an element whose local name begins at `begin` and ends at `after`, whatever it holds: CDATA, comments,
+// other elements. Of one without content what may be in its attributes.
+std::optional<Masker::Range> content_of(std::string_view text, std::size_t begin, std::size_t after) {
+  const std::string name = folded(text.substr(begin, after - begin));
+  const std::size_t open = text.find('>', after);
+  if (open == std::string_view::npos) return Masker::Range{after, text.size()};
+  if (text[open - 1] == '/') return Masker::Range{after, open - 1};
+  std::size_t end = text.size();
+  for (std::size_t at = text.find("</", open); at != std::string_view::npos; at = text.find("</", at + 2)) {
+    std::size_t stop = at + 2;
+    while (stop < text.size() && stop - at < longest_name_bytes && (is_name_char(text[stop]) || text[stop] == ':'))
+      ++stop;
+    const std::string_view closed = text.substr(at + 2, stop - at - 2);
+    if (folded(closed.substr(closed.rfind(':') + 1)) != name) continue;
+    end = at;
+    break;
+  }
+  return Masker::Range{skip_spaces(text, open + 1) < end ? open + 1 : after, end};
+}
+
 // What belongs to a secret name that ends at `after`, in any of the forms in which bodies, headers and markup write
 // it. `quoted`: the name stood in quotes.
 std::optional<Masker::Range> value_after(std::string_view text, std::size_t begin, std::size_t after, bool quoted) {
-  const bool element =
-      begin > 0 && text[begin - 1] == '<' && after < text.size() && (text[after] == '>' || is_space(text[after]));
-  if (element) {  // <password attributes>value</password>
-    const std::size_t open = std::min(text.find('>', after), text.size());
-    const std::size_t value = std::min(open + 1, text.size());
-    return Masker::Range{value, std::min(text.find('<', value), text.size())};
-  }
+  if (after < text.size() && (text[after] == '>' || text[after] == '/' || is_space(text[after])) &&
+      element_name(text, begin))
+    return content_of(text, begin, after);
   std::size_t at = skip_spaces(text, after);
   if (quoted && begin >= 6 && text.substr(begin - 6, 5) == "name=") {
     // multipart: name="password" CRLF CRLF value CRLF --boundary
@@ -135,27 +166,32 @@ Masker::Masker(const std::vector<std::string>& names) {
   cookies_ = names_.contains("cookie");
 }
 
+bool Masker::is_secret_segment(std::string_view segment) const {
+  if (segment.empty() || segment.size() > longest_name_bytes) return false;
+  const std::string word = folded(segment);
+  if (names_.contains(word)) return true;
+  // "new_password", "password_confirmation"
+  for (std::size_t at = word.find('_'); at != std::string::npos; at = word.find('_', at + 1)) {
+    if (names_.contains(word.substr(0, at)) || names_.contains(word.substr(at + 1))) return true;
+  }
+  return false;
+}
+
 bool Masker::is_secret_name(std::string_view name) const {
+  constexpr std::string_view separators = ".[]:";
+  // Where a name is a path into a structure for certain, what is inside of a secret is one as well.
+  const bool path = name.contains('[') || name.starts_with("json.") || name.contains(":json.");
   // The last segment that is more than a number or an index: a.b, a[b], ARGS:a.
   while (!name.empty()) {
-    const std::size_t end = name.find_last_not_of(".[]:");
+    const std::size_t end = name.find_last_not_of(separators);
     if (end == std::string_view::npos) return false;
     name = name.substr(0, end + 1);
-    const std::size_t begin = name.find_last_of(".[]:") + 1;  // npos + 1 is 0
+    const std::size_t begin = name.find_last_of(separators) + 1;  // npos + 1 is 0
     const std::string_view segment = name.substr(begin);
     const bool index = segment.starts_with("array_") || std::all_of(segment.begin(), segment.end(), is_digit);
-    if (index && begin > 0) {
-      name = name.substr(0, begin - 1);
-      continue;
-    }
-    if (segment.size() > longest_name_bytes) return false;
-    const std::string word = folded(segment);
-    if (names_.contains(word)) return true;
-    // "new_password", "password_confirmation"
-    for (std::size_t at = word.find('_'); at != std::string::npos; at = word.find('_', at + 1)) {
-      if (names_.contains(word.substr(0, at)) || names_.contains(word.substr(at + 1))) return true;
-    }
-    return false;
+    if (!index && is_secret_segment(segment)) return true;
+    if (begin == 0 || (!index && !path)) return begin == 0 && index && is_secret_segment(segment);
+    name = name.substr(0, begin - 1);
   }
   return false;
 }
@@ -198,8 +234,22 @@ void Masker::named(std::string_view text, std::vector<Range>& found) const {
 
 std::vector<Masker::Range> Masker::secrets(std::string_view text) const {
   std::vector<Range> found;
-  named(text, found);
-  find_by_looks(text, [&](std::size_t begin, std::size_t end) { found.push_back({begin, end}); });
+  const auto find = [&](std::string_view plain, const std::vector<std::uint32_t>& from) {
+    const std::size_t first = found.size();
+    named(plain, found);
+    find_by_looks(plain, [&](std::size_t begin, std::size_t end) { found.push_back({begin, end}); });
+    if (from.empty()) return;
+    for (Range& range : std::span(found).subspan(first)) range = {from[range.begin], from[range.end]};
+  };
+  find(text, {});
+  // What is under the escapes, and the places in `text` of what is found there.
+  std::optional<Unescaped> plain = unescaped(text);
+  for (std::size_t layer = 0; plain && layer < searched_layers; ++layer) {
+    find(plain->text, plain->from);
+    std::optional<Unescaped> next = unescaped(plain->text);
+    if (next) std::ranges::for_each(next->from, [&](std::uint32_t& at) { at = plain->from[at]; });
+    plain = std::move(next);
+  }
   settle(found);
   return found;
 }
@@ -213,23 +263,25 @@ std::string Masker::shown(std::string_view target, std::string_view value, std::
     const std::size_t at = value.find(focus);
     if (at != std::string_view::npos && at > before_focus_bytes) start = at - before_focus_bytes;
   }
-  return rendered(value, start, event_text_bytes);
+  return without(value, secrets(value), event_text_bytes, start);
 }
 
 std::string Masker::text(std::string_view text, std::size_t max_bytes) const {
-  return rendered(text.substr(0, searched_bytes), 0, max_bytes);
+  text = text.substr(0, searched_bytes);
+  return without(text, secrets(text), max_bytes);
 }
 
-std::string Masker::rendered(std::string_view value, std::size_t start, std::size_t max_bytes) const {
+std::string Masker::without(std::string_view text, const std::vector<Range>& ranges, std::size_t max_bytes,
+                            std::size_t start) {
   std::string out;
   std::size_t at = start;
-  for (const Range& range : secrets(value)) {
+  for (const Range& range : ranges) {
     if (range.end <= at) continue;
-    if (range.begin > at && !append_printable(value.substr(at, range.begin - at), max_bytes, out)) return out;
+    if (range.begin > at && !append_printable(text.substr(at, range.begin - at), max_bytes, out)) return out;
     if (!append_printable(hidden, max_bytes, out)) return out;
     at = range.end;
   }
-  append_printable(value.substr(at), max_bytes, out);
+  append_printable(text.substr(at), max_bytes, out);
   return out;
 }
 

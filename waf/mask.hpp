@@ -1,5 +1,5 @@
 // Keeps secrets out of events and logs: passwords, tokens, cookies, card numbers, by name and by looks. Used by
-// waf/harvest.cpp for what rules matched and by waf/engine.cpp for query strings.
+// waf/harvest.cpp and waf/request_secrets.cpp for what rules matched and by waf/engine.cpp for query strings.
 //
 // It errs on the side of hiding: a masked harmless value costs an operator a look elsewhere, a leaked password is
 // in every copy of the log.
@@ -19,8 +19,9 @@ class Masker {
   explicit Masker(const std::vector<std::string>& names);
 
   /// True if an argument, header, cookie or field of this name holds a secret. Case, "-" and "_", and a leading "x-"
-  /// make no difference. The last segment counts: "json.user.password", "user[password]", "ARGS:password"; so do
-  /// names with a secret word at an end: "new_password", "token_id".
+  /// make no difference. The last segment counts: "json.user.password", "user[password]", "ARGS:password"; any, where
+  /// it is a structure's: "json.password.new", "password[new]"; so do names with a secret word at an end:
+  /// "new_password", "token_id".
   [[nodiscard]] bool is_secret_name(std::string_view name) const;
 
   /// True if everything that was found in this target ("ARGS:password", "REQUEST_HEADERS:Cookie") is secret.
@@ -44,14 +45,18 @@ class Masker {
     std::size_t end;
   };
   /// The parts of a text of any form (form, JSON, header lines, cookies, XML, multipart) that are secret, in order,
-  /// not overlapping.
+  /// not overlapping; also where the form is within another and escaped for it (JSON in a query, in JSON, in XML).
   [[nodiscard]] std::vector<Range> secrets(std::string_view text) const;
 
+  /// `text` from `start`, printable, cut to `max_bytes`, with "***" for each of `ranges`, which are as secrets() gives them.
+  [[nodiscard]] static std::string without(std::string_view text, const std::vector<Range>& ranges,
+                                           std::size_t max_bytes, std::size_t start = 0);
+
  private:
-  [[nodiscard]] std::string rendered(std::string_view value, std::size_t start, std::size_t max_bytes) const;
+  [[nodiscard]] bool is_secret_segment(std::string_view segment) const;
   void named(std::string_view text, std::vector<Range>& found) const;
   std::unordered_set<std::string> names_;  // lower case, '_' for '-', no leading "x_"
-  bool cookies_ = false;                   // the whole Cookie header is a secret, and so each cookie
+  bool cookies_ = false;  // the whole Cookie header is a secret, and so each cookie
 };
 
 }  // namespace gatehouse::waf

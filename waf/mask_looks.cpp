@@ -24,6 +24,8 @@ bool matches_word(std::string_view text, std::size_t at, std::string_view lower_
   return true;
 }
 
+constexpr std::size_t longest_credentials_bytes = 1024;
+
 using Report = std::function<void(std::size_t, std::size_t)>;
 
 // "Bearer abc", "Basic dXNlcjpwYXNz" (RFC 6750, RFC 7617): a scheme, a blank, a token of some length.
@@ -58,12 +60,13 @@ void web_tokens(std::string_view text, const Report& report) {
   }
 }
 
-// scheme://user:password@host
+// scheme://user:password@host; the password may have been decoded, so that anything may be in it.
 void url_credentials(std::string_view text, const Report& report) {
   for (std::size_t at = text.find("://"); at != std::string_view::npos; at = text.find("://", at + 3)) {
     const std::size_t begin = at + 3;
-    const std::size_t end = std::min(text.find_first_of("/?# \t\r\n\"'", begin), text.size());
-    const std::size_t sign = text.substr(begin, end - begin).rfind('@');
+    const std::string_view rest = text.substr(begin, longest_credentials_bytes);
+    const std::size_t end = std::min(rest.find_first_of("/?#\r\n"), rest.size());
+    const std::size_t sign = rest.substr(0, end).rfind('@');
     if (sign == std::string_view::npos) continue;
     const std::size_t colon = text.substr(begin, sign).find(':');
     if (colon != std::string_view::npos) report(begin + colon + 1, begin + sign);

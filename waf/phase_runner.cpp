@@ -70,6 +70,7 @@ bool PhaseRunner::skipped(const Step& step, RunTransaction& transaction) const {
 bool PhaseRunner::evaluate(modsecurity::Transaction* transaction) {
   auto& t = static_cast<RunTransaction&>(*transaction);  // policies are run by RunTransactions alone
   exclusions_.apply(t.exclusions, t);
+  t.harvest.secrets().phase_begins();
   const SlotMask present = everything.load(std::memory_order_relaxed) ? ~SlotMask{0} : slots_.present(t, used_);
   Message message;
   bool matched_vars = true;  // MATCHED_VAR and its like may hold something
@@ -93,7 +94,7 @@ bool PhaseRunner::evaluate(modsecurity::Transaction* transaction) {
     }
     const bool matched = step.actions->evaluate(&t, message.prepare(*step.actions, t));
     message.used(matched);
-    if (!t.m_rulesMessages.empty()) t.harvest.take(t);
+    if (!t.m_rulesMessages.empty()) t.harvest.take(t, step.constants);
     if (t.m_it.disruptive != 0) break;
   }
   return true;

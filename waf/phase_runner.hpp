@@ -35,6 +35,7 @@ class PhaseRunner final : public modsecurity::Rule {
     SlotMask needs;
     bool marker;
     bool may_be_excluded;                       // whole, on some path
+    std::vector<std::string> constants = {};    // of msg, see Harvest::take
   };
 
   /// `slots` and `exclusions` belong to whoever owns the runner and outlive it.

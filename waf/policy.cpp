@@ -123,6 +123,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
         if (const auto text = own_texts.find(id); own && text != own_texts.end()) placed.item.text = &text->second;
         ++rule_count_;
       }
+      placed.own = own;
       if (own) own_.push_back(rule);
       phases[number].push_back(placed);
     };
@@ -200,11 +201,14 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
       if (marker && platform_->texts_tell_all() && !targets.contains(*placed.item.marker)) continue;
       flush();
       any_rule = any_rule || !marker;
+      if (number > modsecurity::RequestBodyPhase && placed.own) copies_later_ = true;
       steps.push_back({.rule = placed.rule,
                        .actions = placed.actions,
                        .needs = placed.needs,
                        .marker = marker,
-                       .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id)});
+                       .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id),
+                       .constants = placed.item.text != nullptr ? constants_of_message(*placed.item.text)
+                                                                : std::vector<std::string>{}});
     }
     flush();
     if (!any_rule) continue;

@@ -34,6 +34,8 @@ class RulePolicy final : public Policy {
   [[nodiscard]] std::size_t body_limit() const noexcept { return body_limit_; }
   /// False if what came of the request's body is not looked at after phase 2.
   [[nodiscard]] bool needs_request_body_later() const noexcept { return needs_request_body_later_; }
+  /// True if rules of the tenant's own run after phase 2, which may show what earlier ones have copied from the request.
+  [[nodiscard]] bool copies_later() const noexcept { return copies_later_; }
   /// For tests that compare: policies that are made from now on run every rule.
   static void fold_rules(bool on) noexcept;
 
@@ -52,6 +54,7 @@ class RulePolicy final : public Policy {
     modsecurity::RuleWithActions* actions = nullptr;
     SlotMask needs = always_present;
     Folder::Item item;
+    bool own = false;  // the tenant's
   };
   static bool looks_at_request_body(const Folder::Item& item);
   static std::set<std::string> jump_targets(const std::vector<std::vector<Placed>>& phases,
@@ -62,6 +65,7 @@ class RulePolicy final : public Policy {
   std::size_t body_limit_;
   std::size_t rule_count_ = 0;
   bool needs_request_body_later_ = false;
+  bool copies_later_ = false;
   std::vector<std::shared_ptr<modsecurity::Rule>> own_;  // the tenant's, to which the runners point as well
   Exclusions exclusions_;
   std::array<std::shared_ptr<PhaseRunner>, phase_count> runners_;

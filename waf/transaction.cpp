@@ -123,6 +123,7 @@ class RuleTransaction final : public Transaction {
  private:
   // What came of the body takes up to nine times its size, and the answer may be long in coming.
   void release_request_body() {
+    t_.harvest.secrets().body_goes(t_, policy_.copies_later());
     t_.m_requestBody = std::ostringstream();
     std::string().swap(t_.m_variableRequestBody.m_value);
     std::string().swap(t_.m_variableFullRequest.m_value);

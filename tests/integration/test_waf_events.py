@@ -19,7 +19,18 @@ def gateway(upstream):
         'SecRule REQUEST_HEADERS "@rx ." "id:10002,phase:1,pass,log,msg:\'a header\',logdata:\'%{MATCHED_VAR}\'"',
         'SecRule REQUEST_COOKIES "@rx ." "id:10003,phase:1,pass,log,msg:\'a cookie\',logdata:\'%{MATCHED_VAR}\'"',
     ])
-    tenants = {"shop": tenant("shop", upstream, waf={"mode": "block"}), "nosy": tenant("nosy", upstream, waf={"mode": "detect", "rules_before": nosy})}
+    # What rules have copied elsewhere, under a name that tells nothing.
+    copies = "\n".join([
+        'SecRule REQUEST_HEADERS:Authorization "@rx ^Bearer (.+)$" "id:10011,phase:1,pass,nolog,capture,setvar:\'tx.leak=%{TX.1}\'"',
+        'SecRule ARGS:password "@rx ." "id:10012,phase:2,pass,nolog,setvar:\'tx.leak=x:%{MATCHED_VAR}:y\'"',
+        'SecRule TX:leak "@rx ." "id:10013,phase:2,pass,log,msg:\'found %{TX.leak} in a token=%{MATCHED_VAR}, as written: 4111111111111111\'"',
+        'SecRule TX:leak "@rx ." "id:10014,phase:5,pass,log,msg:\'still there\'"',
+    ])
+    tenants = {
+        "shop": tenant("shop", upstream, waf={"mode": "block"}),
+        "nosy": tenant("nosy", upstream, waf={"mode": "detect", "rules_before": nosy}),
+        "copies": tenant("copies", upstream, waf={"mode": "detect", "rules_before": copies}),
+    }
     with Gateway(tenants, {"trusted_proxies": ["127.0.0.5/32"], "access_log": {"client_ip": "truncated"}}) as running:
         yield running
 
@@ -73,6 +84,13 @@ SECRETS = [
     ("json", "/login", [("Content-Type", "application/json")], json.dumps({"user": "a", "password": "{}", "deep": {"api_key": "{}"}})),
     ("authorization", "/", [("Authorization", "Bearer {}")], None),
     ("cookie", "/", [("Cookie", "session={}; other=1")], None),
+    ("xml", "/", [("Content-Type", "text/xml")], "<l><password>{}</password></l>"),
+    ("xml-prefix", "/", [("Content-Type", "application/soap+xml")], '<l xmlns:wsse="urn:x"><wsse:Password>{}</wsse:Password></l>'),
+    ("xml-attribute", "/", [("Content-Type", "text/xml")], '<l token="{}"/>'),
+    ("xml-cdata", "/", [("Content-Type", "text/xml")], "<l><password><![CDATA[{}]]></password></l>"),
+    ("xml-elsewhere", "/", [("Content-Type", "text/plain")], "<l><x:password><![CDATA[{}]]></x:password></l>"),
+    ("json-in-query", "/?data=%7B%22password%22:%22{}%22%7D&id=" + "1%27%20OR%20%271%27=%271", [], None),
+    ("json-in-json", "/", [("Content-Type", "application/json")], json.dumps({"data": json.dumps({"password": "{}"})})),
     ("multipart", "/", [("Content-Type", "multipart/form-data; boundary=limit")], '--limit\r\nContent-Disposition: form-data; name="password"\r\n\r\n{}\r\n--limit--\r\n'),
 ]
 
@@ -98,6 +116,42 @@ def test_secrets_are_never_written(gateway, upstream, host, target, headers, bod
         with open(path, encoding="utf-8") as file:
             assert SECRET not in file.read(), path
     assert SECRET not in gateway.log
+
+
+@pytest.mark.parametrize("value", [SECRET, SECRET + "' OR '1'='1' -- "])
+@pytest.mark.parametrize("where", ["header", "query", "form"])
+def test_copies_of_secrets_are_never_written(gateway, upstream, where, value):
+    from urllib.parse import quote
+    upstream.forget()
+    query = "password=" + quote(value)
+    if where == "header":
+        gateway.request("/", host="copies.test", headers=[("Authorization", "Bearer " + value)])
+    elif where == "query":
+        gateway.request("/?" + query, host="copies.test")
+    else:
+        gateway.request("/", method="POST", host="copies.test", headers=[("Content-Type", "application/x-www-form-urlencoded")], body=query)
+    event = gateway.waf_event(request_id=upstream.requests[0].header("x-request-id"))
+    rules = {rule["id"]: rule for rule in event["rules"]}
+    assert rules[10013]["match"] == rules[10014]["match"] == "***"
+    assert rules[10013]["msg"] == "found *** in a token=***, as written: 4111111111111111"
+    assert rules[10014]["msg"] == "still there"
+    with open(gateway.audit_log, encoding="utf-8") as file:
+        assert SECRET not in file.read()
+
+
+def test_xml_without_secrets_is_shown(gateway):
+    response = gateway.request("/", method="POST", headers=[("Content-Type", "text/xml")], body="<l><id>1' or '1'='1' -- </id></l>")
+    assert response.status == 403
+    event = gateway.waf_event(request_id=response.header("x-request-id"))
+    assert "1' or '1'='1' -- " in [rule["match"] for rule in event["rules"] if rule["target"] == "XML:/*"]
+
+
+def test_the_rules_own_words_are_never_masked(gateway):
+    response = gateway.request("/big?n=2147483648")
+    assert response.status == 403
+    event = gateway.waf_event(request_id=response.header("x-request-id"))
+    message = next(rule["msg"] for rule in event["rules"] if rule["id"] == 942220)
+    assert message.startswith("Looking for integer overflow attacks") and "3.0.00738585072007e-308" in message and "***" not in message
 
 
 def test_more_names_to_mask(upstream):

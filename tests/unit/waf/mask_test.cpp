@@ -1,4 +1,8 @@
 // Secrets stay out of what is shown.
+#include <algorithm>
+#include <string>
+#include <string_view>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,6 +10,7 @@
 #include "waf/mask.hpp"
 #include "waf/mask_looks.hpp"
 #include "waf/printable.hpp"
+#include "waf/xml_secrets.hpp"
 #include "waf_fixture.hpp"
 
 namespace gatehouse::waf {
@@ -20,10 +25,28 @@ const Masker& masker() {
 }
 
 TEST(MaskNames, KnowSecretsByTheirLastSegment) {
-  for (const char* name :
-       {"password", "PASSWORD", "Password", "json.user.password", "user[password]", "user[password][]",
-        "users.array_0.password", "ARGS:password", "authorization", "X-Api-Key", "api-key", "access_token", "csrf",
-        "new_password", "password_confirmation", "session_id", "iban", "a.b.c.token.0"}) {
+  for (const char* name : {"password",
+                           "PASSWORD",
+                           "Password",
+                           "json.user.password",
+                           "user[password]",
+                           "user[password][]",
+                           "users.array_0.password",
+                           "ARGS:password",
+                           "authorization",
+                           "X-Api-Key",
+                           "api-key",
+                           "access_token",
+                           "csrf",
+                           "new_password",
+                           "password_confirmation",
+                           "session_id",
+                           "iban",
+                           "a.b.c.token.0",
+                           "json.password.new",
+                           "ARGS:json.token.array_0.v",
+                           "password[new]",
+                           "user[password][first]"}) {
     EXPECT_TRUE(masker().is_secret_name(name)) << name;
   }
   for (const char* name :
@@ -90,11 +113,84 @@ INSTANTIATE_TEST_SUITE_P(
                       Shown{"bearer of news", "bearer of news"},
                       Shown{"t eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl u", "t *** u"},
                       Shown{"https://user:hunter2@host/x", "https://user:***@host/x"},
+                      Shown{"https://user:hun ter' or 1@host/x", "https://user:***@host/x"},
                       Shown{"card 4111 1111 1111 1111 end", "card *** end"}, Shown{"4111-1111-1111-1111", "***"},
                       Shown{"4111111111111111", "***"}, Shown{"4111111111111112", "4111111111111112"},
                       Shown{"order 1234567890123", "order 1234567890123"},
                       Shown{"DE89 3704 0044 0532 0130 00 bitte", "*** bitte"}, Shown{"DE89370400440532013000", "***"},
                       Shown{"DE88370400440532013000", "DE88370400440532013000"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Elements, MaskTexts,
+    ::testing::Values(Shown{"<a><wsse:Password>hunter2</wsse:Password></a>",
+                            "<a><wsse:Password>***</wsse:Password></a>"},
+                      Shown{"<password><![CDATA[hunter2]]></password>x", "<password>***</password>x"},
+                      Shown{"<password>a<!-- b -->hunter2<c/>d</password>x", "<password>***</password>x"},
+                      Shown{"<Password>hunter2</pass></x:PASSWORD >x", "<Password>***</x:PASSWORD >x"},
+                      Shown{"<password>hunter2", "<password>***"},
+                      Shown{"<password value='hunter2'/>x", "<password***/>x"},
+                      Shown{"<password value='hunter2'> </password>x", "<password***</password>x"},
+                      Shown{"<password value='hunter2", "<password***"},
+                      Shown{"<a password='hunter2'>x</a>", "<a password='***'>x</a>"},
+                      Shown{"<a ns:password='hunter2'>x</a>", "<a ns:password='***'>x</a>"},
+                      Shown{"<passwords>many</passwords>", "<passwords>many</passwords>"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Escaped, MaskTexts,
+    ::testing::Values(
+        Shown{"d=%7B%22password%22%3A%22hunter2%22%2C%22b%22%3A1%7D",
+              "d=%7B%22password%22%3A%22***%22%2C%22b%22%3A1%7D"},
+        Shown{"d=%257B%2522password%2522%253A%2522hunter2%2522%257D",
+              "d=%257B%2522password%2522%253A%2522***%2522%257D"},
+        Shown{"d=%u0022password%u0022:%u0022hunter2%u0022", "d=%u0022password%u0022:%u0022***%u0022"},
+        Shown{"d={%22password%22:+%22hunter2,%22}", "d={%22password%22:+%22***%22}"},
+        Shown{"next=%2Flogin%3Ftoken%3Dabc%26x%3D1&y=2", "next=%2Flogin%3Ftoken%3D***%26x%3D1&y=2"},
+        Shown{R"({"d":"{\"password\":\"hunter2\"}","e":1})", R"({"d":"{\"password\":\"***\"}","e":1})"},
+        Shown{R"({"p\u0061ssword":"hunter2","e":1})", R"({"p\u0061ssword":"***","e":1})"},
+        Shown{"<d>&lt;password&gt;hunter2&lt;/password&gt;</d>", "<d>&lt;password&gt;***&lt;/password&gt;</d>"},
+        Shown{"&#123;&#x22;password&quot;:&#34;hunter2&#34;}", "&#123;&#x22;password&quot;:&#34;***&#34;}"},
+        Shown{"100%+5 a&b; \\ %zz &#; &#x; %u12", "100%+5 a&b; \\ %zz &#; &#x; %u12"}));
+
+struct Document {
+  const char* xml;
+  bool secret;
+};
+
+class MaskXml : public ::testing::TestWithParam<Document> {};
+
+TEST_P(MaskXml, KnowsDocumentsThatMayHoldSecrets) {
+  EXPECT_EQ(may_name_secret(GetParam().xml, masker()), GetParam().secret) << GetParam().xml;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Documents, MaskXml,
+    ::testing::Values(
+        Document{"<l><password>x</password></l>", true}, Document{"<l><Password\n>x</Password></l>", true},
+        Document{"<wsse:Password Type='x'>x</wsse:Password>", true}, Document{"<l><new_password/></l>", true},
+        Document{"<l password='x'/>", true}, Document{"<l a:token = 'x'/>", true},
+        Document{"<l><field name=\"password\">x</field></l>", true},
+        Document{"<d><key> password </key><string>x</string></d>", true}, Document{"<l><![CDATA[password]]></l>", true},
+        Document{"<l>&lt;x:password&gt;x&lt;/</l>", true}, Document{"<l>{&quot;password&quot;:1}</l>", true},
+        Document{"<l>{\\\"password\\\":1}</l>", true}, Document{"<l>password: x</l>", true},
+        Document{"<?xml version='1.0'?><!DOCTYPE l [<!ENTITY p '&#60;p&#97;ssword>'>]><l>&p;</l>", true},
+        Document{"<?xml version='1.0' encoding='IBM037'?><l/>", true},
+        Document{"<?xml version='1.0' encoding=?><l/>", true}, Document{"\xFF\xFE<", true},
+        Document{"Lo\xA7\x94", true}, Document{"<?xml version='1.0' encoding='ISO-8859-1'?><m\xFCll/>", true},
+        Document{"", false}, Document{"<l><name>password is long</name></l>", false},
+        Document{"\xEF\xBB\xBF <l><q>x</q></l>", false}, Document{"<l><passwords>x</passwords></l>", false},
+        Document{"<?xml version='1.0' encoding='UTF-8'?><l><m\xC3\xBCll/></l>", false},
+        Document{"<?xml version='1.0' encoding='ISO-8859-1'?><l>M\xFCll</l>", false},
+        Document{"<l><!-- a --><![CDATA[b]]></l>", false}));
+
+TEST(MaskXml, TakesBytesBetweenBytesForAnotherEncoding) {
+  EXPECT_TRUE(may_name_secret(std::string_view("<\0l\0/\0>\0", 8), masker()));
+}
+
+TEST(MaskXml, LooksAtSoManyNames) {
+  std::string document = "<l>";
+  for (int i = 0; i < 110'000; ++i) document += "<a/>";
+  EXPECT_TRUE(may_name_secret(document + "</l>", masker()));
+}
 
 TEST(MaskLooks, ChecksNumbers) {
   EXPECT_TRUE(is_card_number("4111111111111111"));
@@ -133,13 +229,33 @@ TEST(MaskQuery, HidesValuesAndKeepsTheRest) {
   EXPECT_EQ(masker().query("&&a=&=b&token==x"), "&&a=&=b&token=***");
   EXPECT_EQ(masker().query("card=4111111111111111&x=1"), "card=***&x=1");
   EXPECT_EQ(masker().query("next=https://u:pw12@h/"), "next=https://u:***@h/");
+  EXPECT_EQ(masker().query("d=%7B%22password%22:%22x,y%22%7D&b=1"), "d=%7B%22password%22:%22***%22%7D&b=1");
 }
 
 TEST(MaskTexts, TakeHostileTextsInTheirStride) {
   std::string long_name(60'000, '_');
   EXPECT_FALSE(masker().is_secret_name(long_name));
-  for (const std::string unit : {"_", "a.", "password ", "<password ", "eyJ.", "://", "\"token\":{", "4111 ", "DE89",
-                                 "bearer ", "password=;", "%"}) {
+  for (const std::string unit : {"_",
+                                 "a.",
+                                 "password ",
+                                 "<password ",
+                                 "eyJ.",
+                                 "://",
+                                 "\"token\":{",
+                                 "4111 ",
+                                 "DE89",
+                                 "bearer ",
+                                 "password=;",
+                                 "%",
+                                 "<password>",
+                                 "<password/>",
+                                 "<a:password ",
+                                 "<password></",
+                                 "%22",
+                                 "%25",
+                                 "&#x22;",
+                                 "\\\"",
+                                 "\\u0022password\\u0022:"}) {
     std::string text;
     while (text.size() < 60'000) text += unit;
     EXPECT_LE(masker().text(text, 100).size(), 100u) << unit;
@@ -214,6 +330,201 @@ TEST(MaskedEvents, HideSecretsInTheTenantsMessages) {
       EXPECT_EQ(text.find("unter"), std::string::npos) << match.id << ": " << text;
     }
   }
+}
+
+config::TenantConfig nosy(std::string rules) {
+  config::TenantConfig config = tenant();
+  config.waf.mode = config::WafMode::detect;
+  config.waf.rules_before = std::move(rules);
+  return config;
+}
+
+TEST(MaskedEvents, HideTheTextsOfXmlThatNamesASecret) {
+  for (const std::string type : {"text/xml", "application/soap+xml; charset=utf-8"}) {
+    expect_hidden(post(type, "<l><password>Hunter2' or '1'='1'-- </password></l>"), "unter2");
+    expect_hidden(post(type, "<l><w:Password xmlns:w='urn:w'>Hunter2' or '1'='1'-- </w:Password></l>"), "unter2");
+    expect_hidden(post(type, "<l token=\"Hunter2' or '1'='1'-- \"/>"), "unter2");
+    expect_hidden(post(type, "<l><password><![CDATA[Hunter2' or '1'='1'-- ]]></password></l>"), "unter2");
+    expect_hidden(post(type, "<l><field name='password'>Hunter2' or '1'='1'-- </field></l>"), "unter2");
+  }
+}
+
+TEST(MaskedEvents, HideTheTextsOfXmlInUtf16) {
+  std::string body = "\xFF\xFE";
+  for (const char c : std::string_view("<l><password>Hunter2' or '1'='1'-- </password></l>")) (body += c) += '\0';
+  expect_hidden(post("text/xml", body), "unter2");
+}
+
+TEST(MaskedEvents, ShowTheTextsOfOtherXml) {
+  const Result result = run(post("text/xml", "<l><name>Hunter2' or '1'='1'-- </name></l>"));
+  const RuleMatch* const match = find(result.outcome, 942130);
+  const bool shown = std::ranges::any_of(result.outcome.rules, [](const RuleMatch& rule) {
+    return rule.target == "XML:/*" && rule.match.find("unter2") != std::string::npos;
+  });
+  EXPECT_TRUE(shown) << (match != nullptr ? match->match : "");
+}
+
+TEST(MaskedEvents, HideWhatRulesHaveCopiedOfXml) {
+  const auto policy = policy_of(nosy(
+      "SecRule XML:/* \"@rx (.+)\" \"id:10001,phase:2,pass,log,capture,msg:'m %{TX.0}',setvar:tx.leak=%{TX.1},chain\"\n"
+      "  SecRule MATCHED_VAR \"@rx .\" \"t:none\"\n"
+      "SecRule TX:leak \"@rx .\" \"id:10002,phase:2,pass,log,msg:'n'\"\n"
+      "SecRule TX:leak \"@rx .\" \"id:10003,phase:5,pass,log,msg:'o %{TX.leak}'\"\n"));
+  const Result result = run(*policy, post("text/xml", "<l><password>Hunter2Hunter</password></l>"));
+  for (const std::uint32_t id : {10001u, 10002u, 10003u}) {
+    const RuleMatch* const match = find(result.outcome, id);
+    ASSERT_NE(match, nullptr) << id;
+    EXPECT_EQ(match->match, "***") << id;
+  }
+  EXPECT_EQ(find(result.outcome, 10001)->message, "m ***");
+  EXPECT_EQ(find(result.outcome, 10003)->message, "o ***");
+  const Result other = run(*policy, post("text/xml", "<l><name>Hunter2Hunter</name></l>"));
+  EXPECT_EQ(find(other.outcome, 10002)->match, "Hunter2Hunter");
+  EXPECT_EQ(find(other.outcome, 10003)->message, "o Hunter2Hunter");
+}
+
+TEST(MaskedEvents, HidePartsOfSecretsThatRulesHaveCopied) {
+  const auto policy = policy_of(nosy(
+      "SecRule REQUEST_HEADERS:Authorization \"@rx ^Bearer (.+)$\" "
+      "\"id:10001,phase:1,pass,nolog,capture,setvar:'tx.leak=%{TX.1}',setvar:'tx.mixed=x:%{TX.1}:y'\"\n"
+      "SecRule REQUEST_HEADERS:Authorization \"@rx ^.{9}(.{6})\" "
+      "\"id:10002,phase:1,pass,nolog,capture,setvar:'tx.part=%{TX.1}'\"\n"
+      "SecRule REQUEST_HEADERS:Authorization \"@rx .\" "
+      "\"id:10003,phase:1,pass,nolog,t:base64Encode,t:base64Decode,t:uppercase,setvar:'tx.upper=%{MATCHED_VAR}'\"\n"
+      "SecRule TX:leak|TX:mixed|TX:part|TX:upper \"@rx .\" \"id:10004,phase:1,pass,log,msg:'m %{MATCHED_VAR} n'\"\n"
+      "SecRule TX:leak \"@rx .\" \"id:10005,phase:2,pass,log,msg:'m %{TX.leak} n'\"\n"
+      "SecRule TX:mixed \"@rx .\" \"id:10006,phase:3,pass,log,msg:'m %{TX.part} n'\"\n"
+      "SecRule TX:part \"@rx .\" \"id:10007,phase:5,pass,log,msg:'m %{TX.upper} n'\"\n"
+      "SecRule TX:upper \"@rx .\" \"id:10008,phase:1,pass,log,msg:'m'\"\n"
+      "SecAction \"id:10009,phase:1,pass,nolog,setvar:'tx.harmless=a harmless text'\"\n"
+      "SecRule TX:harmless \"@rx .\" \"id:10010,phase:1,pass,log,msg:'m %{TX.harmless} n'\"\n"));
+  Request request = get("/?a=b");
+  request.header("Authorization", "Bearer q7f3kk29xw0a");
+  const Result result = run(*policy, request);
+  for (std::uint32_t id = 10004; id <= 10008; ++id) {
+    const RuleMatch* const match = find(result.outcome, id);
+    ASSERT_NE(match, nullptr) << id;
+    EXPECT_EQ(match->match, "***") << id;
+    if (id != 10008) EXPECT_EQ(match->message, "m *** n") << id;
+  }
+  EXPECT_EQ(find(result.outcome, 10010)->match, "a harmless text");
+  EXPECT_EQ(find(result.outcome, 10010)->message, "m a harmless text n");
+}
+
+TEST(MaskedEvents, HideCopiesOfWhatIsReleasedMeanwhile) {
+  const std::string rules =
+      "SecRule ARGS_POST:password \"@rx .\" \"id:10001,phase:2,pass,nolog,setvar:'tx.leak=%{MATCHED_VAR}'\"\n"
+      "SecAction \"id:10002,phase:2,pass,nolog,setvar:'tx.harmless=a harmless text'\"\n"
+      "SecRule TX:leak \"@rx .\" \"id:10003,phase:3,pass,log,msg:'m %{TX.leak} n'\"\n"
+      "SecRule TX:harmless \"@rx .\" \"id:10004,phase:5,pass,log,msg:'m'\"\n";
+  const Result result = run(*policy_of(nosy(rules)), post("application/x-www-form-urlencoded", "password=hunter2"));
+  ASSERT_NE(find(result.outcome, 10003), nullptr);
+  EXPECT_EQ(find(result.outcome, 10003)->match, "***");
+  EXPECT_EQ(find(result.outcome, 10003)->message, "m *** n");
+  EXPECT_EQ(find(result.outcome, 10004)->match, "a harmless text");
+}
+
+TEST(MaskedEvents, HideCopiesOfBasicCredentialsThatRulesHaveDecoded) {
+  const auto policy = policy_of(
+      nosy("SecRule REQUEST_HEADERS:Authorization \"@rx ^Basic (.+)$\" "
+           "\"id:10001,phase:1,pass,nolog,capture,setvar:'tx.leak=%{TX.1}'\"\n"
+           "SecRule TX:leak \"@rx (.+)\" \"id:10002,phase:1,pass,log,t:base64Decode,capture,msg:'m %{TX.1}'\"\n"));
+  Request request = get("/");
+  request.header("Authorization", "Basic dXNlcjpodW50ZXIy");  // user:hunter2
+  const Result result = run(*policy, request);
+  ASSERT_NE(find(result.outcome, 10002), nullptr);
+  EXPECT_EQ(find(result.outcome, 10002)->match, "***");
+  EXPECT_EQ(find(result.outcome, 10002)->message, "m ***");
+}
+
+TEST(MaskedEvents, HideCopiesOfSecretsThatAreWithinOtherValues) {
+  const auto policy =
+      policy_of(nosy("SecRule ARGS|REQUEST_HEADERS|REQUEST_BODY \"@rx (hunter2.*)\" "
+                     "\"id:10001,phase:2,pass,log,capture,msg:'m %{TX.1}',setvar:'tx.leak=%{TX.1}'\"\n"
+                     "SecRule TX:leak \"@rx .\" \"id:10002,phase:2,pass,log,msg:'m'\"\n"));
+  Request referred = get("/");
+  referred.header("Referer", "https://a.example/?token=hunter2x");
+  for (const Request& request :
+       {referred, get("/?q=%7B%22password%22:%22hunter2x%22%7D"), post("text/plain", "password=hunter2x"),
+        post("application/json", R"({"password":{"new":"hunter2x"}})")}) {
+    const Result result = run(*policy, request);
+    ASSERT_NE(find(result.outcome, 10001), nullptr);
+    EXPECT_EQ(find(result.outcome, 10001)->message, "m ***");
+    EXPECT_EQ(find(result.outcome, 10002)->match, "***");
+  }
+}
+
+TEST(MaskedEvents, HideSecretsBesideMuchElse) {
+  const auto policy =
+      policy_of(nosy("SecRule REQUEST_URI \"@rx .\" \"id:10001,phase:2,pass,log,msg:'m %{ARGS.password}'\"\n"));
+  Request request =
+      post("application/x-www-form-urlencoded", "a=" + std::string(300'000, 'a') + "&password=hunter2", "/hunter2");
+  const Result result = run(*policy, request);
+  ASSERT_NE(find(result.outcome, 10001), nullptr);
+  EXPECT_EQ(find(result.outcome, 10001)->match, "***");
+  EXPECT_EQ(find(result.outcome, 10001)->message, "m ***");
+}
+
+TEST(MaskedEvents, ShowAttacksThatSpeakOfSecrets) {
+  const Result result = run(get("/?q=1%20union%20select%20name%20from%20users%20where%20password='root'%26root=root"));
+  EXPECT_TRUE(std::ranges::any_of(result.outcome.rules, [](const RuleMatch& rule) {
+    return rule.match == "1 union select name from users where password='***'&root=root";
+  }));
+}
+
+TEST(MaskedEvents, KeepTheRulesOwnWords) {
+  // A number of CRS's that passes for a card's, and words of the message that happen to be somebody's password.
+  const Result overflow = run(get("/big?n=2147483648&password=skipfish"));
+  ASSERT_NE(find(overflow.outcome, 942220), nullptr);
+  EXPECT_EQ(
+      find(overflow.outcome, 942220)->message,
+      "Looking for integer overflow attacks, these are taken from skipfish, except 3.0.00738585072007e-308 is the "
+      "\\\"magic number\\\" crash");
+  const auto policy = policy_of(nosy(
+      "SecRule ARGS:a \"@rx .\" \"id:10001,phase:2,pass,log,msg:'token: 4111111111111111 (%{MATCHED_VAR}) secret=x, "
+      "<%{ARGS.b}> password=%{ARGS.c}.'\"\n"));
+  const auto message = [&](const std::string& query) {
+    const Result result = run(*policy, get("/?" + query));
+    const RuleMatch* const match = find(result.outcome, 10001);
+    return match != nullptr ? match->message : "";
+  };
+  EXPECT_EQ(message("a=4111111111111111&b=4111111111111111"),
+            "token: 4111111111111111 (***) secret=x, <***> password=.");
+  EXPECT_EQ(message("a=.&c=hunter2&secret=hunter2"), "token: 4111111111111111 (***) secret=x, <> password=***.");
+}
+
+TEST(MaskedEvents, HideSecretsThatStandBetweenTheRulesWords) {
+  // "-" is the rule's as well as the password's.
+  const auto policy =
+      policy_of(nosy("SecRule ARGS:a \"@rx .\" \"id:10001,phase:2,pass,log,msg:'%{ARGS.x}-%{ARGS.y}.'\"\n"));
+  const Result result = run(*policy, get("/?a=b&x=abc-def&password=abc-def"));
+  ASSERT_NE(find(result.outcome, 10001), nullptr);
+  EXPECT_EQ(find(result.outcome, 10001)->message, "***-***.");
+}
+
+TEST(MaskedEvents, HidePasswordsWithoutLettersOrDigits) {
+  const auto policy =
+      policy_of(nosy("SecRule ARGS:password \"@rx .\" \"id:10001,phase:2,pass,nolog,setvar:'tx.leak=%{MATCHED_VAR}'\"\n"
+                     "SecRule TX:leak \"@rx .\" \"id:10002,phase:2,pass,log,msg:'m'\"\n"));
+  for (const std::string password : {"%21%3F%21%3F%21", "%D0%BF%D0%B0%D1%80%D0%BE%D0%BB%D1%8C"}) {
+    const Result result = run(*policy, get("/?password=" + password));
+    ASSERT_NE(find(result.outcome, 10002), nullptr);
+    EXPECT_EQ(find(result.outcome, 10002)->match, "***");
+  }
+}
+
+TEST(MaskedEvents, HideMoreOfRequestsWithVeryManySecrets) {
+  const auto policy =
+      policy_of(nosy("SecRule ARGS:password \"@rx .\" \"id:10001,phase:2,pass,nolog,setvar:'tx.leak=%{MATCHED_VAR}'\"\n"
+                     "SecRule TX:leak \"@rx .\" \"id:10002,phase:2,pass,log,msg:'m'\"\n"));
+  std::string query = "/?";
+  for (int i = 0; i < 400; ++i) query += "password=secret" + std::to_string(i) + "&";
+  const Result many = run(*policy, get(query));
+  ASSERT_NE(find(many.outcome, 10002), nullptr);
+  EXPECT_EQ(find(many.outcome, 10002)->match, "***");
+  const Result large = run(*policy, post("application/x-www-form-urlencoded", "password=" + std::string(300'000, 's')));
+  ASSERT_NE(find(large.outcome, 10002), nullptr);
+  EXPECT_EQ(find(large.outcome, 10002)->match, "***");
 }
 
 TEST(MaskedEvents, MaskQueries) { EXPECT_EQ(crs_engine().masked_query("q=a&password=b"), "q=a&password=***"); }
