@@ -6,15 +6,27 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 
 namespace gatehouse::filter {
 
 bool Exchange::hold(std::size_t bytes) noexcept {
   if (worker.held_bytes == nullptr) return true;
-  // What libmodsecurity keeps of an inspected body is twice its size. One body of up to the limit always fits.
+  try {
+    if (!held.is_open()) held.open({*worker.held_bytes, tenant->load->held_bytes, worker.client_bytes->of(client)});
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   const std::size_t limit = settings->limits.buffered_bytes;
-  return held.grow(*worker.held_bytes, tenant->load->held_bytes, limit, std::max(bytes, std::min(3 * bytes, limit)));
+  return held.grow(limit, held_for(bytes));
+}
+
+void Exchange::hold_at_most(std::size_t bytes) noexcept { held.shrink(held_for(bytes)); }
+
+// What libmodsecurity keeps of an inspected body is twice its size. One body of up to the limit always fits.
+std::size_t Exchange::held_for(std::size_t bytes) const noexcept {
+  return std::max(bytes, std::min(3 * bytes, settings->limits.buffered_bytes));
 }
 
 void Exchange::reset() {
@@ -50,7 +62,7 @@ void Exchange::reset() {
   waf_judged = waf_bypassed = false;
   waf_error = false;
   waf_weight = {};
-  waf_restart = false;
+  waf_later = waf_hurried = waf_restart = false;
   waf_nanoseconds = 0;
   upstream_nanoseconds = 0;
   request_body_bytes = 0;

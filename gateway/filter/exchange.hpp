@@ -78,6 +78,8 @@ struct Exchange {
   std::string waf_target;            // storage for http::target_for_waf
   waf::Weight waf_weight;            // of what has been or is to be inspected
   runtime::WorkPool::Lane waf_lane = runtime::WorkPool::Lane::light;  // where a filter that waits goes
+  bool waf_later = false;            // not before others have had their turn
+  bool waf_hurried = false;          // it has less of its worker's time than others have
   bool waf_restart = false;          // the transaction ran out of its worker's time; a new one begins
   WafVerdict verdict = WafVerdict::off;
   bool waf_judged = false;           // the whole request was inspected
@@ -94,6 +96,8 @@ struct Exchange {
   /// Asks for memory for so many bytes of bodies beyond what is held already; false: there is too little, an answer
   /// is to be given.
   [[nodiscard]] bool hold(std::size_t bytes) noexcept;
+  /// Gives back what was asked for beyond so many bytes of bodies.
+  void hold_at_most(std::size_t bytes) noexcept;
 
   /// Answers the request itself.
   void answer(int status_code, Reason reason, const char* detail) {
@@ -110,6 +114,9 @@ struct Exchange {
 
   /// Forgets the request, keeps the connection's facts and the memory.
   void reset();
+
+ private:
+  [[nodiscard]] std::size_t held_for(std::size_t bytes) const noexcept;
 };
 
 }  // namespace gatehouse::filter

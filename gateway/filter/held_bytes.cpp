@@ -14,29 +14,35 @@ std::size_t stepped(std::size_t bytes) noexcept {
 
 }  // namespace
 
-bool HeldBytes::grow(ByteCount& process, ByteCount& tenant, std::size_t limit, std::size_t bytes) noexcept {
+bool HeldBytes::grow(std::size_t limit, std::size_t bytes) noexcept {
   if (bytes <= held_) return true;
   const std::size_t wanted = std::max(bytes, std::min(stepped(bytes), limit));
   const std::size_t more = wanted - held_;
-  const std::size_t of_all = process.fetch_add(more, std::memory_order_relaxed) + more;
-  const std::size_t of_tenant = tenant.fetch_add(more, std::memory_order_relaxed) + more;
-  const bool alone = of_tenant == wanted;
-  if (of_all > limit || (!alone && of_tenant > limit - of_all)) {
-    process.fetch_sub(more, std::memory_order_relaxed);
-    tenant.fetch_sub(more, std::memory_order_relaxed);
+  const auto add = [more](ByteCount& count) { return count.fetch_add(more, std::memory_order_relaxed) + more; };
+  const std::size_t of_all = add(*process_);
+  const std::size_t of_tenant = add(*tenant_);
+  const std::size_t of_client = add(*client_);
+  // Who holds nothing else may have it all.
+  const auto too_much = [&](std::size_t part) { return part != wanted && part > limit - of_all; };
+  held_ = wanted;
+  if (of_all > limit || too_much(of_tenant) || too_much(of_client)) {
+    shrink(wanted - more);
     return false;
   }
-  process_ = &process;
-  tenant_ = &tenant;
-  held_ = wanted;
   return true;
 }
 
+void HeldBytes::shrink(std::size_t bytes) noexcept {
+  if (bytes >= held_) return;
+  for (ByteCount* const count : {process_, tenant_, client_.get()})
+    count->fetch_sub(held_ - bytes, std::memory_order_relaxed);
+  held_ = bytes;
+}
+
 void HeldBytes::release() noexcept {
-  if (held_ == 0) return;
-  process_->fetch_sub(held_, std::memory_order_relaxed);
-  tenant_->fetch_sub(held_, std::memory_order_relaxed);
-  held_ = 0;
+  shrink(0);
+  process_ = tenant_ = nullptr;
+  client_.reset();
 }
 
 }  // namespace gatehouse::filter

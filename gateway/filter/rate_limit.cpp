@@ -30,9 +30,16 @@ BucketRequest bucket_of(const Exchange& exchange, const RateLimitRule& rule, con
       case config::LimitKeyKind::tenant: parts.push_back({KeyPart::Kind::tenant, {}}); break;
       case config::LimitKeyKind::host: parts.push_back({KeyPart::Kind::host, exchange.target.host}); break;
       case config::LimitKeyKind::header: {
-        const http::Field* const field = exchange.head.fields.find(std::string_view(key.name));
-        if (field != nullptr)
-          parts.push_back({KeyPart::Kind::header, field->value});
+        // Of several fields nobody knows which one the upstream takes: none is a name for the client.
+        const http::Field* only = nullptr;
+        std::size_t count = 0;
+        for (const http::Field& field : exchange.head.fields.all()) {
+          if (!http::equals_ignore_case(field.name, key.name)) continue;
+          only = &field;
+          ++count;
+        }
+        if (count == 1)
+          parts.push_back({KeyPart::Kind::header, only->value});
         else
           parts.push_back({KeyPart::Kind::missing, client});
         break;

@@ -27,22 +27,48 @@ constexpr std::size_t max_rule_labels = 500;  // rules a tenant that get a serie
 // CPU time that one request, or its answer, may use before it goes on elsewhere.
 constexpr std::chrono::nanoseconds worker_budget = 10ms;
 constexpr std::chrono::nanoseconds light_budget = 50ms;
-// A loop's turn that has lasted so long gives no more of itself to requests of more than this.
+// A loop's turn that has lasted so long gives no more of itself to requests of more than this, and less to others.
 constexpr auto long_turn = 20ms;
 constexpr std::size_t tiny_bytes = 1024;
+constexpr std::chrono::nanoseconds late_budget = 2ms;
+// Of such a turn a client that has had so much gets no more: the others on the loop are next.
+constexpr std::chrono::nanoseconds turn_share = 5ms;
 constexpr std::size_t worker_response_bytes = 4 * 1024;  // of a response's body
+
+// Clients with IPv6 have a /64 each, at the least.
+std::uint64_t client_of(const Exchange& exchange) noexcept {
+  if (exchange.client.is_v4()) return exchange.client.v4_value();
+  std::uint64_t client = 0;
+  std::memcpy(&client, exchange.client.bytes().data(), sizeof client);
+  return client;
+}
 
 // Adds the time of a scope to the exchange's WAF time.
 class Stopwatch {
  public:
   explicit Stopwatch(Exchange& exchange) : exchange_(exchange), start_(Clock::now()) {}
-  ~Stopwatch() { exchange_.waf_nanoseconds += static_cast<std::uint64_t>((Clock::now() - start_).count()); }
+  ~Stopwatch() { exchange_.waf_nanoseconds += static_cast<std::uint64_t>(elapsed().count()); }
   Stopwatch(const Stopwatch&) = delete;
   Stopwatch& operator=(const Stopwatch&) = delete;
+  [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return Clock::now() - start_; }
 
  private:
   Exchange& exchange_;
   Clock::time_point start_;
+};
+
+// The same where it is the worker's time as well.
+class WorkerStopwatch : public Stopwatch {
+ public:
+  explicit WorkerStopwatch(Exchange& exchange)
+      : Stopwatch(exchange), worker_(exchange.worker), client_(client_of(exchange)) {}
+  ~WorkerStopwatch() { worker_.turn_shares.add(client_, worker_.loop.now(), elapsed()); }
+  WorkerStopwatch(const WorkerStopwatch&) = delete;
+  WorkerStopwatch& operator=(const WorkerStopwatch&) = delete;
+
+ private:
+  WorkerContext& worker_;
+  std::uint64_t client_;
 };
 
 // Ends the transaction: verdict, event and metrics; returns the denying rule's status. Before a blocked request is answered, so that its event is
@@ -146,11 +172,18 @@ bool is_out_of_time(const Exchange& exchange, waf::Step step) {
 
 bool has_pool(const Exchange& exchange) noexcept { return exchange.worker.work_pool != nullptr; }
 
-runtime::WorkPool::Owner owner_of(const Exchange& exchange) noexcept {
-  // Clients with IPv6 have a /64 each, at the least.
-  std::uint64_t client = exchange.client.is_v4() ? exchange.client.v4_value() : 0;
-  if (!exchange.client.is_v4()) std::memcpy(&client, exchange.client.bytes().data(), sizeof client);
-  return {exchange.tenant->load.get(), client};
+bool is_costly_client(const Exchange& exchange) noexcept {
+  return exchange.worker.costly_clients.contains(client_of(exchange), exchange.worker.loop.now());
+}
+
+bool is_long_turn(const Exchange& exchange) noexcept { return Clock::now() - exchange.worker.loop.now() > long_turn; }
+
+// What the worker may spend on it here and now.
+std::chrono::nanoseconds budget_here(Exchange& exchange) noexcept {
+  const std::chrono::nanoseconds whole = exchange.waf_engine->time_budget();
+  if (!has_pool(exchange)) return whole;
+  exchange.waf_hurried = is_long_turn(exchange);
+  return std::min(exchange.waf_hurried ? late_budget : worker_budget, whole);
 }
 
 // Where to inspect what has come of the request so far; false: here.
@@ -158,11 +191,9 @@ bool belongs_to_pool(Exchange& exchange) noexcept {
   if (!has_pool(exchange)) return false;
   const waf::Weight& weight = exchange.waf_weight;
   switch (weight.cost()) {
-    case waf::Cost::small: {
-      const bool late = weight.bytes() > tiny_bytes && Clock::now() - exchange.worker.loop.now() > long_turn;
+    case waf::Cost::small:
       exchange.waf_lane = runtime::WorkPool::Lane::light;
-      return late;
-    }
+      return is_costly_client(exchange) || (weight.bytes() > tiny_bytes && is_long_turn(exchange));
     case waf::Cost::moderate: exchange.waf_lane = runtime::WorkPool::Lane::light; return true;
     case waf::Cost::high: exchange.waf_lane = runtime::WorkPool::Lane::heavy; return true;
   }
@@ -216,10 +247,10 @@ runtime::Task<Step> visit_pool(Exchange& exchange, Work work, std::string_view r
   for (;;) {
     const bool is_light = exchange.waf_lane == Lane::light;
     Visit visit{exchange, work, anew, is_light ? std::min(light_budget, whole) : whole, response_body};
-    runtime::WorkPool::Job job(*exchange.worker.work_pool, exchange.worker.loop, exchange.waf_lane, owner_of(exchange),
-                               &Visit::run, &visit);
+    runtime::WorkPool::Job job(*exchange.worker.work_pool, exchange.worker.loop, exchange.waf_lane,
+                               {exchange.tenant->load.get(), client_of(exchange)}, &Visit::run, &visit);
     const bool ran = co_await job;
-    if (!ran && (!is_light || exchange.waf_weight.cost() != waf::Cost::small))
+    if (!ran && (!is_light || exchange.waf_weight.cost() != waf::Cost::small || is_costly_client(exchange)))
       co_return fail(exchange, Reason::overload, "Too many requests wait to be inspected. Please try again.");
     if (!ran) visit.run();  // the turn was long, the request is not
     if (is_light && is_out_of_time(exchange, visit.result)) {
@@ -231,12 +262,40 @@ runtime::Task<Step> visit_pool(Exchange& exchange, Work work, std::string_view r
   }
 }
 
+// Whether the loop has others to serve first.
+bool must_yield(const Exchange& exchange) noexcept {
+  return is_long_turn(exchange) &&
+         exchange.worker.turn_shares.spent(client_of(exchange), exchange.worker.loop.now()) > turn_share;
+}
+
 // What the worker found, unless it ran out of the time that it has for one request: the pool's heavy lane begins anew then.
 Step settle(Exchange& exchange, waf::Step step) {
   if (!has_pool(exchange) || !is_out_of_time(exchange, step)) return act_on(exchange, step);
+  if (!exchange.waf_hurried) exchange.worker.costly_clients.note(client_of(exchange), exchange.worker.loop.now());
   exchange.waf_lane = runtime::WorkPool::Lane::heavy;
   exchange.waf_restart = true;
   return Step::wait;
+}
+
+Step inspect_head_here(Exchange& exchange) {
+  const WorkerStopwatch stopwatch(exchange);
+  return settle(exchange, inspect_head(exchange, budget_here(exchange)));
+}
+
+Step inspect_body_here(Exchange& exchange) {
+  const WorkerStopwatch stopwatch(exchange);
+  return settle(exchange, inspect_body(exchange));
+}
+
+// What a client's request waits for: its turn on the loop, or the pool.
+runtime::Task<Step> wait_for(Exchange& exchange, Work work) {
+  if (std::exchange(exchange.waf_later, false)) {
+    do co_await exchange.worker.loop.yield();
+    while (must_yield(exchange));
+    const Step step = work == Work::head ? inspect_head_here(exchange) : inspect_body_here(exchange);
+    if (step != Step::wait) co_return step;
+  }
+  co_return co_await visit_pool(exchange, work);
 }
 
 }  // namespace
@@ -255,15 +314,18 @@ Step waf_on_request(Exchange& exchange) {
     return Step::answer;
   }
   exchange.plain_answer = waf_response_body_limit(exchange) != 0;
-  exchange.waf_weight.add(exchange.target.as_received);
-  for (const http::Field& field : exchange.head.fields.all()) exchange.waf_weight.add(field.value);
+  exchange.waf_weight.add_values(exchange.target.as_received, "&");
+  for (const http::Field& field : exchange.head.fields.all())
+    if (http::equals_ignore_case(field.name, "cookie"))
+      exchange.waf_weight.add_values(field.value, ";");
+    else
+      exchange.waf_weight.add(field.value);
   if (belongs_to_pool(exchange)) return Step::wait;
-  const Stopwatch stopwatch(exchange);
-  const std::chrono::nanoseconds whole = exchange.waf_engine->time_budget();
-  return settle(exchange, inspect_head(exchange, has_pool(exchange) ? std::min(worker_budget, whole) : whole));
+  exchange.waf_later = has_pool(exchange) && must_yield(exchange);
+  return exchange.waf_later ? Step::wait : inspect_head_here(exchange);
 }
 
-runtime::Task<Step> waf_on_wait(Exchange& exchange) { return visit_pool(exchange, Work::head); }
+runtime::Task<Step> waf_on_wait(Exchange& exchange) { return wait_for(exchange, Work::head); }
 
 BodyNeed waf_body_need(const Exchange& exchange) {
   if (!exchange.waf || exchange.framing.kind == http::BodyKind::none) return {};
@@ -273,19 +335,19 @@ BodyNeed waf_body_need(const Exchange& exchange) {
 
 Step waf_on_request_body(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
-  exchange.waf_weight.add(exchange.body);
+  exchange.waf_weight.add_values(exchange.body, "&,");
   if (belongs_to_pool(exchange)) return Step::wait;
-  const Stopwatch stopwatch(exchange);
-  return settle(exchange, inspect_body(exchange));
+  exchange.waf_later = has_pool(exchange) && must_yield(exchange);
+  return exchange.waf_later ? Step::wait : inspect_body_here(exchange);
 }
 
-runtime::Task<Step> waf_on_body_wait(Exchange& exchange) { return visit_pool(exchange, Work::body); }
+runtime::Task<Step> waf_on_body_wait(Exchange& exchange) { return wait_for(exchange, Work::body); }
 
 Step waf_on_response(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
-  const Stopwatch stopwatch(exchange);
+  const WorkerStopwatch stopwatch(exchange);
   // The upstream is the tenant's: what it answers must not hold the worker up either.
-  exchange.waf->extend_budget(has_pool(exchange) ? worker_budget : exchange.waf_engine->time_budget());
+  exchange.waf->extend_budget(budget_here(exchange));
   return settle(exchange, inspect_response_head(exchange));
 }
 

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "gateway/filter/client_bytes.hpp"
+#include "gateway/filter/costly_clients.hpp"
 #include "gateway/filter/held_bytes.hpp"
 #include "gateway/http/body_reader.hpp"
 #include "gateway/runtime/log.hpp"
@@ -48,10 +50,13 @@ struct WorkerContext {
   runtime::Metrics& metrics;
   ratelimit::MemoryStore& memory;
   upstream::ConnectionPools pools;
+  CostlyClients costly_clients;
+  TurnShares turn_shares;
   // Beyond 500 large buffers bodies are passed on in steps of 16 KiB.
   http::BodyBuffers body_buffers{32 * 1024 * 1024};
   upstream::RedisClient* redis = nullptr;   // null: limits count in memory
   ByteCount* held_bytes = nullptr;          // of bodies, in the whole process; null: not bounded
+  ClientBytes* client_bytes = nullptr;      // the same by client; there if held_bytes is
   runtime::WorkPool* work_pool = nullptr;   // for what would hold the loop up; null: everything is done on the loop
   std::shared_ptr<runtime::LogFile> access_log;  // null: off
   std::shared_ptr<runtime::LogFile> audit_log;   // null: off

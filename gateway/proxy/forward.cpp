@@ -150,9 +150,8 @@ Inspection inspection_of(const http::ResponseHead& head) noexcept {
   const http::Field* const coding = head.fields.find(FieldId::content_encoding);
   if (coding != nullptr && !http::equals_ignore_case(coding->value, "identity")) return Inspection::impossible;
   const http::Field* const type = head.fields.find(FieldId::content_type);
-  if (type == nullptr) return Inspection::impossible;
-  std::string_view media = type->value.substr(0, type->value.find(';'));
-  while (media.ends_with(' ') || media.ends_with('\t')) media.remove_suffix(1);
+  if (type == nullptr || head.fields.repeated(FieldId::content_type)) return Inspection::impossible;
+  const std::string_view media = type->value.substr(0, type->value.find_first_of(";, \t"));
   for (const std::string_view text : {"text/html", "text/plain", "text/xml", "application/json", "application/xml",
                                       "application/xhtml+xml", "application/problem+json"})
     if (http::equals_ignore_case(media, text)) return Inspection::wanted;

@@ -24,7 +24,9 @@ using runtime::Task;
 
 namespace {
 
-constexpr std::size_t held_in_advance = 1024 * 1024;  // of a body whose length is known; who is slow holds no more
+// Of a body whose length is known, for as long as an ordinary one takes to come; who is slower holds what has come.
+constexpr std::size_t held_in_advance = 1024 * 1024;
+constexpr auto held_in_advance_for = std::chrono::seconds(2);
 
 bool is_token_like(std::string_view text, std::size_t max) noexcept {
   return !text.empty() && text.size() <= max && std::ranges::all_of(text, [](unsigned char c) {
@@ -203,6 +205,14 @@ Task<bool> pass_body_filters(Connection& connection) {
     if (!over) {
       // What fits is known before it comes, for most bodies: else many that come at once would all be refused halfway.
       BufferResult result = BufferResult::whole;
+      runtime::Deadline patience(
+          connection.stream.loop(),
+          [](void* slow) {
+            auto& late = *static_cast<Exchange*>(slow);
+            late.hold_at_most(late.body.size());
+          },
+          &exchange);
+      patience.set_after(held_in_advance_for);
       if (exchange.framing.kind == BodyKind::length) {
         if (exchange.hold(std::min<std::size_t>(exchange.framing.length, held_in_advance)))
           exchange.body.reserve(exchange.framing.length);
@@ -210,6 +220,7 @@ Task<bool> pass_body_filters(Connection& connection) {
           result = BufferResult::no_memory;
       }
       if (result == BufferResult::whole) result = co_await buffer_body(connection, std::min(need.limit, hard_limit));
+      patience.cancel();
       switch (result) {
         case BufferResult::whole: exchange.body_buffered = true; break;
         case BufferResult::over_limit:

@@ -26,22 +26,44 @@ constexpr auto patience = std::chrono::seconds(10);
 void Admin::listen(const SocketAddress& address, bool everything) {
   const auto fd = net::open_listener(address, net::Sharing::alone);
   if (!fd) throw std::runtime_error(fd.error());
-  auto listener = std::make_unique<net::Listener>(
-      loop_, *fd, [this, everything](int client, const SocketAddress&) { loop_.spawn(serve(client, everything)); });
-  listener->start();
-  listeners_.push_back(std::move(listener));
+  auto& door = *doors_.emplace_back(std::make_unique<Door>());
+  door.everything = everything;
+  door.listener = std::make_unique<net::Listener>(
+      loop_, *fd, [this, &door](int client, const SocketAddress&) { loop_.spawn(serve(client, door)); });
+  door.listener->start();
 }
 
-void Admin::close() { listeners_.clear(); }
+void Admin::close() {
+  for (const auto& door : doors_) door->listener.reset();
+}
 
-Task<void> Admin::serve(int fd, bool everything) {
+// A connection in its door's books.
+struct Admin::Visitor {
+  Visitor(Door& at, net::Stream& own) : door(at), stream(own) {
+    // A newcomer has a request to make, as a rule; who has waited for the longest has not.
+    if (door.open >= max_connections && !door.waiting.empty()) door.waiting.front()->cancel(Errc::cancelled);
+    ++door.open;
+  }
+  ~Visitor() {
+    stops_waiting();
+    --door.open;
+  }
+  Visitor(const Visitor&) = delete;
+  Visitor& operator=(const Visitor&) = delete;
+  void waits() { place = door.waiting.insert(door.waiting.end(), &stream); }
+  void stops_waiting() noexcept {
+    if (place != door.waiting.end()) door.waiting.erase(place);
+    place = door.waiting.end();
+  }
+  Door& door;
+  net::Stream& stream;
+  std::list<net::Stream*>::iterator place = door.waiting.end();
+};
+
+Task<void> Admin::serve(int fd, Door& door) {
   net::Stream stream(loop_);
   if (!stream.adopt(fd)) co_return;
-  if (open_ >= max_connections) {
-    stream.close();
-    co_return;
-  }
-  ++open_;
+  Visitor visitor(door, stream);
   std::string bytes(head_bytes, '\0');
   std::size_t size = 0;
   for (bool again = true; again;) {
@@ -50,6 +72,7 @@ Task<void> Admin::serve(int fd, bool everything) {
     http::RequestHead head;
     http::ParseResult parsed;
     stream.expires_after(patience);
+    visitor.waits();
     for (;;) {
       parsed = http::parse_request_head(std::string_view(bytes).substr(0, size), {.header_bytes = head_bytes}, scanned,
                                         head);
@@ -58,6 +81,7 @@ Task<void> Admin::serve(int fd, bool everything) {
       if (!got) break;
       size += *got;
     }
+    visitor.stops_waiting();
     if (size == 0) break;
     int status = 400;
     std::string type = "text/plain; charset=utf-8";
@@ -79,10 +103,10 @@ Task<void> Admin::serve(int fd, bool everything) {
       } else if (path == "/metrics") {
         type = "text/plain; version=0.0.4; charset=utf-8";
         body = server_.metrics_text();
-      } else if (everything && path == "/status") {
+      } else if (door.everything && path == "/status") {
         type = "application/json";
         body = server_.status_json();
-      } else if (everything && path == "/") {
+      } else if (door.everything && path == "/") {
         type = "text/html; charset=utf-8";
         body = status_page();
       } else {
@@ -106,7 +130,6 @@ Task<void> Admin::serve(int fd, bool everything) {
     size -= std::min(size, parsed.head_bytes);
   }
   stream.close();
-  --open_;
 }
 
 }  // namespace gatehouse::server

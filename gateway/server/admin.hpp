@@ -2,10 +2,12 @@
 // operators, probes and Prometheus; not on the way of any request.
 #pragma once
 
+#include <list>
 #include <memory>
 #include <vector>
 
 #include "gateway/net/listener.hpp"
+#include "gateway/net/stream.hpp"
 
 namespace gatehouse::server {
 
@@ -20,11 +22,19 @@ class Admin {
   void close();
 
  private:
-  runtime::Task<void> serve(int fd, bool everything);
+  // One listener and its connections.
+  struct Door {
+    bool everything = false;
+    std::unique_ptr<net::Listener> listener;
+    std::list<net::Stream*> waiting;  // for a request or its rest, the longest first
+    std::size_t open = 0;
+  };
+  struct Visitor;
+  runtime::Task<void> serve(int fd, Door& door);
+
   Server& server_;
   runtime::Loop& loop_;
-  std::vector<std::unique_ptr<net::Listener>> listeners_;
-  std::size_t open_ = 0;
+  std::vector<std::unique_ptr<Door>> doors_;
 };
 
 }  // namespace gatehouse::server

@@ -235,6 +235,7 @@ void Server::make_workers() {
     worker.context.audit_log = audit_log_;
     worker.context.work_pool = work_pool_.get();
     worker.context.held_bytes = &held_bytes_;
+    worker.context.client_bytes = &client_bytes_;
     thread->loop.on_task_failure = [](const char* what) {
       journal(Level::error, "a connection's task failed", {{"error.message", what}});
     };

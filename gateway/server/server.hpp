@@ -79,6 +79,7 @@ class Server {
   std::vector<std::unique_ptr<proxy::ListenerFacts>> listeners_;
   std::unique_ptr<runtime::WorkPool> work_pool_;
   filter::ByteCount held_bytes_ = 0;
+  filter::ClientBytes client_bytes_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::unique_ptr<Admin> admin_;
   std::chrono::system_clock::time_point started_;

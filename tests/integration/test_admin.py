@@ -1,4 +1,5 @@
 """Admin endpoints and metrics: names, values, and that promtool has nothing to say."""
+import contextlib
 import json
 import shutil
 import subprocess
@@ -188,3 +189,19 @@ def test_admin_is_not_reachable_through_the_listeners(gateway):
     for target in ("/metrics", "/status", "/readyz"):
         assert "gatehouse_build_info" not in gateway.request(target, host="plain.test").text
         assert gateway.request(target, host="127.0.0.1").status == 404
+
+
+@pytest.mark.parametrize("which", ["admin", "metrics"])
+def test_idle_connections_do_not_keep_probes_out(upstream, which):
+    """Whoever waits for the longest makes room; one listener's guests are no matter of the other's."""
+    port = free_port()
+    with Gateway({"shop": tenant(upstream=upstream)}, {"metrics": {"address": f"127.0.0.1:{port}"}}) as gateway, contextlib.ExitStack() as stack:
+        target = port if which == "metrics" else gateway.admin_port
+        held = [stack.enter_context(gateway.connect(port=target)) for _ in range(200)]
+        for number, connection in enumerate(held):
+            if number % 2:
+                connection.try_send(b"GET /readyz HTTP/1.1\r\n")
+        for _ in range(20):
+            assert gateway.admin("/readyz", port=port).status == 200
+            assert gateway.admin("/readyz").status == 200
+        assert gateway.open_files() < 200

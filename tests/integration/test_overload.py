@@ -118,12 +118,28 @@ def test_bodies_that_wait_share_what_memory_there_is(is_sanitized):
             arrived = len(hanging.requests)
             assert 4 <= arrived <= 8, "three times a body's size is counted, and half of the memory is the tenant's"
             assert gateway.metric("gatehouse_buffered_bytes") <= 8 << 20
-            assert gateway.request(host="blog.test", method="POST", headers=form, body=body).status == 200
+            assert gateway.request(host="blog.test", method="POST", headers=form, body=body, source="127.0.0.2").status == 200
             hanging.released.set()
             statuses = sorted(connection.response().status for connection in connections)
         assert statuses == [200] * arrived + [503] * (20 - arrived)
         gateway.wait_metric(0, "gatehouse_buffered_bytes")
         assert gateway.request(method="POST", headers=form, body=body).status == 200
+
+
+def test_a_client_that_only_promises_holds_little(upstream, is_sanitized):
+    """Content-Length is no body: for two seconds a client may have half of the memory in advance, then what it has sent."""
+    form = [("Content-Type", "application/x-www-form-urlencoded")]
+    names = [f"t{number}" for number in range(10)]
+    with Gateway({name: tenant(name, upstream, waf={"mode": "block"}) for name in names},
+                 {"limits": {"buffered_bytes": "64MiB"}, "waf": {"time_budget": "10s"}}) as gateway, contextlib.ExitStack() as stack:
+        for number in range(100):
+            slow = stack.enter_context(gateway.connect(source="127.0.0.3"))
+            slow.send(request_bytes("POST", "/", f"{names[number % 10]}.test", form + [("Content-Length", "1000000")]) + b"a=1")
+        poll(lambda: gateway.metric("gatehouse_buffered_bytes") > 16 << 20, "the promises")
+        for name in names:
+            assert gateway.request(host=f"{name}.test", method="POST", headers=form, body=b"text=" + b"plainwords" * 30_000).status == 200
+        poll(lambda: gateway.metric("gatehouse_buffered_bytes") < 8 << 20, "no more than what has come")
+        assert gateway.request(host="t0.test", method="POST", headers=form, body=b"text=" + b"plainwords" * 90_000).status == 200
 
 
 def test_a_tenants_slow_upstream_is_not_anothers():

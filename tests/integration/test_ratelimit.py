@@ -134,6 +134,14 @@ def test_any_header_value_is_a_key(gateway, value):
     assert statuses(gateway, 3, "/key", host="other.test", headers=[("X-Api-Key", value)]) == [200, 200, 429]
 
 
+def test_several_fields_are_no_key(gateway):
+    """An upstream may read the last where we read the first: a new one each time would be a bucket each time."""
+    def ask(number, source="127.0.1.44"):
+        return gateway.request("/key", headers=[("X-Api-Key", f"random{number}"), ("X-Api-Key", "mine")], source=source).status
+    assert [ask(number) for number in range(4)] == [200, 200, 429, 429]
+    assert ask(9, "127.0.1.45") == 200
+
+
 def test_a_list_of_keys(gateway):
     def send(count, key, source):
         return statuses(gateway, count, "/both", headers=[("X-Api-Key", key)], source=source)

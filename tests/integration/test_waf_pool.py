@@ -102,6 +102,35 @@ def test_on_error_pass_is_said_to_be(upstream):
         gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="error")
 
 
+@pytest.mark.parametrize("target, headers", [("/?" + "a&" * 400, []), ("/", [("Cookie", "a=1;" * 200)])], ids=["arguments", "cookies"])
+def test_many_values_are_costly_however_short(gateway, target, headers):
+    before = jobs(gateway)
+    assert gateway.request(target, headers=headers).status == 200
+    assert jobs(gateway) > before
+
+
+def test_a_client_whose_small_requests_are_costly_waits_for_himself(upstream):
+    """The first finds out what they cost; those that come behind it are the pool's."""
+    rules = "".join(f'SecRule ARGS:x "@rx (?:a+)+c(?:{number})?" "id:{10100 + number},phase:2,deny,status:403"\n' for number in range(300))
+    costly = request_bytes(target="/?x=" + "a" * 16 + "bc", host="shop.test")
+    tenants = {"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_after": rules}), "other": tenant("other", upstream, waf={"mode": "block"})}
+    with Gateway(tenants, {"workers": 1, "waf": {"time_budget": "2s"}}) as gateway, contextlib.ExitStack() as stack:
+        assert gateway.request("/?x=" + "a" * 16 + "bc").status == 200
+        assert jobs(gateway, lane="heavy") == 1
+        assert gateway.request("/?x=1").status == 200
+        assert jobs(gateway, lane="light") >= 1, "whatever it asks for"
+        clients = [stack.enter_context(gateway.connect()) for _ in range(60)]
+        for client in clients:
+            client.send(costly)
+        with gateway.connect(source="127.0.0.2") as other:
+            begin = time.monotonic()
+            assert other.exchange(request_bytes(host="other.test", target="/?id=1")).status == 200
+            assert time.monotonic() - begin < 1
+        assert jobs(gateway, lane="light") > 1
+        statuses = [client.response().status for client in clients]
+        assert set(statuses) <= {200, 503} and statuses.count(503) > 10, "no more than it may have waiting"
+
+
 def test_clients_that_leave_while_they_wait(gateway):
     for _ in range(10):
         with gateway.connect() as attacker:

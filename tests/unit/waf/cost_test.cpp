@@ -33,6 +33,28 @@ TEST(Cost, GrowsWithLengthAndPunctuation) {
   EXPECT_EQ(cost_of(R"({"id":1,"name":"x"})", 17 * 1024), Cost::high);
 }
 
+TEST(Cost, GrowsWithTheNumberOfValues) {
+  const auto cost = [](std::size_t values) {
+    std::string query = "a";
+    for (std::size_t i = 1; i < values; ++i) query += "&a";
+    Weight weight;
+    weight.add_values(query, "&");
+    EXPECT_EQ(weight.values(), values);
+    EXPECT_EQ(weight.bytes(), query.size());
+    return weight.cost();
+  };
+  EXPECT_EQ(cost(1), Cost::small);
+  EXPECT_EQ(cost(48), Cost::small);
+  EXPECT_EQ(cost(49), Cost::moderate);
+  EXPECT_EQ(cost(400), Cost::moderate);
+  EXPECT_EQ(cost(401), Cost::high);
+  Weight weight;
+  weight.add_values("a=1; b=2;c=3", ";");
+  weight.add_values("", ";");
+  weight.add_values("{\"a\":1,\"b\":2}", "&,");
+  EXPECT_EQ(weight.values(), 5U);
+}
+
 TEST(Cost, AddsUpOverTheParts) {
   Weight weight;
   weight.add("abc'");

@@ -1,0 +1,47 @@
+// Clients that are to wait for themselves.
+#include "gateway/filter/costly_clients.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace gatehouse::filter {
+namespace {
+
+TEST(CostlyClients, AreKnownForTheirTermAndNoLonger) {
+  const auto clients = std::make_unique<CostlyClients>();
+  const runtime::TimePoint now = runtime::Clock::now();
+  EXPECT_FALSE(clients->contains(7, now));
+  EXPECT_FALSE(clients->contains(0, now));
+  clients->note(7, now);
+  EXPECT_TRUE(clients->contains(7, now));
+  EXPECT_TRUE(clients->contains(7, now + CostlyClients::term - std::chrono::milliseconds(1)));
+  EXPECT_FALSE(clients->contains(7, now + CostlyClients::term));
+  EXPECT_FALSE(clients->contains(8, now));
+}
+
+TEST(CostlyClients, OfOneNetworkAreMostlyKnownTogether) {
+  const auto clients = std::make_unique<CostlyClients>();
+  const runtime::TimePoint now = runtime::Clock::now();
+  for (std::uint64_t client = 0xC0000200; client < 0xC0000300; ++client) clients->note(client, now);
+  int known = 0;
+  for (std::uint64_t client = 0xC0000200; client < 0xC0000300; ++client) known += clients->contains(client, now);
+  EXPECT_GT(known, 200);
+}
+
+TEST(TurnShares, BelongToOneTurn) {
+  const auto shares = std::make_unique<TurnShares>();
+  const runtime::TimePoint turn = runtime::Clock::now();
+  EXPECT_EQ(shares->spent(7, turn).count(), 0);
+  shares->add(7, turn, std::chrono::nanoseconds(30));
+  shares->add(7, turn, std::chrono::nanoseconds(12));
+  EXPECT_EQ(shares->spent(7, turn).count(), 42);
+  EXPECT_EQ(shares->spent(8, turn).count(), 0);
+  const runtime::TimePoint next = turn + std::chrono::milliseconds(1);
+  EXPECT_EQ(shares->spent(7, next).count(), 0);
+  shares->add(7, next, std::chrono::nanoseconds(5));
+  EXPECT_EQ(shares->spent(7, next).count(), 5);
+}
+
+}  // namespace
+}  // namespace gatehouse::filter
