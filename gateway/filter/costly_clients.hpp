@@ -39,19 +39,30 @@ class ClientTable {
   std::array<Entry, slots> entries_{};
 };
 
-/// Clients whose requests are inspected on the pool alone for some time, where they wait for each other. One a worker.
+/// Clients whose requests are inspected on the pool alone for some time, where they wait for each other: those of whom
+/// several have been too costly for a worker within that time. One a worker.
 class CostlyClients {
  public:
   static constexpr auto term = std::chrono::seconds(10);
+  static constexpr unsigned several = 3;
 
-  void note(std::uint64_t client, runtime::TimePoint now) noexcept { until_.of(client) = now + term; }
+  void note(std::uint64_t client, runtime::TimePoint now) noexcept {
+    Record& record = records_.of(client);
+    if (now >= record.until) record.count = 0;
+    ++record.count;
+    record.until = now + term;
+  }
   [[nodiscard]] bool contains(std::uint64_t client, runtime::TimePoint now) const noexcept {
-    const runtime::TimePoint* const until = until_.find(client);
-    return until != nullptr && now < *until;
+    const Record* const record = records_.find(client);
+    return record != nullptr && record->count >= several && now < record->until;
   }
 
  private:
-  ClientTable<runtime::TimePoint> until_;
+  struct Record {
+    runtime::TimePoint until;
+    unsigned count = 0;
+  };
+  ClientTable<Record> records_;
 };
 
 /// What each client has had of the loop's present turn. One a worker.

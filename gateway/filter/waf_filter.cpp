@@ -252,7 +252,10 @@ runtime::Task<Step> visit_pool(Exchange& exchange, Work work, std::string_view r
     const bool ran = co_await job;
     if (!ran && (!is_light || exchange.waf_weight.cost() != waf::Cost::small || is_costly_client(exchange)))
       co_return fail(exchange, Reason::overload, "Too many requests wait to be inspected. Please try again.");
-    if (!ran) visit.run();  // the turn was long, the request is not
+    if (!ran) {  // the turn was long, the request is not
+      visit.budget = std::min(worker_budget, whole);
+      visit.run();
+    }
     if (is_light && is_out_of_time(exchange, visit.result)) {
       exchange.waf_lane = Lane::heavy;
       anew = true;
@@ -268,11 +271,11 @@ bool must_yield(const Exchange& exchange) noexcept {
          exchange.worker.turn_shares.spent(client_of(exchange), exchange.worker.loop.now()) > turn_share;
 }
 
-// What the worker found, unless it ran out of the time that it has for one request: the pool's heavy lane begins anew then.
+// What the worker found, unless it ran out of the time that it has for one request: the pool begins anew then.
 Step settle(Exchange& exchange, waf::Step step) {
   if (!has_pool(exchange) || !is_out_of_time(exchange, step)) return act_on(exchange, step);
+  exchange.waf_lane = exchange.waf_hurried ? runtime::WorkPool::Lane::light : runtime::WorkPool::Lane::heavy;
   if (!exchange.waf_hurried) exchange.worker.costly_clients.note(client_of(exchange), exchange.worker.loop.now());
-  exchange.waf_lane = runtime::WorkPool::Lane::heavy;
   exchange.waf_restart = true;
   return Step::wait;
 }

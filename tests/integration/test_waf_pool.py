@@ -110,13 +110,16 @@ def test_many_values_are_costly_however_short(gateway, target, headers):
 
 
 def test_a_client_whose_small_requests_are_costly_waits_for_himself(upstream):
-    """The first finds out what they cost; those that come behind it are the pool's."""
+    """The first three find out what they cost; those that come behind them are the pool's."""
     rules = "".join(f'SecRule ARGS:x "@rx (?:a+)+c(?:{number})?" "id:{10100 + number},phase:2,deny,status:403"\n' for number in range(300))
     costly = request_bytes(target="/?x=" + "a" * 16 + "bc", host="shop.test")
     tenants = {"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_after": rules}), "other": tenant("other", upstream, waf={"mode": "block"})}
     with Gateway(tenants, {"workers": 1, "waf": {"time_budget": "2s"}}) as gateway, contextlib.ExitStack() as stack:
-        assert gateway.request("/?x=" + "a" * 16 + "bc").status == 200
-        assert jobs(gateway, lane="heavy") == 1
+        for _ in range(3):
+            assert gateway.request("/?x=1").status == 200
+            assert jobs(gateway, lane="light") == 0
+            assert gateway.request("/?x=" + "a" * 16 + "bc").status == 200
+        assert jobs(gateway, lane="heavy") == 3
         assert gateway.request("/?x=1").status == 200
         assert jobs(gateway, lane="light") >= 1, "whatever it asks for"
         clients = [stack.enter_context(gateway.connect()) for _ in range(60)]
@@ -126,7 +129,6 @@ def test_a_client_whose_small_requests_are_costly_waits_for_himself(upstream):
             begin = time.monotonic()
             assert other.exchange(request_bytes(host="other.test", target="/?id=1")).status == 200
             assert time.monotonic() - begin < 1
-        assert jobs(gateway, lane="light") > 1
         statuses = [client.response().status for client in clients]
         assert set(statuses) <= {200, 503} and statuses.count(503) > 10, "no more than it may have waiting"
 

@@ -8,22 +8,41 @@
 namespace gatehouse::filter {
 namespace {
 
+void note(CostlyClients& clients, std::uint64_t client, runtime::TimePoint now) {
+  for (unsigned i = 0; i < CostlyClients::several; ++i) clients.note(client, now);
+}
+
 TEST(CostlyClients, AreKnownForTheirTermAndNoLonger) {
   const auto clients = std::make_unique<CostlyClients>();
   const runtime::TimePoint now = runtime::Clock::now();
   EXPECT_FALSE(clients->contains(7, now));
   EXPECT_FALSE(clients->contains(0, now));
-  clients->note(7, now);
+  note(*clients, 7, now);
   EXPECT_TRUE(clients->contains(7, now));
   EXPECT_TRUE(clients->contains(7, now + CostlyClients::term - std::chrono::milliseconds(1)));
   EXPECT_FALSE(clients->contains(7, now + CostlyClients::term));
   EXPECT_FALSE(clients->contains(8, now));
 }
 
+TEST(CostlyClients, AreNotThoseOfOneCostlyRequest) {
+  const auto clients = std::make_unique<CostlyClients>();
+  runtime::TimePoint now = runtime::Clock::now();
+  for (int i = 0; i < 10; ++i) {
+    clients->note(7, now);
+    EXPECT_FALSE(clients->contains(7, now));
+    now += CostlyClients::term;
+  }
+  clients->note(7, now);
+  clients->note(7, now + std::chrono::seconds(1));
+  EXPECT_FALSE(clients->contains(7, now + std::chrono::seconds(1)));
+  clients->note(7, now + std::chrono::seconds(2));
+  EXPECT_TRUE(clients->contains(7, now + std::chrono::seconds(2)));
+}
+
 TEST(CostlyClients, OfOneNetworkAreMostlyKnownTogether) {
   const auto clients = std::make_unique<CostlyClients>();
   const runtime::TimePoint now = runtime::Clock::now();
-  for (std::uint64_t client = 0xC0000200; client < 0xC0000300; ++client) clients->note(client, now);
+  for (std::uint64_t client = 0xC0000200; client < 0xC0000300; ++client) note(*clients, client, now);
   int known = 0;
   for (std::uint64_t client = 0xC0000200; client < 0xC0000300; ++client) known += clients->contains(client, now);
   EXPECT_GT(known, 200);
