@@ -1,5 +1,7 @@
 // The Engine of waf/waf.hpp: holds the platform's rules and hands out policies and transactions.
+#include <exception>
 #include <mutex>
+#include <new>
 #include <unordered_map>
 #include <utility>
 
@@ -45,6 +47,30 @@ class RuleEngine final : public Engine {
                                                                 config::TenantRules allowed,
                                                                 Problems& warnings) override {
     if (tenant.waf.mode == config::WafMode::off) return nullptr;
+    try {
+      return make_policy(tenant, allowed, warnings);
+    } catch (const std::bad_alloc&) {  // one tenant's rules must not end the process
+      return std::unexpected(
+          one_error("the WAF's rules cannot be built: there is no memory for them", {.file = tenant.file}));
+    } catch (const std::exception& error) {
+      return std::unexpected(one_error(
+          fmt::format("the WAF's rules cannot be built: {}", printable_error(error.what())), {.file = tenant.file}));
+    }
+  }
+
+  std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start,
+                                     std::chrono::nanoseconds budget) override {
+    // Every policy of this interface comes from policy() above.
+    return begin_transaction(static_cast<const RulePolicy&>(policy), start, budget, masker_);
+  }
+
+  std::chrono::nanoseconds time_budget() const noexcept override { return time_budget_; }
+
+  std::string masked_query(std::string_view query) const override { return masker_.query(query); }
+
+ private:
+  std::expected<std::shared_ptr<const Policy>, Problems> make_policy(const config::TenantConfig& tenant,
+                                                                     config::TenantRules allowed, Problems& warnings) {
     Problems problems;
     const PolicyPlan plan = plan_policy(tenant, allowed, *platform_, problems);
     if (any_error(problems)) return std::unexpected(std::move(problems));
@@ -65,17 +91,6 @@ class RuleEngine final : public Engine {
     return policy;
   }
 
-  std::unique_ptr<Transaction> begin(const Policy& policy, const RequestStart& start,
-                                     std::chrono::nanoseconds budget) override {
-    // Every policy of this interface comes from policy() above.
-    return begin_transaction(static_cast<const RulePolicy&>(policy), start, budget, masker_);
-  }
-
-  std::chrono::nanoseconds time_budget() const noexcept override { return time_budget_; }
-
-  std::string masked_query(std::string_view query) const override { return masker_.query(query); }
-
- private:
   static std::string printable_error(std::string text) {
     for (char& c : text) {
       if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';

@@ -32,11 +32,16 @@ std::optional<bool> compare(std::string_view op, long value, long argument) {
   return std::nullopt;
 }
 
+// Values that grow beyond these are left to the run time, which has its own bound (waf/rule_hooks.hpp): a few lines that
+// double a value are enough to fill the memory.
+constexpr std::size_t max_value_bytes = std::size_t{4} * 1024;
+constexpr std::size_t max_known_bytes = std::size_t{64} * 1024;  // in all, names with their values
+
 bool mentions_matched_var(std::string_view text) { return lower_case(text).find("%{matched_") != std::string::npos; }
 
 // "tx.name=value", "!tx.name", "tx.name". Other collections have no name here.
 struct SetVar {
-  std::string name;   // lower case; with macros as written
+  std::string name;  // lower case; with macros as written
   std::string value;
   bool unset = false;
   bool arithmetic = false;
@@ -70,17 +75,30 @@ bool is_silent(const seclang::Action& action) {
 }  // namespace
 
 void Folder::State::set(const std::string& name, const std::string& value) {
+  drop(name);
   known[name] = value;
+  known_bytes += name.size() + value.size();
   unknown.erase(name);
 }
 
+void Folder::State::drop(const std::string& name) {
+  const auto found = known.find(name);
+  if (found == known.end()) return;
+  known_bytes -= name.size() + found->second.size();
+  known.erase(found);
+}
+
 void Folder::State::forget(const std::string& name) {
-  known.erase(name);
+  drop(name);
   unknown.insert(name);
 }
 
 void Folder::State::forget_prefix(const std::string& prefix) {
-  std::erase_if(known, [&](const auto& entry) { return entry.first.starts_with(prefix); });
+  std::erase_if(known, [&](const auto& entry) {
+    const bool goes = entry.first.starts_with(prefix);
+    if (goes) known_bytes -= entry.first.size() + entry.second.size();
+    return goes;
+  });
   unknown_prefixes.push_back(prefix);
 }
 
@@ -281,6 +299,7 @@ Folder::Decision Folder::decide(const Item& item, const State& state) const {
     const auto value = expanded(set->value, now);
     if (!value) return {};
     now.set(set->name, *value);
+    if (now.known_bytes > max_known_bytes) return {};
     decision.values.emplace_back(set->name, *value);
   }
   return decision;
@@ -330,6 +349,7 @@ std::optional<std::string> Folder::expanded(const std::string& text, const State
     const std::string name = inside.substr(3);
     if (state.is_unknown(name)) return std::nullopt;
     if (const auto found = state.known.find(name); found != state.known.end()) out += found->second;
+    if (out.size() > max_value_bytes) return std::nullopt;
     at = close + 1;
   }
   return out;

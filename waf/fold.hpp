@@ -55,10 +55,12 @@ class Folder {
   /// What is known of TX at some point. A name of which nothing is noted is not set.
   struct State {
     std::map<std::string, std::string> known;
+    std::size_t known_bytes = 0;
     std::set<std::string> unknown;
     std::vector<std::string> unknown_prefixes;
 
     void set(const std::string& name, const std::string& value);
+    void drop(const std::string& name);
     void forget(const std::string& name);
     void forget_prefix(const std::string& prefix);
     [[nodiscard]] bool is_unknown(const std::string& name) const;

@@ -17,6 +17,7 @@
 #include "waf/match_timer.hpp"
 #include "waf/modsecurity.hpp"
 #include "waf/pattern_cache.hpp"
+#include "waf/rule_hooks.hpp"
 
 namespace gatehouse::waf {
 namespace {
@@ -187,6 +188,10 @@ BudgetScope::~BudgetScope() {
 
 bool budget_spent(std::size_t work) noexcept { return meter.budget != nullptr && meter.charge(work); }
 
+void fail_budget(BudgetState why) noexcept {
+  if (meter.budget != nullptr) meter.fail(why);
+}
+
 std::size_t interposed_calls() noexcept { return meter.calls; }
 
 bool interposition_active() {
@@ -198,7 +203,9 @@ bool interposition_active() {
     if (rules.load("SecRuleEngine On\n"
                    "SecRule REQUEST_METHOD \"@rx ^SELF\" \"id:1,phase:1,pass,nolog\"\n"
                    "SecRule REQUEST_METHOD \"@detectSQLi\" \"id:2,phase:1,pass,nolog\"\n"
-                   "SecRule REQUEST_METHOD \"@detectXSS\" \"id:3,phase:1,pass,nolog\"\n") < 0) {
+                   "SecRule REQUEST_METHOD \"@detectXSS\" \"id:3,phase:1,pass,nolog\"\n"
+                   "SecRule REQUEST_METHOD \"@streq SELFTEST\" \"id:4,phase:1,pass,nolog,msg:'a',logdata:'b',"
+                   "setvar:'tx.a=%{REQUEST_METHOD}',t:none,t:removeNulls\"\n") < 0) {
       return false;
     }
   }
@@ -212,7 +219,7 @@ bool interposition_active() {
     transaction.processURI("/", "SELFTEST", "1.1");
     transaction.processRequestHeaders();
   }
-  return meter.calls == before + 3 && !budget.spent();
+  return meter.calls == before + 3 && !budget.spent() && rule_hooks_active();
 }
 
 }  // namespace gatehouse::waf

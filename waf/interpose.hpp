@@ -16,6 +16,7 @@ enum class BudgetState {
   fine,
   match_limit,  // one match needed more than its share, or PCRE2 reported another error
   time,         // the transaction used up waf.time_budget
+  size,         // a tenant's rules made more text than they may
 };
 
 /// The budget of one transaction; it is charged only while a BudgetScope of it lives on the thread.
@@ -50,6 +51,9 @@ class BudgetScope {
 /// Says whether the calling thread's current scope is spent; looks at the clock when `work` says that it is time to.
 /// `work` is a rough number of nanoseconds that passed since the last call.
 [[nodiscard]] bool budget_spent(std::size_t work) noexcept;
+
+/// The calling thread's current scope is spent from now on.
+void fail_budget(BudgetState why) noexcept;
 
 /// True when libmodsecurity's own calls arrive at our definitions. Called once at start; without it a transaction's
 /// time could not be bounded and errors would be taken for "no match".

@@ -92,6 +92,7 @@ bool PhaseRunner::evaluate(modsecurity::Transaction* transaction) {
       step.rule->evaluate(&t);
       continue;
     }
+    const OwnRuleScope scope(step.own ? &t.tx_account : nullptr);
     const bool matched = step.actions->evaluate(&t, message.prepare(*step.actions, t));
     message.used(matched);
     if (!t.m_rulesMessages.empty()) t.harvest.take(t, step.constants);

@@ -13,6 +13,7 @@
 #include "waf/exclusions.hpp"
 #include "waf/harvest.hpp"
 #include "waf/modsecurity.hpp"
+#include "waf/rule_hooks.hpp"
 #include "waf/variable_slots.hpp"
 
 namespace gatehouse::waf {
@@ -25,6 +26,7 @@ class RunTransaction : public modsecurity::Transaction {
 
   Harvest harvest;
   Exclusions::Active exclusions;
+  TxAccount tx_account;
 };
 
 class PhaseRunner final : public modsecurity::Rule {
@@ -35,6 +37,7 @@ class PhaseRunner final : public modsecurity::Rule {
     SlotMask needs;
     bool marker;
     bool may_be_excluded;                       // whole, on some path
+    bool own = false;                           // the tenant's: what it makes is bounded
     std::vector<std::string> constants = {};    // of msg, see Harvest::take
   };
 

@@ -207,6 +207,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
                        .needs = placed.needs,
                        .marker = marker,
                        .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id),
+                       .own = placed.own,
                        .constants = placed.item.text != nullptr ? constants_of_message(*placed.item.text)
                                                                 : std::vector<std::string>{}});
     }

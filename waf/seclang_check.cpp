@@ -179,6 +179,8 @@ class Checker {
           refuse(action.at, fmt::format("the rule has more than {} transformations", max_transformations));
         add(fmt::format("t:{}", known));
       } else if (name == "setvar") {
+        if (++setvars_ == max_setvars + 1)
+          refuse(action.at, fmt::format("there are more than {} setvar actions", max_setvars));
         add_checked(values_.setvar(action));
       } else if (name == "skipafter") {
         if (is_key(action.value)) {
@@ -281,6 +283,7 @@ class Checker {
   const Directive* chain_start_ = nullptr;  // the rule whose chain goes on with the next directive
   std::string chain_text_;                  // its canonical form so far
   std::size_t rules_ = 0;
+  std::size_t setvars_ = 0;
   std::size_t updates_ = 0;  // targets that SecRuleUpdateTargetById changes
 };
 

@@ -19,6 +19,7 @@ inline constexpr std::size_t max_rules = 500;
 inline constexpr std::size_t max_variables = 100;      // of a rule: each is looked for in every request
 inline constexpr std::size_t max_transformations =
     20;  // of a rule: each is applied to every value, outside of waf.time_budget's reach
+inline constexpr std::size_t max_setvars = 1000;       // of a text: what they set is kept while it is loaded
 inline constexpr std::size_t max_updates = 500;        // targets that SecRuleUpdateTargetById adds or leaves out
 inline constexpr std::size_t max_errors = 100;  // a text that is no SecLang at all has one in each word
 

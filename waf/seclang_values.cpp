@@ -112,9 +112,12 @@ ValueWriter::Result ValueWriter::text(std::string_view text, Position at, Text k
     return is_alnum(c) || is_high(c) || std::string_view(" _-.:/+;@").find(c) != std::string_view::npos;
   };
   std::string out;
+  std::size_t count = 0;
+  const std::size_t most = kind == Text::label ? max_label_macros : max_macros;
   for (std::size_t i = 0; i < text.size();) {
     if (text.substr(i, 2) == "%{") {
       if (!macros) return refuse(at, fmt::format("{} must not contain a macro", what));
+      if (++count > most) return refuse(at, fmt::format("{} contains more than {} macros", what, most));
       if (!macro(text, i, at, out)) return std::nullopt;
       continue;
     }

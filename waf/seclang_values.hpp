@@ -13,6 +13,8 @@
 namespace gatehouse::waf::seclang {
 
 inline constexpr std::size_t max_pattern_bytes = 4096;
+inline constexpr std::size_t max_macros = 4;         // of a value or an argument: each may be as long as a body
+inline constexpr std::size_t max_label_macros = 16;  // of msg and logdata, which go nowhere else
 
 class ValueWriter {
  public:

@@ -158,3 +158,29 @@ def test_time_budget_and_on_error(upstream):
             gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="error")
             gateway.wait_metric(1 if expected == 503 else 0, "gatehouse_local_replies_total", tenant="shop", reason="waf_error")
             assert len(upstream.requests) == (expected == 200)
+
+
+def growth(first, macros, rules):
+    lines = [f'SecAction "id:20000,phase:1,pass,nolog,setvar:tx.a={first}"']
+    lines += [f'SecAction "id:{20001 + i},phase:1,pass,nolog,setvar:tx.a={"%{tx.a}" * macros}"' for i in range(rules)]
+    lines += ['SecRule TX:a "@streq x" "id:30000,phase:1,deny"']  # what nobody reads is not set
+    return "\n".join(lines)
+
+
+def test_values_that_multiply_harm_nobody_else(upstream):
+    """Each rule doubles what the one before has set: a few dozen would fill any memory, when they are loaded or when they run."""
+    def waf(rules):
+        return {"mode": "block", "rules_before": rules}
+    tenants = {"other": tenant("other", upstream, waf={"mode": "block"}),
+               "constant": tenant("constant", upstream, waf=waf(growth("x" * 16, 2, 40))),
+               "request": tenant("request", upstream, waf=waf(growth("%{REQUEST_HEADERS.User-Agent}", 4, 40))),
+               "many": tenant("many", upstream, waf=waf(growth("x", 16, 8)))}
+    with Gateway(tenants, {"workers": 1, "waf": {"on_error": "block"}}) as gateway:
+        assert gateway.metric("gatehouse_tenant_config_valid", tenant="many") == 0
+        before = gateway.peak_memory_bytes()
+        for name in ("constant", "request"):
+            assert gateway.metric("gatehouse_tenant_config_valid", tenant=name) == 1
+            assert status(gateway, name, headers=[("User-Agent", "M" * 60)]) == 503
+            gateway.wait_metric(lambda value: value == 1, "gatehouse_waf_requests_total", tenant=name, verdict="error")
+            assert status(gateway, "other") == 200
+        assert gateway.peak_memory_bytes() - before < 64 << 20

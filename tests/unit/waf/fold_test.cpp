@@ -101,6 +101,24 @@ TEST(Fold, SetsDefaultsOnlyWhereNothingIsSet) {
               ElementsAre(std::pair<std::string, std::string>("a", "1")));
 }
 
+TEST(Fold, LeavesValuesThatGrowToTheRunTime) {
+  std::string text = "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.a=xxxxxxxxxxxxxxxx\"\n";
+  for (int id = 2; id < 60; ++id)
+    text += "SecAction \"id:" + std::to_string(id) + ",phase:1,pass,nolog,setvar:tx.a=%{tx.a}%{tx.a}\"\n";
+  Plan plan(text);
+  for (const auto& [name, value] : plan.set()) EXPECT_LE(value.size(), 4096u + 16u);
+  EXPECT_THAT(plan.left(), ::testing::SizeIs(::testing::Ge(45u)));
+  // Nor do many that are short each.
+  std::string many = "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.a=" + std::string(1000, 'x') + "\"\n";
+  for (int id = 2; id < 500; ++id)
+    many += "SecAction \"id:" + std::to_string(id) + ",phase:1,pass,nolog,setvar:tx.b" + std::to_string(id) +
+            "=%{tx.a}%{tx.a}%{tx.a}\"\n";
+  std::size_t bytes = 0;
+  Plan of_many(many);
+  for (const auto& [name, value] : of_many.set()) bytes += value.size();
+  EXPECT_LE(bytes, 64u * 1024u);
+}
+
 TEST(Fold, FollowsMacros) {
   EXPECT_THAT(
       Plan("SecAction \"id:1,phase:1,pass,nolog,setvar:tx.a=7,setvar:'tx.b=x%{tx.a}'\"\n").set(),

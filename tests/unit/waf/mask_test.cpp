@@ -522,7 +522,7 @@ TEST(MaskedEvents, HideMoreOfRequestsWithVeryManySecrets) {
   const Result many = run(*policy, get(query));
   ASSERT_NE(find(many.outcome, 10002), nullptr);
   EXPECT_EQ(find(many.outcome, 10002)->match, "***");
-  const Result large = run(*policy, post("application/x-www-form-urlencoded", "password=" + std::string(300'000, 's')));
+  const Result large = run(*policy, post("application/x-www-form-urlencoded", "password=" + std::string(60'000, 's')));
   ASSERT_NE(find(large.outcome, 10002), nullptr);
   EXPECT_EQ(find(large.outcome, 10002)->match, "***");
 }

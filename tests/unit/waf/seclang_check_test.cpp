@@ -8,6 +8,7 @@
 #include "waf/library.hpp"
 #include "waf/modsecurity.hpp"
 #include "waf/seclang_check.hpp"
+#include "waf/seclang_values.hpp"
 
 namespace gatehouse::waf::seclang {
 namespace {
@@ -303,6 +304,28 @@ TEST(SeclangCheck, BoundsWhatARuleDoesToARequest) {
   EXPECT_FALSE(accepts(rule(repeated("ARGS:a|", max_variables) + "ARGS:a", "@rx a")));
   EXPECT_TRUE(accepts("SecRuleUpdateTargetById 942100 \"" + repeated("ARGS:a,", max_updates - 1) + "ARGS:a\""));
   EXPECT_FALSE(accepts("SecRuleUpdateTargetById 942100 \"" + repeated("ARGS:a,", max_updates) + "ARGS:a\""));
+}
+
+TEST(SeclangCheck, BoundsTheMacrosOfAText) {
+  const auto accepts = [](const std::string& text) { return checked(text).errors.empty(); };
+  for (const auto& [begin, end, most] :
+       {std::tuple("SecAction \"id:10001,phase:1,pass,setvar:'tx.a=", "'\"", max_macros),
+        std::tuple("SecRule ARGS \"@streq ", "\" \"id:10001,phase:1,pass\"", max_macros),
+        std::tuple("SecAction \"id:10001,phase:1,pass,msg:'", "'\"", max_label_macros),
+        std::tuple("SecAction \"id:10001,phase:1,pass,logdata:'", "'\"", max_label_macros)}) {
+    EXPECT_TRUE(accepts(begin + repeated("%{tx.a}", most) + end)) << begin;
+    const CheckedRules result = checked(begin + repeated("%{tx.a}", most + 1) + end);
+    ASSERT_EQ(result.errors.size(), 1u) << begin;
+    EXPECT_THAT(result.errors[0].message, ::testing::HasSubstr("macros"));
+  }
+}
+
+TEST(SeclangCheck, BoundsTheVariablesThatATextSets) {
+  const auto text = [](std::size_t count) {
+    return "SecAction \"id:10001,phase:1,pass" + repeated(",setvar:tx.a=1", count) + "\"";
+  };
+  EXPECT_TRUE(checked(text(max_setvars)).errors.empty());
+  EXPECT_FALSE(checked(text(max_setvars + 1)).errors.empty());
 }
 
 }  // namespace

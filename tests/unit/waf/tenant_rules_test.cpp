@@ -242,5 +242,71 @@ TEST(TenantRules, NeedThePlatformsLeave) {
   EXPECT_TRUE(problems_of(config, config::TenantRules::no).empty());
 }
 
+// Rules that multiply a value, one after the other.
+std::string growth(std::string_view first, std::size_t rules) {
+  std::string text = "SecAction \"id:20000,phase:1,pass,nolog,setvar:tx.a=" + std::string(first) + "\"\n";
+  for (std::size_t i = 1; i <= rules; ++i)
+    text += "SecAction \"id:" + std::to_string(20'000 + i) +
+            ",phase:1,pass,nolog,setvar:tx.a=%{tx.a}%{tx.a}%{tx.a}%{tx.a}\"\n";
+  return text;
+}
+
+// What nobody reads is not even set.
+const std::string ask = "SecRule TX:a \"@streq %{tx.a}\" \"id:10001,phase:1,deny\"\n";
+
+TEST(TenantRules, CannotFillTheMemoryWhenTheyAreLoaded) {
+  const auto policy = with(growth("xxxxxxxxxxxxxxxx", 60) + ask);
+  EXPECT_TRUE(run(*policy, get("/")).outcome.engine_error);
+}
+
+TEST(TenantRules, CannotFillTheMemoryByValuesThatGrow) {
+  const auto policy = with(growth("%{REQUEST_HEADERS.User-Agent}", 40) + ask);
+  const Result result = run(*policy, get("/"));
+  EXPECT_TRUE(result.outcome.engine_error);
+  EXPECT_FALSE(result.outcome.denied);
+  // Up to the bound they are what they say: 64 bytes four times over five times are 64 KiB.
+  Request request = get("/");
+  request.headers[1].second = std::string(64, 'M');
+  EXPECT_EQ(run(*with(growth("%{REQUEST_HEADERS.User-Agent}", 5) + ask), request).last, Step::deny);
+  request.headers[1].second += 'M';
+  EXPECT_EQ(run(*with(growth("%{REQUEST_HEADERS.User-Agent}", 5) + ask), request).last, Step::error);
+}
+
+TEST(TenantRules, ShareOneBoundOfWhatTheySet) {
+  std::string text;
+  for (int i = 0; i < 70; ++i)
+    text += "SecAction \"id:" + std::to_string(20'000 + i) + ",phase:1,pass,nolog,setvar:tx.a" + std::to_string(i) +
+            "=%{REQUEST_HEADERS.User-Agent}\"\n";
+  text += "SecRule TX:a0";
+  for (int i = 1; i < 70; ++i) text += "|TX:a" + std::to_string(i);
+  text += " \"@streq x\" \"id:10001,phase:1,deny\"\n";
+  Request request = get("/");
+  request.headers[1].second = std::string(900, 'M');
+  EXPECT_EQ(run(*with(text), request).last, Step::proceed);
+  request.headers[1].second = std::string(1000, 'M');
+  EXPECT_TRUE(run(*with(text), request).outcome.engine_error);
+}
+
+TEST(TenantRules, SetAVariableAnewAsOftenAsTheyLike) {
+  const auto policy = with(
+      "SecRule ARGS \"@rx .\" \"id:10001,phase:2,pass,nolog,setvar:tx.last=%{MATCHED_VAR}\"\n"
+      "SecRule TX:last \"@streq x\" \"id:10002,phase:2,deny\"\n");
+  std::string query = "/?";
+  for (int i = 0; i < 200; ++i) query += "a" + std::to_string(i) + "=" + std::string(1000, 'a') + "&";
+  EXPECT_FALSE(run(*policy, get(query + "z=1")).outcome.engine_error);
+}
+
+TEST(TenantRules, MessagesOfAnyLengthDenyAsTheyShould) {
+  const auto policy = with(
+      "SecRule REQUEST_BODY \"@contains aaa\" \"id:10001,phase:2,deny,msg:'m %{REQUEST_BODY}',"
+      "logdata:'%{REQUEST_BODY}%{REQUEST_BODY}%{REQUEST_BODY}%{REQUEST_BODY}'\"\n");
+  EXPECT_EQ(run(*policy, post("application/x-www-form-urlencoded", "a=" + std::string(200'000, 'a'))).last, Step::deny);
+  // An argument that is too long is not cut: the rule would mean something else.
+  const auto compares = with("SecRule REQUEST_BODY \"@streq %{REQUEST_BODY}\" \"id:10001,phase:2,deny,msg:'m'\"\n");
+  EXPECT_EQ(run(*compares, post("application/x-www-form-urlencoded", "a=" + std::string(1'000, 'a'))).last, Step::deny);
+  EXPECT_EQ(run(*compares, post("application/x-www-form-urlencoded", "a=" + std::string(70'000, 'a'))).last,
+            Step::error);
+}
+
 }  // namespace
 }  // namespace gatehouse::waf::testing

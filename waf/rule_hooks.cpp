@@ -1,0 +1,165 @@
+// Definitions that stand before libmodsecurity's own; see rule_hooks.hpp. They must be in the executable's dynamic
+// symbol table.
+#include "waf/rule_hooks.hpp"
+
+#include <dlfcn.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "waf/interpose.hpp"
+#include "waf/modsecurity.hpp"
+
+namespace gatehouse::waf {
+namespace {
+
+enum Hook : unsigned { expansion = 1, set_variable = 2, message = 4, log_data = 8 };
+constexpr unsigned all_hooks = expansion | set_variable | message | log_data;
+
+// What of the thread's current rule makes a text.
+enum class Maker { argument, variable, message };
+
+struct Current {
+  TxAccount* account = nullptr;  // null: no tenant's rule
+  Maker maker = Maker::argument;
+  std::optional<std::size_t> value;  // Maker::variable: how long it becomes
+  unsigned called = 0;           // hooks
+};
+
+thread_local constinit Current current;
+
+class MakerScope {
+ public:
+  explicit MakerScope(Maker maker) noexcept {
+    current.maker = maker;
+    current.value.reset();
+  }
+  ~MakerScope() { current.maker = Maker::argument; }
+  MakerScope(const MakerScope&) = delete;
+  MakerScope& operator=(const MakerScope&) = delete;
+};
+
+// The library's definition; without it no rule could be evaluated, so that the process may as well end.
+template <typename Function>
+Function* library_definition(const char* name) {
+  void* symbol = dlsym(RTLD_NEXT, name);
+  if (symbol == nullptr) std::abort();
+  return reinterpret_cast<Function*>(symbol);
+}
+
+// About the nanoseconds that these take.
+constexpr std::size_t work_per_action = 100;
+
+// The text of a tenant's rule, within its bound.
+void bound(std::string& text) {
+  if (current.maker == Maker::message) {
+    if (text.size() > max_tx_bytes) text.resize(max_tx_bytes);
+    return;
+  }
+  bool fits = text.size() <= max_tx_bytes;
+  if (current.maker == Maker::variable) {
+    // The library makes the value first and then, in a call of its own, the name.
+    if (current.value) fits = fits && current.account->set(text, *current.value);
+    current.value = text.size();
+  }
+  if (fits) return;
+  fail_budget(BudgetState::size);
+  text = {};
+}
+
+}  // namespace
+
+bool TxAccount::set(const std::string& name, std::size_t bytes) {
+  std::size_t& value = values_[name];
+  const std::size_t others = bytes_ - value;
+  if (bytes > max_tx_bytes - others) return false;
+  value = bytes;
+  bytes_ = others + bytes;
+  return true;
+}
+
+OwnRuleScope::OwnRuleScope(TxAccount* account) noexcept { current.account = account; }
+
+OwnRuleScope::~OwnRuleScope() { current.account = nullptr; }
+
+bool rule_hooks_active() noexcept { return (current.called & all_hooks) == all_hooks; }
+
+}  // namespace gatehouse::waf
+
+#define GATEHOUSE_EXPORT __attribute__((visibility("default"), used))
+
+namespace modsecurity {
+
+// Classes that the library's headers do not show: only as much of them as the names of their functions take.
+class RunTimeString {
+ public:
+  GATEHOUSE_EXPORT std::string evaluate(Transaction* transaction, Rule* rule);
+};
+
+std::string RunTimeString::evaluate(Transaction* transaction, Rule* rule) {
+  using namespace gatehouse::waf;
+  static auto* const real = library_definition<std::string(RunTimeString*, Transaction*, Rule*)>(
+      "_ZN11modsecurity13RunTimeString8evaluateB5cxx11EPNS_11TransactionEPNS_4RuleE");
+  current.called |= expansion;
+  if (current.account != nullptr && budget_spent(work_per_action)) return {};
+  std::string text = real(this, transaction, rule);
+  if (current.account != nullptr) bound(text);
+  static_cast<void>(budget_spent(text.size()));
+  return text;
+}
+
+namespace actions {
+
+class SetVar {
+ public:
+  GATEHOUSE_EXPORT bool evaluate(RuleWithActions* rule, Transaction* transaction);
+};
+
+bool SetVar::evaluate(RuleWithActions* rule, Transaction* transaction) {
+  using namespace gatehouse::waf;
+  static auto* const real = library_definition<bool(SetVar*, RuleWithActions*, Transaction*)>(
+      "_ZN11modsecurity7actions6SetVar8evaluateEPNS_15RuleWithActionsEPNS_11TransactionE");
+  current.called |= set_variable;
+  if (budget_spent(work_per_action)) return true;
+  const MakerScope scope(Maker::variable);
+  return real(this, rule, transaction);
+}
+
+class Msg {
+ public:
+  GATEHOUSE_EXPORT bool evaluate(RuleWithActions* rule, Transaction* transaction, std::shared_ptr<RuleMessage> message);
+};
+
+bool Msg::evaluate(RuleWithActions* rule, Transaction* transaction, std::shared_ptr<RuleMessage> message) {
+  using namespace gatehouse::waf;
+  static auto* const real =
+      library_definition<bool(Msg*, RuleWithActions*, Transaction*, std::shared_ptr<RuleMessage>)>(
+          "_ZN11modsecurity7actions3Msg8evaluateEPNS_15RuleWithActionsEPNS_11TransactionESt10shared_ptrINS_"
+          "11RuleMessageEE");
+  current.called |= Hook::message;
+  const MakerScope scope(Maker::message);
+  return real(this, rule, transaction, std::move(message));
+}
+
+class LogData {
+ public:
+  GATEHOUSE_EXPORT bool evaluate(RuleWithActions* rule, Transaction* transaction, std::shared_ptr<RuleMessage> message);
+};
+
+bool LogData::evaluate(RuleWithActions* rule, Transaction* transaction, std::shared_ptr<RuleMessage> message) {
+  using namespace gatehouse::waf;
+  static auto* const real =
+      library_definition<bool(LogData*, RuleWithActions*, Transaction*, std::shared_ptr<RuleMessage>)>(
+          "_ZN11modsecurity7actions7LogData8evaluateEPNS_15RuleWithActionsEPNS_11TransactionESt10shared_ptrINS_"
+          "11RuleMessageEE");
+  current.called |= log_data;
+  const MakerScope scope(Maker::message);
+  return real(this, rule, transaction, std::move(message));
+}
+
+}  // namespace actions
+}  // namespace modsecurity
