@@ -112,8 +112,9 @@ std::expected<std::unique_ptr<Engine>, Problems> Engine::create(const config::Pl
                                                                 const std::vector<std::string>& masked_names) {
   if (!interposition_active()) {
     return std::unexpected(one_error(
-        "the WAF cannot bound its time: the program's own pcre2_match_8, pcre2_jit_match_8, libinjection_sqli and "
-        "libinjection_xss do not stand before the libraries' (the executable must export them)"));
+        "the WAF cannot bound its time: the program's own pcre2_match_8, pcre2_jit_match_8, libinjection_sqli, "
+        "libinjection_xss and functions of libmodsecurity do not stand before the libraries' (the executable must "
+        "export them)"));
   }
   auto rules = PlatformRules::load(platform.rules, platform.rules_places);
   if (!rules) return std::unexpected(std::move(rules.error()));

@@ -204,8 +204,9 @@ bool interposition_active() {
                    "SecRule REQUEST_METHOD \"@rx ^SELF\" \"id:1,phase:1,pass,nolog\"\n"
                    "SecRule REQUEST_METHOD \"@detectSQLi\" \"id:2,phase:1,pass,nolog\"\n"
                    "SecRule REQUEST_METHOD \"@detectXSS\" \"id:3,phase:1,pass,nolog\"\n"
-                   "SecRule REQUEST_METHOD \"@streq SELFTEST\" \"id:4,phase:1,pass,nolog,msg:'a',logdata:'b',"
-                   "setvar:'tx.a=%{REQUEST_METHOD}',t:none,t:removeNulls\"\n") < 0) {
+                   "SecRule REQUEST_METHOD \"@contains SELFTEST\" \"id:4,phase:1,pass,nolog,msg:'a',logdata:'b',"
+                   "setvar:'tx.a=%{REQUEST_METHOD}',t:none,"
+                   "t:removeNulls,t:replaceNulls,t:removeWhitespace,t:removeCommentsChar\"\n") < 0) {
       return false;
     }
   }
@@ -219,7 +220,7 @@ bool interposition_active() {
     transaction.processURI("/", "SELFTEST", "1.1");
     transaction.processRequestHeaders();
   }
-  return meter.calls == before + 3 && !budget.spent() && rule_hooks_active();
+  return meter.calls == before + 3 && !budget.spent() && rule_hooks_active() && linear_functions_active();
 }
 
 }  // namespace gatehouse::waf

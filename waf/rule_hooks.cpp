@@ -17,8 +17,16 @@
 namespace gatehouse::waf {
 namespace {
 
-enum Hook : unsigned { expansion = 1, set_variable = 2, message = 4, log_data = 8 };
-constexpr unsigned all_hooks = expansion | set_variable | message | log_data;
+enum Hook : unsigned {
+  expansion = 1,
+  set_variable = 2,
+  message = 4,
+  log_data = 8,
+  value = 16,
+  transformation = 32,
+  operation = 64
+};
+constexpr unsigned all_hooks = expansion | set_variable | message | log_data | value | transformation | operation;
 
 // What of the thread's current rule makes a text.
 enum class Maker { argument, variable, message };
@@ -53,6 +61,10 @@ Function* library_definition(const char* name) {
 
 // About the nanoseconds that these take.
 constexpr std::size_t work_per_action = 100;
+constexpr std::size_t work_per_value = 300;
+constexpr std::size_t work_per_transformation = 100;
+constexpr std::size_t work_per_transformed_byte = 3;
+constexpr std::size_t work_per_operation = 100;
 
 // The text of a tenant's rule, within its bound.
 void bound(std::string& text) {
@@ -110,6 +122,49 @@ std::string RunTimeString::evaluate(Transaction* transaction, Rule* rule) {
   if (current.account != nullptr) bound(text);
   static_cast<void>(budget_spent(text.size()));
   return text;
+}
+
+// Each value that a rule looks at comes by here. Once the budget is spent it is left out: with no result of its
+// transformations the operator is not asked.
+GATEHOUSE_EXPORT void RuleWithActions::executeTransformations(Transaction* transaction, const std::string& in,
+                                                              TransformationResults& results) {
+  using namespace gatehouse::waf;
+  static auto* const real =
+      library_definition<void(RuleWithActions*, Transaction*, const std::string&, TransformationResults&)>(
+          "_ZN11modsecurity15RuleWithActions22executeTransformationsEPNS_11TransactionERKNSt7__cxx1112basic_string"
+          "IcSt11char_traitsIcESaIcEEERNS3_4listISt4pairISt10shared_ptrIS8_ESE_ESaISF_EEE");
+  current.called |= Hook::value;
+  if (budget_spent(work_per_value + in.size())) return;
+  real(this, transaction, in, results);
+}
+
+GATEHOUSE_EXPORT void RuleWithActions::executeTransformation(actions::transformations::Transformation* transformation,
+                                                             std::shared_ptr<std::string>* value,
+                                                             Transaction* transaction, TransformationResults* results,
+                                                             std::string* path, int* nth) const {
+  using namespace gatehouse::waf;
+  static auto* const real =
+      library_definition<void(const RuleWithActions*, actions::transformations::Transformation*,
+                              std::shared_ptr<std::string>*, Transaction*, TransformationResults*, std::string*, int*)>(
+          "_ZNK11modsecurity15RuleWithActions21executeTransformationEPNS_7actions15transformations14TransformationEP"
+          "St10shared_ptrINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEEPNS_11TransactionEPNS6_4listISt4pair"
+          "ISC_SC_ESaISI_EEEPSB_Pi");
+  current.called |= Hook::transformation;
+  if (budget_spent(work_per_transformation + work_per_transformed_byte * (*value)->size())) return;
+  real(this, transformation, value, transaction, results, path, nth);
+}
+
+GATEHOUSE_EXPORT bool RuleWithOperator::executeOperatorAt(Transaction* transaction, const std::string& key,
+                                                          const std::string& value,
+                                                          std::shared_ptr<RuleMessage> message) {
+  using namespace gatehouse::waf;
+  static auto* const real = library_definition<bool(RuleWithOperator*, Transaction*, const std::string&,
+                                                    const std::string&, std::shared_ptr<RuleMessage>)>(
+      "_ZN11modsecurity16RuleWithOperator17executeOperatorAtEPNS_11TransactionERKNSt7__cxx1112basic_stringIcSt11"
+      "char_traitsIcESaIcEEESA_St10shared_ptrINS_11RuleMessageEE");
+  current.called |= operation;
+  if (budget_spent(work_per_operation + value.size())) return false;
+  return real(this, transaction, key, value, std::move(message));
 }
 
 namespace actions {

@@ -38,4 +38,7 @@ class OwnRuleScope {
 /// True if every one of our definitions that the self-test's rules need has been called on this thread.
 [[nodiscard]] bool rule_hooks_active() noexcept;
 
+/// The same of those in waf/linear.cpp.
+[[nodiscard]] bool linear_functions_active() noexcept;
+
 }  // namespace gatehouse::waf

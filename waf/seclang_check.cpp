@@ -38,6 +38,11 @@ std::string_view kind_of(std::string_view name) noexcept {
   return is_disruptive(name) ? "deny" : name == "nolog" ? "log" : name;
 }
 
+bool lengthens(std::string_view transformation) noexcept {
+  return transformation == "base64Encode" || transformation == "hexEncode" || transformation == "urlEncode" ||
+         transformation == "utf8toUnicode";
+}
+
 // 0 if it is none.
 std::uint32_t phase_of(std::string_view value) {
   const std::string name = lower_case(value);
@@ -115,6 +120,7 @@ class Checker {
     if (rule) {
       if (d.variables.size() > max_variables)
         refuse(d.variables[max_variables].at, fmt::format("the rule has more than {} variables", max_variables));
+      bound_xml(d.variables, 0, "the rule looks at");
       const auto variables = values_.variables(d.variables);
       const auto op = values_.operator_text(d.op);
       if (variables && op) written = fmt::format("SecRule {} \"{}\"", *variables, *op);
@@ -132,12 +138,22 @@ class Checker {
     if (!chain) result_.text += chain_text_;  // a chain is written once it is complete
   }
 
+  // Returns how many there are, with those before.
+  std::size_t bound_xml(const std::vector<Variable>& variables, std::size_t before, std::string_view what) {
+    for (const Variable& v : variables) {
+      if (v.name != "XML" || v.exclude || ++before != max_xml_variables + 1) continue;
+      refuse(v.at, fmt::format("{} XML more than {} times", what, max_xml_variables));
+    }
+    return before;
+  }
+
   // The canonical list. What is refused has been reported; the text is then never used.
   std::string actions(const Directive& d, bool starts, bool& chain) {
     std::optional<std::uint32_t> id;
     std::uint32_t phase = 2;
     bool id_given = false;
     std::size_t transformations = 0;
+    std::size_t encodings = 0;
     std::string out;
     std::set<std::string_view> seen;
     const auto add = [&](std::string_view text) { (out += out.empty() ? "" : ",") += text; };
@@ -177,6 +193,11 @@ class Checker {
         if (known.empty()) refuse(action.at, fmt::format("there is no transformation t:{}", shown(action.value)));
         if (++transformations == max_transformations + 1)
           refuse(action.at, fmt::format("the rule has more than {} transformations", max_transformations));
+        if (lengthens(known) && ++encodings == max_encodings + 1) {
+          refuse(action.at, fmt::format("the rule has more than {} transformations that make values longer "
+                                        "(base64Encode, hexEncode, urlEncode, utf8toUnicode)",
+                                        max_encodings));
+        }
         add(fmt::format("t:{}", known));
       } else if (name == "setvar") {
         if (++setvars_ == max_setvars + 1)
@@ -261,6 +282,7 @@ class Checker {
       refuse(d.at, fmt::format("the text changes more than {} targets of rules", max_updates));
       return;
     }
+    xml_additions_ = bound_xml(variables, xml_additions_, "the text makes rules look at");
     for (const Variable& v : variables) {
       const auto written = values_.variable(v);
       if (!written) continue;
@@ -283,6 +305,7 @@ class Checker {
   const Directive* chain_start_ = nullptr;  // the rule whose chain goes on with the next directive
   std::string chain_text_;                  // its canonical form so far
   std::size_t rules_ = 0;
+  std::size_t xml_additions_ = 0;  // by SecRuleUpdateTargetById
   std::size_t setvars_ = 0;
   std::size_t updates_ = 0;  // targets that SecRuleUpdateTargetById changes
 };

@@ -180,5 +180,131 @@ TEST(PatternCache, HoldsWhateverClientsSend) {
   for (int i = 0; i < 200; ++i) run(*policy, get("/"));
 }
 
+// ---- one rule of a tenant's ------------------------------------------------------------------------------------------
+
+// CPU of one request of 1 MiB whose only rules are the tenant's own.
+std::chrono::nanoseconds cpu_of(const std::string& rules, const std::string& body, bool* failed = nullptr) {
+  static const auto engine = engine_with(milliseconds(100));
+  config::TenantConfig config = tenant();
+  config.waf.rules_before = "SecRuleRemoveById 900000-999999\n" + rules;
+  config.waf.body_limit = std::size_t{2} << 20;
+  config::Problems warnings;
+  const auto policy = engine->policy(config, config::TenantRules::yes, warnings);
+  EXPECT_TRUE(policy.has_value()) << (policy ? "" : policy.error()[0].message);
+  if (!policy) return {};
+  const Request request = post(body.starts_with("a=") ? "application/x-www-form-urlencoded" : "text/plain", body);
+  const auto start = thread_cpu();
+  const Result result = run(*engine, **policy, request);
+  const auto used = thread_cpu() - start;
+  if (failed != nullptr) *failed = result.outcome.engine_error;
+  return used;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr int slowness = 10;
+#else
+constexpr int slowness = 1;
+#endif
+constexpr milliseconds within = milliseconds(300) * slowness;  // the budget is 100 ms; machines that test are busy
+
+std::string variables_of_body(std::size_t count) {
+  std::string out = "REQUEST_BODY";
+  for (std::size_t i = 1; i < count; ++i) out += "|REQUEST_BODY";
+  return out;
+}
+
+TEST(OneRule, IsEndedBetweenItsTransformations) {
+  const std::string chain =
+      "t:cmdLine,t:htmlEntityDecode,t:jsDecode,t:cssDecode,t:urlDecodeUni,t:lowercase,t:compressWhitespace,"
+      "t:normalizePath,t:utf8toUnicode,t:cmdLine,t:htmlEntityDecode,t:jsDecode,t:cssDecode,t:urlDecodeUni,t:lowercase,"
+      "t:compressWhitespace,t:normalizePath,t:removeNulls,t:cmdLine,t:trim";
+  const std::string body = "a=" + std::string(1'000'000, 'a');
+  for (const std::string& multi : {std::string(), std::string("multiMatch,")}) {
+    bool failed = false;
+    EXPECT_LT(
+        cpu_of("SecRule " + variables_of_body(100) + " \"@streq y\" \"id:10001,phase:2,deny," + multi + chain + "\"\n",
+               body, &failed),
+        within);
+    EXPECT_TRUE(failed);
+  }
+}
+
+TEST(OneRule, IsEndedBetweenItsValues) {
+  bool failed = false;
+  EXPECT_LT(cpu_of("SecRule " + variables_of_body(100) + " \"@validateUtf8Encoding\" \"id:10001,phase:2,deny\"\n",
+                   "a=" + std::string(1'000'000, 'a'), &failed),
+            within);
+  EXPECT_TRUE(failed);
+}
+
+TEST(OneRule, SearchesInTimeByTheLength) {
+  const std::string body = "a=" + std::string(1'000'000, 'a');
+  const std::string needle = std::string(4'000, 'a') + "b";
+  EXPECT_LT(
+      cpu_of("SecRule " + variables_of_body(10) + " \"@contains " + needle + "\" \"id:10001,phase:2,deny\"\n", body),
+      within);
+  EXPECT_LT(cpu_of("SecAction \"id:10002,phase:2,pass,nolog,setvar:tx.a=%{ARGS.a}\"\n"
+                   "SecRule REQUEST_BODY \"@contains %{tx.a}c\" \"id:10001,phase:2,deny\"\n",
+                   "a=" + std::string(60'000, 'a') + "&b=" + std::string(900'000, 'a')),
+            within);
+}
+
+// Every transformation alone, on what it has most work with.
+TEST(OneRule, TransformsInTimeByTheLength) {
+  const auto of = [](std::string_view text) { return repeated(text, 1'000'000); };
+  using namespace std::string_view_literals;
+  for (const char* name : {"base64Decode",       "base64DecodeExt",
+                           "base64Encode",       "cmdLine",
+                           "compressWhitespace", "cssDecode",
+                           "escapeSeqDecode",    "hexDecode",
+                           "hexEncode",          "htmlEntityDecode",
+                           "jsDecode",           "length",
+                           "lowercase",          "md5",
+                           "normalisePath",      "normalisePathWin",
+                           "parityEven7bit",     "parityOdd7bit",
+                           "parityZero7bit",     "removeComments",
+                           "removeCommentsChar", "removeNulls",
+                           "removeWhitespace",   "replaceComments",
+                           "replaceNulls",       "sha1",
+                           "sqlHexDecode",       "trim",
+                           "trimLeft",           "trimRight",
+                           "uppercase",          "urlDecode",
+                           "urlDecodeUni",       "urlEncode",
+                           "utf8toUnicode"}) {
+    for (const std::string& body :
+         {of("a"),      of("\0"sv),  of(" "),        of("\0a"sv),  of(" a"),   of("/*"),      of("--"),
+          of("/../"),   of("a/../"), of("./"),       of("&#x41;"), of("&"),    of("\\u0041"), of("\\"),
+          of("%u0041"), of("%"),     of("\xc3\xa4"), of("\xff"),   of("0x41"), of("'"),       of("( ")}) {
+      const auto used =
+          cpu_of("SecRule REQUEST_BODY \"@streq y\" \"id:10001,phase:2,deny,t:" + std::string(name) + "\"\n", body);
+      EXPECT_LT(used, within) << name << " on " << body.substr(0, 6);
+    }
+  }
+}
+
+// The results of ours are those of the library, for which the rules of CRS were written.
+TEST(OneRule, TransformsAsTheLibraryDoes) {
+  const auto becomes = [](const std::string& name, const std::string& value, const std::string& result) {
+    const auto policy = [&] {
+      config::TenantConfig config = tenant();
+      config.waf.rules_before =
+          "SecRule REQUEST_HEADERS:X-A \"@streq " + result + "\" \"id:10001,phase:1,deny,t:none,t:" + name + "\"\n";
+      return policy_of(config);
+    }();
+    Request request = get("/");
+    request.header("X-A", value);
+    EXPECT_EQ(run(*policy, request).last, Step::deny) << name << " of " << value;
+  };
+  becomes("removeNulls", std::string("a\0b\0\0c", 6), "abc");
+  becomes("replaceNulls", std::string("a\0b\0\0c", 6), "a b  c");
+  becomes("removeWhitespace",
+          " a\t b\r\n\v\f c\xc2\xa0"
+          "d\xa0",
+          "abcd");
+  becomes("removeCommentsChar", "a/*b*/c<!--d-->e--f#g/h*i-j<!-k", "abcdefg/h*i-j<!-k");
+  becomes("removeCommentsChar", "//**x", "/*x");
+  becomes("removeCommentsChar", "--->y", "->y");
+}
+
 }  // namespace
 }  // namespace gatehouse::waf::testing

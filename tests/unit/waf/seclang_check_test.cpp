@@ -328,5 +328,21 @@ TEST(SeclangCheck, BoundsTheVariablesThatATextSets) {
   EXPECT_FALSE(checked(text(max_setvars + 1)).errors.empty());
 }
 
+TEST(SeclangCheck, BoundsHowLongValuesBecome) {
+  EXPECT_TRUE(checked(rule("ARGS", "@rx a", "id:10001,phase:2,deny,t:hexEncode,t:base64Encode")).errors.empty());
+  const CheckedRules result = checked(rule("ARGS", "@rx a", "id:10001,phase:2,deny" + repeated(",t:hexEncode", 20)));
+  ASSERT_EQ(result.errors.size(), 1u);
+  EXPECT_THAT(result.errors[0].message, ::testing::HasSubstr("make values longer"));
+}
+
+TEST(SeclangCheck, BoundsTheWalksThroughXml) {
+  const auto accepts = [](const std::string& text) { return checked(text).errors.empty(); };
+  EXPECT_TRUE(accepts(rule("XML:/*|XML://@*|!XML:/*", "@rx a")));
+  EXPECT_FALSE(accepts(rule("XML:/*|XML://@*|XML:/*", "@rx a")));
+  const std::string add = "SecRuleUpdateTargetById 942100 \"XML:/*\"\n";
+  EXPECT_TRUE(accepts(repeated(add, 2)));
+  EXPECT_FALSE(accepts(repeated(add, 3)));
+}
+
 }  // namespace
 }  // namespace gatehouse::waf::seclang
