@@ -378,9 +378,15 @@ TEST(TenantServices, RefuseForbiddenEndpoints) {
                            gateway_with(gateway));
   };
   for (const char* text : {"169.254.169.254:80", "169.254.0.1:1", "[fe80::1]:80", "[febf::1]:80",
-                           "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80"}) {
+                           "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80", "[2002:a9fe:a9fe::1]:80"}) {
     EXPECT_THAT(endpoint(text), ElementsAre(error_at("2:48", "link-local"))) << text;
   }
+  for (const char* text : {"[fd00:ec2::254]:80", "100.100.100.200:80", "[::ffff:100.100.100.200]:80",
+                           "[64:ff9b::6464:64c8]:80", "[2002:6464:64c8::1]:80"}) {
+    EXPECT_THAT(endpoint(text), ElementsAre(error_at("2:48", "metadata service"))) << text;
+  }
+  for (const char* text : {"[fd00:ec2::253]:80", "100.100.100.201:80", "[2002:a00:1::1]:80"})
+    EXPECT_THAT(endpoint(text), IsEmpty()) << text;
   for (const char* text : {"0.0.0.0:80", "[::]:80", "0.1.2.3:80", "224.0.0.1:80", "239.1.1.1:80", "[ff02::1]:80",
                            "255.255.255.255:80", "[::a00:1]:80", "10.0.0.1:0"}) {
     EXPECT_THAT(endpoint(text), ElementsAre(error_at("2:48", "cannot be an endpoint: it"))) << text;
