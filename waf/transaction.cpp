@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "waf/base_rules.hpp"
+#include "waf/body_bounds.hpp"
 #include "waf/interpose.hpp"
 #include "waf/library.hpp"
 #include "waf/phase_runner.hpp"
@@ -66,17 +68,19 @@ class RuleTransaction final : public Transaction {
   }
 
   void pass_request_body() override {
-    // Nothing is parsed, so that nothing can be malformed; phase 2 sees the query, headers and cookies.
-    t_.m_requestBodyType = modsecurity::Transaction::UnknownFormat;
-    t_.m_requestBodyProcessor = modsecurity::Transaction::UnknownFormat;
-    guarded([&] {
-      t_.m_requestBody.str({});
-      t_.m_variableReqbodyProcessor.unset();
-    });
+    guarded([&] { leave_body_out(); });
   }
 
+  bool left_body_out() const noexcept override { return left_body_out_; }
+
   Step request_body() override {
-    const Step step = run([&] { t_.processRequestBody(); });
+    const Step step = run([&] {
+      if (const int code = beyond_bounds(); code != 0) {
+        leave_body_out();
+        if (!over_limit_) t_.m_variableInboundDataError.set(std::to_string(code), 0);
+      }
+      t_.processRequestBody();
+    });
     if (!policy_.needs_request_body_later()) guarded([&] { release_request_body(); });
     return step;
   }
@@ -121,6 +125,27 @@ class RuleTransaction final : public Transaction {
   }
 
  private:
+  // Nothing is parsed, so that nothing can be malformed; phase 2 sees the query, headers and cookies.
+  void leave_body_out() {
+    left_body_out_ = true;
+    t_.m_requestBodyType = modsecurity::Transaction::UnknownFormat;
+    t_.m_requestBodyProcessor = modsecurity::Transaction::UnknownFormat;
+    t_.m_requestBody.str({});
+    t_.m_variableReqbodyProcessor.unset();
+  }
+
+  // Which rule refuses the body (see base_rules.cpp) because the parser that processRequestBody() would choose may not
+  // be let at it; 0: none.
+  [[nodiscard]] int beyond_bounds() {
+    using Library = modsecurity::Transaction;
+    const std::string_view body = t_.m_requestBody.view();
+    if (t_.m_requestBodyProcessor == Library::XMLRequestBody) return xml_is_within_bounds(body) ? 0 : xml_beyond_bounds;
+    if (t_.m_requestBodyProcessor == Library::JSONRequestBody || t_.m_requestBodyType != Library::MultiPartRequestBody)
+      return 0;
+    const std::unique_ptr<std::string> type = t_.m_variableRequestHeaders.resolveFirst("Content-Type");
+    return multipart_is_within_bounds(body, type ? *type : std::string_view{}) ? 0 : multipart_beyond_bounds;
+  }
+
   // What came of the body takes up to nine times its size, and the answer may be long in coming.
   void release_request_body() {
     t_.harvest.secrets().body_goes(t_, policy_.copies_later());
@@ -189,6 +214,7 @@ class RuleTransaction final : public Transaction {
   RunTransaction t_;
   std::size_t body_bytes_ = 0;
   bool over_limit_ = false;
+  bool left_body_out_ = false;
   bool denied_ = false;
   bool threw_ = false;
   int status_ = 403;

@@ -145,10 +145,10 @@ waf::Step inspect_body(Exchange& exchange) {
   if (exchange.body_buffered) {
     if (!exchange.body.empty()) exchange.waf->append_request_body(exchange.body);
   } else if (exchange.framing.kind != http::BodyKind::none) {
-    exchange.waf->pass_request_body();
-    exchange.waf_bypassed = true;  // larger than the tenant's limit, which says to pass it on
+    exchange.waf->pass_request_body();  // larger than the tenant's limit, which says to pass it on
   }
   const waf::Step step = exchange.waf->request_body();
+  if (exchange.waf->left_body_out()) exchange.waf_bypassed = true;
   exchange.waf_judged = step != waf::Step::error;
   return step;
 }

@@ -250,3 +250,16 @@ def test_what_was_not_inspected_to_its_end_is_not_clean(gateway, target):
         assert connection.response().status == 413
     gateway.wait_metric(before["shop"]["screened"] + 2, "gatehouse_waf_requests_total", tenant="shop", verdict="screened")
     assert all(after["clean"] == before[name]["clean"] for name, after in counts().items()), bad
+
+
+@pytest.mark.parametrize("headers, body", [
+    ([("Content-Type", "text/xml")], "<a" + "".join(f" a{number}=''" for number in range(1000)) + ">1' UNION SELECT 1 -- </a>"),
+    ([("Content-Type", "multipart/form-data; boundary=b")], '--b\r\nContent-Disposition: form-data; name="a"\r\n' + " x\r\n" * 100 + "\r\nx\r\n--b--\r\n"),
+], ids=["xml", "multipart"])
+def test_what_parsers_are_not_given_counts_bypassed_where_nothing_is_refused(gateway, upstream, headers, body):
+    upstream.forget()
+    before = verdict_total(gateway, "detect", "bypassed")
+    assert gateway.request(method="POST", host="detect.test", headers=headers, body=body).status == 200
+    assert upstream.requests[0].body == body.encode()
+    gateway.wait_metric(before + 1, "gatehouse_waf_requests_total", tenant="detect", verdict="bypassed")
+    assert gateway.request(method="POST", headers=headers, body=body).status == 400

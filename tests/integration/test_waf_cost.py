@@ -41,3 +41,24 @@ def test_many_and_long_arguments(gateway, arguments, size):
     before = gateway.cpu_seconds()
     assert gateway.request(method="POST", headers=FORM, body=body).status in (200, 403, 503)
     assert gateway.cpu_seconds() - before < BOUND
+
+
+MULTIPART = [("Content-Type", "multipart/form-data; boundary=b")]
+DISPOSITION = 'Content-Disposition: form-data; name="a"\r\n'
+
+
+@pytest.mark.parametrize("headers, body, rule", [
+    ([("Content-Type", "text/xml")], "<a " + " ".join(f"a{number:x}=''" for number in range(100_000)) + "/>", 200008),
+    ([("Content-Type", "application/soap+xml")], "<a>" + "<b/>" * 200_000 + "</a>", 200008),
+    (MULTIPART, "--b\r\n" + "".join(f"X{number}: y\r\n" for number in range(80_000)) + DISPOSITION + "\r\nx\r\n--b--\r\n", 200009),
+    (MULTIPART, "--b\r\n" + DISPOSITION + " x\r\n" * 200_000 + "\r\nx\r\n--b--\r\n", 200009),
+], ids=["xml-attributes", "xml-elements", "multipart-headers", "multipart-folded"])
+def test_what_parsers_would_take_long_for(gateway, upstream, headers, body, rule):
+    """They are not interrupted: what would take them seconds never gets to them."""
+    upstream.forget()
+    before = gateway.cpu_seconds()
+    response = gateway.request(method="POST", headers=headers, body=body)
+    assert response.status == 400
+    assert [match["id"] for match in gateway.waf_event(request_id=response.header("x-request-id"))["rules"]] == [rule]
+    assert gateway.cpu_seconds() - before < BOUND / 2
+    assert upstream.requests == []

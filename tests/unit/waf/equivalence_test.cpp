@@ -152,7 +152,7 @@ std::vector<Request> corpus() {
     out.push_back(post("application/json", body));
   }
   for (const std::string body : {"<a b=\"c\">d</a>", "<a>1' or 1=1-- </a>", "<a", "<a x=\"<script>\">y</a>",
-                                 "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"}) {
+                                 "<!DOCTYPE a SYSTEM 'b'><a>&b;</a>"}) {
     out.push_back(post("text/xml", body));
   }
   out.push_back(post(multipart,

@@ -1,0 +1,262 @@
+// What the parsers are given is bounded, and nothing hides from the scans that the parsers would see.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "waf/body_bounds.hpp"
+#include "waf_fixture.hpp"
+
+namespace gatehouse::waf::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+std::string repeated(std::string_view text, std::size_t count) {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out += text;
+  return out;
+}
+
+// Attributes with names of their own, each with a blank before it.
+std::string attributes(std::size_t count, std::string_view start = "a", std::string_view value = "''") {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i)
+    out += " " + std::string(start) + std::to_string(i) + "=" + std::string(value);
+  return out;
+}
+
+TEST(XmlBounds, BoundsAttributesOfAnElement) {
+  EXPECT_TRUE(xml_is_within_bounds("<a" + attributes(max_xml_attributes) + "/>"));
+  EXPECT_FALSE(xml_is_within_bounds("<a" + attributes(max_xml_attributes + 1) + "/>"));
+  EXPECT_FALSE(xml_is_within_bounds("<r><a></a><a" + attributes(max_xml_attributes + 1) + "></a></r>"));
+  EXPECT_TRUE(xml_is_within_bounds("<r>" + repeated("<a" + attributes(100) + "/>", 5) + "</r>"));
+}
+
+TEST(XmlBounds, SeesAttributesBehindWhatLooksLikeTheEndOfAnElement) {
+  const std::string many = attributes(max_xml_attributes + 1);
+  const std::string cases[] = {"<a b='>'" + many + "/>",
+                               "<a b=\"'>\"" + many + "/>",
+                               "<a b='/>'" + many + "/>",
+                               "<a\n\tb\n=\n'>'" + many + "/>",
+                               "<!-- > ' -- ><a> --><a" + many + "/>",
+                               "<!--><a> --><a" + many + "/>",
+                               "<!--'--><a" + many + "/>",
+                               "<?p '?><a" + many + "/>",
+                               "<?p > ?><a" + many + "/>",
+                               "<r><![CDATA[ <!-- ' ]] > ]]><a" + many + "/></r>",
+                               "<!DOCTYPE a SYSTEM '[>'><a" + many + "/>",
+                               "\xEF\xBB\xBF<a" + many + "/>",
+                               "<a" + many,
+                               "<r>'\"&lt;<a" + many + "/></r>",
+                               "<a" + attributes(max_xml_attributes + 1, "\xC3\xA4", "'<'") + "/>"};
+  for (const std::string& xml : cases) EXPECT_FALSE(xml_is_within_bounds(xml)) << xml.substr(0, 60);
+}
+
+TEST(XmlBounds, DoesNotCountWhatIsNoMarkup) {
+  const std::string many = "<a" + attributes(max_xml_attributes + 1) + "/>";
+  for (const std::string& xml : {"<!-- " + many + " --><a/>", "<a><![CDATA[" + many + "]]></a>",
+                                 "<?p " + many + "?><a/>", "<a>" + repeated("x='y' ", 1000) + "</a>"})
+    EXPECT_TRUE(xml_is_within_bounds(xml)) << xml.substr(0, 60);
+}
+
+TEST(XmlBounds, BoundsDepth) {
+  EXPECT_TRUE(xml_is_within_bounds(repeated("<a>", max_xml_depth) + "<b/>" + repeated("</a>", max_xml_depth)));
+  EXPECT_FALSE(xml_is_within_bounds(repeated("<a>", max_xml_depth + 1)));
+  EXPECT_TRUE(xml_is_within_bounds("<r>" + repeated("<a><b/></a>", 10'000) + "</r>"));
+}
+
+TEST(XmlBounds, BoundsNodes) {
+  for (const std::string_view node : {"<b/>", "<b></b>", "<!---->", "<?b?>", "<![CDATA[]]>"}) {
+    EXPECT_TRUE(xml_is_within_bounds("<a>" + repeated(node, max_xml_nodes - 1) + "</a>")) << node;
+    EXPECT_FALSE(xml_is_within_bounds("<a>" + repeated(node, max_xml_nodes) + "</a>")) << node;
+  }
+  EXPECT_FALSE(xml_is_within_bounds("<a>" + repeated("<b c='1'/>", max_xml_nodes / 2) + "</a>"));
+  EXPECT_TRUE(xml_is_within_bounds("<a>" + repeated("&amp;", max_xml_nodes) + "</a>"));
+  EXPECT_FALSE(xml_is_within_bounds("<!DOCTYPE a SYSTEM 'x'><a>" + repeated("&b;", max_xml_nodes) + "</a>"));
+}
+
+TEST(XmlBounds, BoundsNamespacesAroundAnElement) {
+  const std::string half = attributes(max_xml_namespaces / 2, "xmlns:a", "'u'");
+  const std::string other = attributes(max_xml_namespaces / 2, "xmlns:b", "'u'");
+  EXPECT_TRUE(xml_is_within_bounds("<a" + half + "><b" + other + "/></a>"));
+  EXPECT_FALSE(xml_is_within_bounds("<a" + half + "><b" + other + " xmlns='u'/></a>"));
+  EXPECT_FALSE(xml_is_within_bounds("<a" + half + "><b" + other + "><c xmlns:c='u'/></b></a>"));
+  EXPECT_TRUE(xml_is_within_bounds("<a>" + repeated("<b xmlns='u'/>", 1'000) + "</a>"));
+  EXPECT_TRUE(xml_is_within_bounds("<a>" + repeated("<b xmlns='u'></b>", 1'000) + "</a>"));
+}
+
+TEST(XmlBounds, RefusesEncodingsInWhichMarkupIsNotAscii) {
+  using std::string_view_literals::operator""sv;
+  EXPECT_FALSE(xml_is_within_bounds("\xFF\xFE<\0a\0/\0>\0"sv));
+  EXPECT_FALSE(xml_is_within_bounds("\xFE\xFF\0<\0a\0/\0>"sv));
+  EXPECT_FALSE(xml_is_within_bounds("<\0a\0/\0>\0"sv));
+  EXPECT_FALSE(xml_is_within_bounds("\0<\0a\0/\0>"sv));
+  EXPECT_FALSE(xml_is_within_bounds("\x4C\x6F\xA7\x94"));  // EBCDIC
+  for (const std::string_view encoding : {"utf-16", "UTF-7", "ibm037", "iso-2022-jp", "shift_jis", "", "iso-8859-",
+                                          "windows-1252x", "utf-8' encoding='utf-7"})
+    EXPECT_FALSE(xml_is_within_bounds("<?xml version='1.0' encoding='" + std::string(encoding) + "'?><a/>"))
+        << encoding;
+  EXPECT_FALSE(xml_is_within_bounds("<?xml version='1.0'\nencoding\n=\n\"utf-7\"?><a/>"));
+  EXPECT_FALSE(xml_is_within_bounds("<?xml version=\"encoding='utf-8'\" encoding='utf-7'?><a/>"));
+  for (const std::string_view encoding : {"utf-8", "UTF-8", "us-ascii", "ISO-8859-1", "iso-8859-15", "Windows-1252"})
+    EXPECT_TRUE(xml_is_within_bounds("<?xml version='1.0' encoding='" + std::string(encoding) + "'?><a/>")) << encoding;
+  EXPECT_TRUE(xml_is_within_bounds("<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n<a/>"));
+  EXPECT_TRUE(xml_is_within_bounds("<?xml-stylesheet href='x.xsl'?><a/>"));
+}
+
+TEST(XmlBounds, RefusesDeclarations) {
+  EXPECT_FALSE(xml_is_within_bounds("<!DOCTYPE a [<!ENTITY x '<b c=\"1\"/>'>]><a>&x;</a>"));
+  EXPECT_FALSE(xml_is_within_bounds("<!DOCTYPE a [<!ATTLIST a b CDATA 'c'>]><a/>"));
+  EXPECT_FALSE(xml_is_within_bounds("<!DOCTYPE a SYSTEM 'x>'\n[]><a/>"));
+  EXPECT_FALSE(xml_is_within_bounds(repeated("<!DOCTYPE a>", 2)));
+  EXPECT_TRUE(xml_is_within_bounds("<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"x[]\"><html/>"));
+}
+
+TEST(XmlBounds, TakesWhateverIsNoXml) {  // which the parser then refuses
+  for (const std::string_view xml : {"", " ", "<", "<a", "<a b", "<a b=", "<a b='", "<!", "<!--", "<?", "</", "</a",
+                                     "<!D'", "<![CDATA[", "<>", "</>", "<\"", "< "})
+    EXPECT_TRUE(xml_is_within_bounds(xml)) << xml;
+  EXPECT_FALSE(xml_is_within_bounds("a"));
+}
+
+constexpr std::string_view form_data = "multipart/form-data; boundary=xyz";
+constexpr std::string_view disposition = "Content-Disposition: form-data; name=\"a\"\r\n";
+
+std::string lines(std::size_t count, std::string_view start = "X", std::string_view end = ": y\r\n") {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out += std::string(start) + std::to_string(i) + std::string(end);
+  return out;
+}
+std::string part(std::string_view head, std::string_view data = "1\r\n") {
+  return "--xyz\r\n" + std::string(head) + "\r\n" + std::string(data);
+}
+bool multipart_fits(std::string_view parts, std::string_view type = form_data) {
+  return multipart_is_within_bounds(std::string(parts) + "--xyz--\r\n", type);
+}
+
+TEST(MultipartBounds, BoundsHeadersOfAPart) {
+  EXPECT_TRUE(multipart_fits(part(std::string(disposition) + lines(max_part_header_lines - 1))));
+  EXPECT_FALSE(multipart_fits(part(std::string(disposition) + lines(max_part_header_lines))));
+  EXPECT_FALSE(multipart_fits(part(std::string(disposition)) + part(lines(max_part_header_lines + 1))));
+  EXPECT_FALSE(multipart_fits(part(std::string(disposition) + lines(max_part_header_lines, "", "\n"))));
+}
+
+// What follows them counts too, since they may have spoilt the disposition.
+TEST(MultipartBounds, BoundsFoldedLines) {
+  for (const std::string_view line : {" x\r\n", "\tx\r\n", "\r x\r\n", "\v\n", "\f\n"}) {
+    EXPECT_TRUE(multipart_fits(part(std::string(disposition) + repeated(line, max_part_header_lines - 3)))) << line;
+    EXPECT_FALSE(multipart_fits(part(std::string(disposition) + repeated(line, max_part_header_lines)))) << line;
+  }
+}
+
+TEST(MultipartBounds, BoundsParts) {
+  EXPECT_TRUE(multipart_fits(repeated(part(disposition), max_parts)));
+  EXPECT_FALSE(multipart_fits(repeated(part(disposition), max_parts + 1)));
+  EXPECT_TRUE(multipart_fits(repeated(part(std::string(disposition) + lines(3)), max_all_header_lines / 4)));
+  EXPECT_FALSE(multipart_fits(repeated(part(std::string(disposition) + lines(4)), max_all_header_lines / 5 + 1)));
+}
+
+// libmodsecurity stays in a part's head until it has understood Content-Disposition.
+TEST(MultipartBounds, CountsLinesThatMayStillBeOfTheHead) {
+  const std::string many = lines(max_part_header_lines);
+  for (const std::string_view head :
+       {"", "X: y\r\n", "Content-Disposition: form-data\r\n", "Content-Disposition: form-data; name=\"\"\r\n",
+        "Content-Disposition: form-data; name=\"a\r\n", "Content-Disposition: form-data; name=\"a\\\"\r\n",
+        "Content-Disposition: form-data; name='a'\r\n", "Content-Disposition: attachment; name=\"a\"\r\n",
+        "Content-Disposition: form-data; name=\"a\"; other=b\r\n", "Content-Disposition: form-data; name=\"a\" x\r\n",
+        "Content-Disposition: form-data; name=\"a\"; name=\"b\"\r\n", "Content-Disposition: form-data; name=\"a\";\r\n",
+        "Content-Disposition: form-data; name=a; filename*=UTF-8''b\r\n",
+        "Content-Disposition: x\r\nContent-Disposition: form-data; name=\"a\"\r\n",
+        "Content-Disposition : form-data; name=\"a\"\r\n", " Content-Disposition: form-data; name=\"a\"\r\n",
+        "Content-Disposition: form-data; name=\"a\"\r\n b\r\n"})
+    EXPECT_FALSE(multipart_fits(part(head, many))) << head;
+  EXPECT_FALSE(
+      multipart_fits(part("Content-Disposition: form-data; name=\"a\"" + std::string(1, '\0') + "\r\n", many)));
+  // A boundary in the head is a header to it, and does not begin anew.
+  EXPECT_FALSE(multipart_fits("--xyz\r\n" + lines(max_part_header_lines + 1, "--xyz")));
+  EXPECT_FALSE(multipart_fits(part("", repeated("--xyz\r\nX: y\r\n", max_part_header_lines))));
+}
+
+TEST(MultipartBounds, LeavesDataAlone) {
+  const std::string many = lines(1'000) + lines(1'000, "--other") + lines(1'000, " ");
+  for (const std::string_view head :
+       {"Content-Disposition: form-data; name=\"a\"\r\n", "content-disposition:form-data;name=a\r\n",
+        "Content-Disposition: form-data; name=\"a\"; filename=\"b \\\"c\\\".txt\"\r\nContent-Type: text/plain\r\n",
+        "Content-Disposition: form-data; name=\"a\"; filename=\"\"\r\n",
+        "Content-Disposition: form-data; name=\"a\"; filename=\"b\"; filename*=UTF-8''na%C3%AFve.txt\r\n",
+        "Content-Type: text/plain\nContent-Disposition: form-data; filename=b; name=\"a\" \n"})
+    EXPECT_TRUE(multipart_fits(part(head, many))) << head;
+  EXPECT_TRUE(multipart_fits(lines(1'000) + part(disposition)));                              // a preamble
+  EXPECT_TRUE(multipart_fits(part(disposition) + "--xyz--\r\n" + lines(1'000)));              // an epilogue
+}
+
+TEST(MultipartBounds, FindsTheBoundaryOfTheHeader) {
+  const std::string body = "--x z\r\n" + std::string(disposition) + "\r\n" + lines(100, "--y") + "--x z--\r\n";
+  for (const std::string_view type :
+       {"multipart/form-data; boundary=x z", "multipart/form-data; boundary=\"x z\"",
+        "multipart/form-data; boundary = x z", "Multipart/Form-Data; boundary=x z; charset=utf-8"})
+    EXPECT_TRUE(multipart_is_within_bounds(body, type)) << type;
+  const std::string bad = "--x z\r\n" + lines(100);
+  for (const std::string_view type : {"multipart/form-data; boundary=x z", "multipart/form-data; boundary=\"x z\"",
+                                      "multipart/form-data; boundary=x z;y", "multipart/form-data; boundary", ""})
+    EXPECT_FALSE(multipart_is_within_bounds(bad, type)) << type;
+}
+
+TEST(MultipartBounds, TakesWhateverIsNoMultipart) {
+  for (const std::string_view body :
+       {"", "\n", "-", "--", "--xyz", "--xyz\n", "--xyz--", "--xyz\r\n\r\n", "--xyz\r\n\r"})
+    EXPECT_TRUE(multipart_is_within_bounds(body, form_data)) << body;
+}
+
+// --- with the rules
+
+TEST(BodyBounds, RefusesXmlThatCostsMore) {  // 200008
+  const std::string body = "<a" + attributes(100'000) + "/>";
+  for (const char* type : {"text/xml", "application/soap+xml; charset=utf-8"}) {
+    const Result result = run(post(type, body));
+    EXPECT_EQ(result.last, Step::deny);
+    EXPECT_EQ(result.outcome.status, 400);
+    EXPECT_THAT(ids(result.outcome), Contains(200008u));
+  }
+  EXPECT_THAT(ids(run(post("text/plain", body)).outcome), Not(Contains(200008u)));
+  EXPECT_THAT(ids(run(post("text/xml", "<a" + attributes(20) + "/>")).outcome), IsEmpty());
+}
+
+TEST(BodyBounds, RefusesMultipartThatCostsMore) {  // 200009
+  const Result result = run(post(std::string(form_data), part(std::string(disposition) + repeated(" x\r\n", 10'000))));
+  EXPECT_EQ(result.last, Step::deny);
+  EXPECT_EQ(result.outcome.status, 400);
+  EXPECT_THAT(ids(result.outcome), Contains(200009u));
+  EXPECT_THAT(ids(run(post(std::string(form_data), part(disposition) + "--xyz--\r\n")).outcome), IsEmpty());
+}
+
+// An attack in it is not seen, which is why it does not count as inspected.
+TEST(BodyBounds, DoesNotGiveTheParserWhatDetectModeLetsPass) {
+  config::TenantConfig config = tenant();
+  config.waf.mode = config::WafMode::detect;
+  const auto policy = policy_of(config);
+  const auto left_out = [&](const std::string& body) {
+    const auto transaction = crs_engine().begin(*policy,
+                                                {.request_id = "x",
+                                                 .client_ip = "192.0.2.1",
+                                                 .server_ip = "192.0.2.2",
+                                                 .method = "POST",
+                                                 .target = "/",
+                                                 .http_version = "1.1"},
+                                                std::chrono::seconds(20));
+    transaction->add_request_header("Content-Type", "text/xml");
+    EXPECT_EQ(transaction->request_headers(), Step::proceed);
+    transaction->append_request_body(body);
+    EXPECT_EQ(transaction->request_body(), Step::proceed);
+    const bool out = transaction->left_body_out();
+    const bool seen = find(transaction->finish(), 942100) != nullptr;
+    EXPECT_NE(out, seen);
+    return out;
+  };
+  EXPECT_TRUE(left_out("<a" + attributes(1'000) + ">1' or 1=1-- </a>"));
+  EXPECT_FALSE(left_out("<a" + attributes(10) + ">1' or 1=1-- </a>"));
+}
+
+}  // namespace
+}  // namespace gatehouse::waf::testing

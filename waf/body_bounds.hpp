@@ -1,0 +1,31 @@
+// What a body may cost libmodsecurity's parsers at most, found out before they run: in them the transaction's time is
+// not bounded. Both scans are linear. Called by waf/transaction.cpp.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace gatehouse::waf {
+
+// libxml2 compares each attribute of an element with each other one; SOAP and XBRL have a few dozen.
+inline constexpr std::size_t max_xml_attributes = 256;
+inline constexpr std::size_t max_xml_depth = 128;      // libxml2's own limit is 256
+inline constexpr std::size_t max_xml_namespaces = 128; // declared around one element; searched for every attribute
+// Elements, attributes, comments, instructions, CDATA: each takes up to 350 bytes in the tree, with the text after it.
+inline constexpr std::size_t max_xml_nodes = 50'000;
+
+/// False if the parser's time or the tree could be larger than these bounds, or if that cannot be told: an encoding in
+/// which markup is not ASCII, and a document type with declarations, which adds elements and attributes elsewhere.
+/// What libxml2 counts up to a document's first error is counted here too, whatever is in quotes, comments or CDATA.
+[[nodiscard]] bool xml_is_within_bounds(std::string_view xml) noexcept;
+
+// Folded lines are copied with all before them, and each header is an argument of rules.
+inline constexpr std::size_t max_part_header_lines = 32;
+inline constexpr std::size_t max_parts = 1'000;             // as many as arguments
+inline constexpr std::size_t max_all_header_lines = 4'000;  // in all parts together; ordinary ones have two or three
+
+/// False if a part may have more header lines, or the body more parts. Lines that follow a head which libmodsecurity
+/// might not take for complete are counted as if they were in it.
+[[nodiscard]] bool multipart_is_within_bounds(std::string_view body, std::string_view content_type) noexcept;
+
+}  // namespace gatehouse::waf
