@@ -32,12 +32,9 @@ constexpr std::uint32_t heap_limit_kibibytes = 16 * 1024;  // the interpreter's 
 // A clock is read when this much work (about nanoseconds) has gone by.
 constexpr std::size_t work_between_readings = 20'000;
 // CLOCK_THREAD_CPUTIME_ID is a system call (500 ns on a virtual machine), CLOCK_MONOTONIC is not (20 ns). A thread
-// cannot use more CPU than time goes by, so that a scope shorter than this is charged its wall time, and only longer
-// ones ask for CPU.
-constexpr std::chrono::nanoseconds short_scope = std::chrono::milliseconds(1);
-// What is charged at most for the part of a scope before the CPU clock was first read: in it the thread may have
-// waited for a processor, or have spent it all in one match.
-constexpr std::chrono::nanoseconds unmeasured_max = std::chrono::milliseconds(20);
+// cannot use more CPU than time goes by: within a scope, CPU is asked for only when the time that went by since it was
+// last known could have used up the budget, or is longer than this and the timer is to be set.
+constexpr std::chrono::nanoseconds short_time = std::chrono::milliseconds(1);
 constexpr std::size_t work_per_call = 60;
 constexpr std::size_t work_per_byte = 1;  // a scan of one byte; what backtracks is caught by the next reading
 
@@ -52,9 +49,9 @@ std::chrono::nanoseconds read_clock(clockid_t clock) noexcept {
 /// What the thread's current scope has used since it began.
 struct BudgetMeter {
   Budget* budget = nullptr;  // null: nothing is charged
-  std::chrono::nanoseconds wall_start{0};
-  std::chrono::nanoseconds cpu_start{-1};  // negative: not read yet
-  std::chrono::nanoseconds before_cpu{0};  // charged for the time before cpu_start
+  std::chrono::nanoseconds cpu_start{0};
+  std::chrono::nanoseconds known{0};  // used, when the CPU clock was last read
+  std::chrono::nanoseconds known_at{0};  // on the wall clock
   std::size_t work = 0;  // since a clock was last read
   std::size_t calls = 0;
 
@@ -66,19 +63,27 @@ struct BudgetMeter {
     work += amount;
     if (work < work_between_readings) return false;
     work = 0;
-    if (used() < budget->left_) return false;
+    if (known + since_known() < budget->left_ || used() < budget->left_) return false;
     fail(BudgetState::time);
     return true;
   }
+  void start() noexcept {
+    known_at = read_clock(CLOCK_MONOTONIC);
+    cpu_start = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    known = std::chrono::nanoseconds::zero();
+    work = 0;
+  }
+  /// What is left, for the timer: rather a little more than that.
+  std::chrono::nanoseconds about_left() noexcept {
+    return budget->left_ - (since_known() < short_time ? known : used());
+  }
   std::chrono::nanoseconds left() noexcept { return budget->left_ - used(); }
   std::chrono::nanoseconds used() noexcept {
-    if (cpu_start.count() >= 0) return before_cpu + read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
-    const std::chrono::nanoseconds wall = read_clock(CLOCK_MONOTONIC) - wall_start;
-    if (wall < short_scope) return wall;
-    before_cpu = std::min(wall, unmeasured_max);
-    cpu_start = read_clock(CLOCK_THREAD_CPUTIME_ID);
-    return before_cpu;
+    known_at = read_clock(CLOCK_MONOTONIC);
+    known = read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
+    return known;
   }
+  [[nodiscard]] std::chrono::nanoseconds since_known() const noexcept { return read_clock(CLOCK_MONOTONIC) - known_at; }
 };
 
 namespace {
@@ -155,7 +160,7 @@ int charged_match(Match* real, bool falls_back, const pcre2_code* code, PCRE2_SP
   if (context == nullptr) context = limited_context();
   int result = PCRE2_ERROR_NOMATCH;
   if (falls_back && length - std::min(offset, length) >= timed_subject_bytes && match_timer().usable()) {
-    const std::chrono::nanoseconds left = meter.left();
+    const std::chrono::nanoseconds left = meter.about_left();
     result = timed_jit_match(real, match_timer(), left, code, subject, length, offset, options, data, context);
     if (result == PCRE2_ERROR_MATCHLIMIT && meter.left() <= std::chrono::nanoseconds::zero())
       meter.fail(BudgetState::time);
@@ -173,9 +178,7 @@ int charged_match(Match* real, bool falls_back, const pcre2_code* code, PCRE2_SP
 
 BudgetScope::BudgetScope(Budget& budget) noexcept : budget_(budget) {
   meter.budget = &budget_;
-  meter.wall_start = read_clock(CLOCK_MONOTONIC);
-  meter.cpu_start = std::chrono::nanoseconds(-1);
-  meter.work = 0;
+  meter.start();
   cache_patterns(true);
 }
 

@@ -22,21 +22,29 @@ enum class BudgetState {
 /// The budget of one transaction; it is charged only while a BudgetScope of it lives on the thread.
 class Budget {
  public:
-  explicit Budget(std::chrono::nanoseconds cpu) noexcept : left_(cpu) {}
+  explicit Budget(std::chrono::nanoseconds cpu) noexcept : granted_(cpu), left_(cpu) {}
   [[nodiscard]] BudgetState state() const noexcept { return state_; }
   /// Outside of its scopes; what is spent stays spent.
-  void extend(std::chrono::nanoseconds by) noexcept { left_ += by; }
+  void extend(std::chrono::nanoseconds by) noexcept {
+    granted_ += by;
+    left_ += by;
+  }
+  /// The same, to so much in all, with what is used already; never less than before.
+  void raise(std::chrono::nanoseconds total) noexcept {
+    if (total > granted_) extend(total - granted_);
+  }
   [[nodiscard]] bool spent() const noexcept { return state_ != BudgetState::fine; }
 
  private:
   friend class BudgetScope;
   friend struct BudgetMeter;
+  std::chrono::nanoseconds granted_;
   std::chrono::nanoseconds left_;
   BudgetState state_ = BudgetState::fine;
 };
 
-/// While it lives, what PCRE2 and libinjection do on this thread for libmodsecurity is charged to the budget.
-/// Scopes do not nest.
+/// While it lives, the CPU time of this thread is charged to the budget; in PCRE2 and libinjection an overrun ends the
+/// work, elsewhere it is found at the scope's end. Scopes do not nest.
 class BudgetScope {
  public:
   explicit BudgetScope(Budget& budget) noexcept;

@@ -18,6 +18,8 @@
 namespace gatehouse::waf {
 namespace {
 
+constexpr std::size_t long_field_bytes = 1024;
+
 const unsigned char* bytes(std::string_view text) noexcept {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
@@ -48,7 +50,7 @@ class RuleTransaction final : public Transaction {
   }
 
   void add_request_header(std::string_view name, std::string_view value) override {
-    guarded([&] { t_.addRequestHeader(bytes(name), name.size(), bytes(value), value.size()); });
+    charged(value.size(), [&] { t_.addRequestHeader(bytes(name), name.size(), bytes(value), value.size()); });
   }
 
   Step request_headers() override {
@@ -80,13 +82,14 @@ class RuleTransaction final : public Transaction {
         if (!over_limit_) t_.m_variableInboundDataError.set(std::to_string(code), 0);
       }
       t_.processRequestBody();
+      release_request_body();
     });
-    if (!policy_.needs_request_body_later()) guarded([&] { release_request_body(); });
+    guarded([&] { release_request_body(); });  // whatever was in the way
     return step;
   }
 
   void add_response_header(std::string_view name, std::string_view value) override {
-    guarded([&] { t_.addResponseHeader(bytes(name), name.size(), bytes(value), value.size()); });
+    charged(value.size(), [&] { t_.addResponseHeader(bytes(name), name.size(), bytes(value), value.size()); });
   }
 
   Step response_headers(int status, std::string_view http_version) override {
@@ -102,6 +105,8 @@ class RuleTransaction final : public Transaction {
   }
 
   void extend_budget(std::chrono::nanoseconds by) noexcept override { budget_.extend(by); }
+
+  void raise_budget(std::chrono::nanoseconds total) noexcept override { budget_.raise(total); }
 
   bool ran_out_of_time() const noexcept override { return !threw_ && budget_.state() == BudgetState::time; }
 
@@ -148,6 +153,8 @@ class RuleTransaction final : public Transaction {
 
   // What came of the body takes up to nine times its size, and the answer may be long in coming.
   void release_request_body() {
+    if (released_ || policy_.needs_request_body_later()) return;
+    released_ = true;
     t_.harvest.secrets().body_goes(t_, policy_.copies_later());
     t_.m_requestBody = std::ostringstream();
     std::string().swap(t_.m_variableRequestBody.m_value);
@@ -167,6 +174,14 @@ class RuleTransaction final : public Transaction {
     } catch (...) {  // std::bad_alloc, and what the library lets out for variables that it does not know
       threw_ = true;
     }
+  }
+
+  // What the library does with a field outside of the phases: it splits cookies. Short ones are not worth two clocks.
+  template <typename Work>
+  void charged(std::size_t length, Work work) noexcept {
+    if (length < long_field_bytes || failed()) return guarded(work);
+    const BudgetScope scope(budget_);
+    guarded(work);
   }
 
   template <typename Work>
@@ -215,6 +230,7 @@ class RuleTransaction final : public Transaction {
   std::size_t body_bytes_ = 0;
   bool over_limit_ = false;
   bool left_body_out_ = false;
+  bool released_ = false;
   bool denied_ = false;
   bool threw_ = false;
   int status_ = 403;

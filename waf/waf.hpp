@@ -86,6 +86,8 @@ class Transaction {
   [[nodiscard]] virtual Step response_body() = 0;  // phase 4
   /// Allows so much more CPU time than begin() did.
   virtual void extend_budget(std::chrono::nanoseconds by) noexcept = 0;
+  /// Allows so much CPU time in all, with what has been used, if that is more than before.
+  virtual void raise_budget(std::chrono::nanoseconds total) noexcept = 0;
   /// Whether the last Step::error was due to the time budget alone, so that a new transaction with a larger one may end.
   [[nodiscard]] virtual bool ran_out_of_time() const noexcept = 0;
   /// Phase 5 and the harvest. Call once, whatever happened before.

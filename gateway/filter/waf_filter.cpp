@@ -221,7 +221,11 @@ struct Visit {
         result = inspect_response_body(exchange, response_body);
       return;
     }
-    exchange.waf->extend_budget(budget);
+    // The request has one budget, head and body together; the answer has another.
+    if (work == Work::body)
+      exchange.waf->raise_budget(budget);
+    else
+      exchange.waf->extend_budget(budget);
     switch (work) {
       case Work::head: break;  // always anew
       case Work::body: result = inspect_body(exchange); break;

@@ -43,6 +43,13 @@ def test_many_and_long_arguments(gateway, arguments, size):
     assert gateway.cpu_seconds() - before < BOUND
 
 
+def test_many_cookies(gateway):
+    """The head and what is judged of it in phase 2 have one budget."""
+    before = gateway.cpu_seconds()
+    assert gateway.request(headers=[("Cookie", "a=1;" * 14_500)]).status in (200, 403, 503)
+    assert gateway.cpu_seconds() - before < BOUND / 2
+
+
 MULTIPART = [("Content-Type", "multipart/form-data; boundary=b")]
 DISPOSITION = 'Content-Disposition: form-data; name="a"\r\n'
 

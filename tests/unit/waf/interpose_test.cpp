@@ -155,6 +155,41 @@ TEST(Budget, AddsUpOverScopes) {
   EXPECT_EQ(budget.state(), BudgetState::time);
 }
 
+TEST(Budget, IsRaisedToATotal) {
+  Budget budget(milliseconds(20));
+  budget.raise(milliseconds(40));
+  budget.raise(milliseconds(40));
+  budget.raise(milliseconds(10));
+  {
+    const BudgetScope scope(budget);
+    const auto start = thread_cpu();
+    while (thread_cpu() - start < milliseconds(50)) {
+    }
+  }
+  EXPECT_EQ(budget.state(), BudgetState::time);
+}
+
+// Whatever was outside of the interposed functions counts as well, all of it, and waiting does not.
+TEST(Budget, ChargesAllOfAScope) {
+  Budget budget(milliseconds(60));
+  {
+    const BudgetScope scope(budget);
+    const auto start = thread_cpu();
+    while (thread_cpu() - start < milliseconds(100)) {
+    }
+  }
+  EXPECT_EQ(budget.state(), BudgetState::time);
+
+  Budget waits(milliseconds(60));
+  {
+    const BudgetScope scope(waits);
+    const timespec pause{0, 100'000'000};
+    nanosleep(&pause, nullptr);
+    EXPECT_FALSE(budget_spent(1'000'000));
+  }
+  EXPECT_FALSE(waits.spent());
+}
+
 TEST(Budget, EndsInTheMiddleOfAScope) {
   Budget budget(milliseconds(10));
   const BudgetScope scope(budget);
