@@ -14,6 +14,11 @@ inline constexpr std::size_t max_xml_namespaces = 128; // declared around one el
 // Elements, attributes, comments, instructions, CDATA: each takes up to 350 bytes in the tree, with the text after it.
 inline constexpr std::size_t max_xml_nodes = 50'000;
 
+// What libxml2's tree takes: 52 times "<b/>x", less of anything else, and with the bound above no more than this, apart
+// from the text itself.
+inline constexpr std::size_t xml_tree_factor = 52;
+inline constexpr std::size_t max_xml_tree_bytes = 17UL * 1024 * 1024;
+
 /// False if the parser's time or the tree could be larger than these bounds, or if that cannot be told: an encoding in
 /// which markup is not ASCII, and a document type with declarations, which adds elements and attributes elsewhere.
 /// What libxml2 counts up to a document's first error is counted here too, whatever is in quotes, comments or CDATA.
@@ -21,7 +26,7 @@ inline constexpr std::size_t max_xml_nodes = 50'000;
 
 // Folded lines are copied with all before them, and each header is an argument of rules.
 inline constexpr std::size_t max_part_header_lines = 32;
-inline constexpr std::size_t max_parts = 1'000;             // as many as arguments
+inline constexpr std::size_t max_parts = 1'000;  // as many as arguments
 inline constexpr std::size_t max_all_header_lines = 4'000;  // in all parts together; ordinary ones have two or three
 
 /// False if a part may have more header lines, or the body more parts. Lines that follow a head which libmodsecurity

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <memory>
+#include <new>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -14,6 +16,15 @@
 #include "waf/interpose.hpp"
 #include "waf/library.hpp"
 #include "waf/phase_runner.hpp"
+
+// The library's own, whose header is not installed: what it is made and unmade with. It holds the tree of an XML body.
+namespace modsecurity::RequestBodyProcessor {
+class XML {
+ public:
+  explicit XML(modsecurity::Transaction* transaction);
+  ~XML();
+};
+}  // namespace modsecurity::RequestBodyProcessor
 
 namespace gatehouse::waf {
 namespace {
@@ -74,6 +85,11 @@ class RuleTransaction final : public Transaction {
   }
 
   bool left_body_out() const noexcept override { return left_body_out_; }
+
+  std::size_t tree_bytes() const noexcept override {
+    if (released_ || left_body_out_ || t_.m_requestBodyProcessor != modsecurity::Transaction::XMLRequestBody) return 0;
+    return std::min(body_bytes_, max_xml_tree_bytes / xml_tree_factor) * xml_tree_factor + body_bytes_;
+  }
 
   Step request_body() override {
     const Step step = run([&] {
@@ -157,6 +173,9 @@ class RuleTransaction final : public Transaction {
     released_ = true;
     t_.harvest.secrets().body_goes(t_, policy_.copies_later());
     t_.m_requestBody = std::ostringstream();
+    // Unmade and made anew in its place, which is the library's: the transaction's end deletes it.
+    std::destroy_at(t_.m_xml);
+    ::new (static_cast<void*>(t_.m_xml)) modsecurity::RequestBodyProcessor::XML(&t_);
     std::string().swap(t_.m_variableRequestBody.m_value);
     std::string().swap(t_.m_variableFullRequest.m_value);
     for (modsecurity::AnchoredSetVariable* const set :

@@ -80,6 +80,8 @@ class Transaction {
   /// True if no rule has seen the body: it was passed, or is beyond what its parser may be given. That is refused by
   /// rules of ours, unless the policy only detects or excludes them.
   [[nodiscard]] virtual bool left_body_out() const noexcept = 0;
+  /// What the tree of an XML body takes at most, before request_body(), or is taking still, after it; else 0.
+  [[nodiscard]] virtual std::size_t tree_bytes() const noexcept = 0;
   virtual void add_response_header(std::string_view name, std::string_view value) = 0;
   [[nodiscard]] virtual Step response_headers(int status, std::string_view http_version) = 0;  // phase 3
   virtual void append_response_body(std::string_view bytes) = 0;

@@ -29,6 +29,12 @@ std::size_t Exchange::held_for(std::size_t bytes) const noexcept {
   return std::max(bytes, std::min(3 * bytes, settings->limits.buffered_bytes));
 }
 
+bool Exchange::hold_beside_body(std::size_t bytes) noexcept {
+  if (bytes == 0 || !held.is_open()) return true;
+  const std::size_t limit = settings->limits.buffered_bytes;
+  return held.grow(limit, std::min(held.held() + bytes, limit));
+}
+
 void Exchange::reset() {
   head.fields.clear();
   target.host.clear();  // keeps its memory

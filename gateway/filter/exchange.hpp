@@ -99,6 +99,9 @@ struct Exchange {
   /// Gives back what was asked for beyond so many bytes of bodies.
   void hold_at_most(std::size_t bytes) noexcept;
 
+  /// The same for what comes of the body that is held while it is inspected, on whatever thread that is.
+  [[nodiscard]] bool hold_beside_body(std::size_t bytes) noexcept;
+
   /// Answers the request itself.
   void answer(int status_code, Reason reason, const char* detail) {
     reply.status = status_code;

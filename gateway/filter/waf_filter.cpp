@@ -147,7 +147,10 @@ waf::Step inspect_body(Exchange& exchange) {
   } else if (exchange.framing.kind != http::BodyKind::none) {
     exchange.waf->pass_request_body();  // larger than the tenant's limit, which says to pass it on
   }
+  const std::size_t held = exchange.held.held();
+  if (!exchange.hold_beside_body(exchange.waf->tree_bytes())) return waf::Step::error;
   const waf::Step step = exchange.waf->request_body();
+  if (exchange.waf->tree_bytes() == 0) exchange.held.shrink(held);
   if (exchange.waf->left_body_out()) exchange.waf_bypassed = true;
   exchange.waf_judged = step != waf::Step::error;
   return step;

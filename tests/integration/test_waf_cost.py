@@ -5,6 +5,8 @@ import pytest
 
 from harness.client import request_bytes
 from harness.gateway import Gateway, sanitizer, tenant
+from harness.polling import poll
+from harness.upstream import Upstream
 
 # A signal ends a match that takes too long.
 pytestmark = pytest.mark.skipif(sanitizer() == "thread", reason="ThreadSanitizer keeps signals back while foreign code runs")
@@ -69,3 +71,30 @@ def test_what_parsers_would_take_long_for(gateway, upstream, headers, body, rule
     assert [match["id"] for match in gateway.waf_event(request_id=response.header("x-request-id"))["rules"]] == [rule]
     assert gateway.cpu_seconds() - before < BOUND / 2
     assert upstream.requests == []
+
+
+@pytest.mark.skipif(sanitizer() is not None, reason="a sanitizer keeps what is freed")
+def test_no_tree_waits_for_the_answer():
+    """What the parser makes of an XML body takes up to fifty times its size, and endpoints may be slow."""
+    body = "<a>" + "<b c='1'/>" * 24_000 + "</a>"
+    count = 30
+
+    def handler(connection, request):
+        connection.upstream.released.wait(60)
+        connection.respond()
+
+    with Upstream(handler, record=False) as slow, \
+            Gateway({"shop": tenant(upstream=slow, waf={"mode": "block"})}, {"workers": 1, "waf": {"time_budget": "10s"}}) as gateway:
+        assert gateway.request(method="POST", headers=[("Content-Type", "text/xml")], body="<a>1' or '1'='1' -- </a>").status == 403
+        before = gateway.memory_bytes()
+        clients = [gateway.connect() for _ in range(count)]
+        for client in clients:
+            client.send(request_bytes("POST", "/", "shop.test", [("Content-Type", "text/xml")], body))
+        poll(lambda: len(slow.requests) == count, "all to be at the upstream", 60)
+        assert 3 * count * len(body) <= gateway.metric("gatehouse_buffered_bytes") < 4 * count * len(body)
+        # Two or three trees that are being looked at, and the bodies: it was 40 times their size.
+        assert gateway.memory_bytes() - before < 10 * count * len(body)
+        slow.released.set()
+        for client in clients:
+            assert client.response().status == 200
+            client.close()

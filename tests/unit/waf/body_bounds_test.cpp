@@ -1,4 +1,6 @@
 // What the parsers are given is bounded, and nothing hides from the scans that the parsers would see.
+#include <malloc.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -229,6 +231,40 @@ TEST(BodyBounds, RefusesMultipartThatCostsMore) {  // 200009
   EXPECT_EQ(result.outcome.status, 400);
   EXPECT_THAT(ids(result.outcome), Contains(200009u));
   EXPECT_THAT(ids(run(post(std::string(form_data), part(disposition) + "--xyz--\r\n")).outcome), IsEmpty());
+}
+
+// The tree of an XML body goes after phase 2, unless rules look at it later.
+TEST(BodyBounds, KeepsNoTreeThatNobodyLooksAt) {
+  config::TenantConfig config = tenant();
+  const auto grown_by = [&](const Policy& policy) {
+    std::vector<std::unique_ptr<Transaction>> all;
+    const std::string body = "<a>" + repeated("<b/>", 40'000) + "</a>";
+    const std::size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < 4; ++i) {
+      all.push_back(crs_engine().begin(policy,
+                                       {.request_id = "x",
+                                        .client_ip = "192.0.2.1",
+                                        .server_ip = "192.0.2.2",
+                                        .method = "POST",
+                                        .target = "/",
+                                        .http_version = "1.1"},
+                                       std::chrono::seconds(20)));
+      for (const auto& [name, value] : post("text/xml", body).headers) all.back()->add_request_header(name, value);
+      EXPECT_EQ(all.back()->request_headers(), Step::proceed);
+      all.back()->append_request_body(body);
+      EXPECT_GT(all.back()->tree_bytes(), 5'000'000);
+      EXPECT_EQ(all.back()->request_body(), Step::proceed);
+    }
+    const std::size_t after = mallinfo2().uordblks;
+    const bool kept = all.back()->tree_bytes() > 0;
+    for (const auto& transaction : all) EXPECT_FALSE(transaction->finish().engine_error);
+    return std::pair(after > before ? (after - before) / all.size() : 0, kept);
+  };
+  const auto [bytes, kept] = grown_by(*policy_of(config));
+  EXPECT_LT(bytes, 1'000'000);
+  EXPECT_FALSE(kept);
+  config.waf.rules_before = "SecRule REQUEST_BODY \"@streq x\" \"id:10001,phase:3,deny\"\n";
+  EXPECT_TRUE(grown_by(*policy_of(config)).second);
 }
 
 // An attack in it is not seen, which is why it does not count as inspected.
