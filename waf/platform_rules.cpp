@@ -43,20 +43,14 @@ Problem rules_problem(const Place& place, const std::string& message) {
   return problem(place.file, place.line, place.column, "waf.rules: " + message);
 }
 
-// The files of one glob, sorted by name as nginx's include sorts them.
-std::vector<std::string> expand(const std::string& pattern, const Place& place, Problems& problems) {
+// The files of one glob, sorted by name as nginx's include sorts them, or why there are none.
+std::expected<std::vector<std::string>, std::string> expand(const std::string& pattern) {
   ::glob_t found{};
   const int result = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &found);  // sorts
   std::vector<std::string> files(found.gl_pathv, found.gl_pathv + (result == 0 ? found.gl_pathc : 0));
   ::globfree(&found);
-  if (result == GLOB_NOMATCH) {
-    problems.push_back(
-        rules_problem(place, fmt::format("no file matches {}; install modsecurity-crs or name the files that there are",
-                                         config::cite(pattern, 200))));
-  } else if (result != 0) {
-    problems.push_back(
-        rules_problem(place, fmt::format("the folder of {} cannot be read", config::cite(pattern, 200))));
-  }
+  if (result == GLOB_NOMATCH) return std::unexpected(fmt::format("no file matches {}", config::cite(pattern, 200)));
+  if (result != 0) return std::unexpected(fmt::format("the folder of {} cannot be read", config::cite(pattern, 200)));
   return files;
 }
 
@@ -71,15 +65,18 @@ std::expected<std::string, std::string> read_file(const std::string& name) {
   return text;
 }
 
-// The line under a problem of a rule file; libmodsecurity also tells of files that `name` includes.
-void show_source(Problem& problem, const std::string& name, std::string_view text) {
-  if (problem.place.file == name)
-    problem.show_source(text);
-  else if (const auto included = read_file(problem.place.file))
-    problem.show_source(*included);
+std::string_view base_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+// A name in a file of rules is meant from the folder of that file, as libmodsecurity reads it.
+std::string beside(const std::string& file, const std::string& name) {
+  return name.starts_with('/') ? name : file.substr(0, file.rfind('/') + 1) + name;
 }
 
-std::string_view base_part(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+bool is_include(const seclang::Directive& directive) {
+  return seclang::equals_ignoring_case(directive.name, "Include");
+}
+
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
 // libmodsecurity takes a pattern that does not compile without a word, and the rule then never matches.
 void check_pattern(const std::string& file, const seclang::Operator& op, Problems& problems) {
@@ -172,7 +169,14 @@ std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::loa
   std::vector<std::pair<std::string, Place>> files;  // and who names them
   for (std::size_t i = 0; i < globs.size(); ++i) {
     const Place place = i < places.size() ? places[i] : Place{.file = globs[i]};
-    for (std::string& file : expand(globs[i], place, problems)) {
+    auto found = expand(globs[i]);
+    if (!found) {
+      const std::string_view advice =
+          found.error().starts_with("no file") ? "; install modsecurity-crs or name the files that there are" : "";
+      problems.push_back(rules_problem(place, fmt::format("{}{}", found.error(), advice)));
+      continue;
+    }
+    for (std::string& file : *found) {
       const auto same = [&](const auto& known) { return known.first == file; };
       if (std::none_of(files.begin(), files.end(), same)) files.emplace_back(std::move(file), place);
     }
@@ -205,21 +209,60 @@ std::expected<std::shared_ptr<const PlatformRules>, Problems> PlatformRules::loa
   return rules;
 }
 
-bool PlatformRules::load_text(std::string_view text, const std::string& name, Problems& problems) {
+// Includes are followed here, not by libmodsecurity, whose parser loses the text around an included file that it
+// refuses: so the rules in them are learned as well, and a reload that fails leaves nothing behind.
+bool PlatformRules::load_text(std::string_view text, const std::string& name, Problems& problems, int depth) {
   const std::size_t before = problems.size();
-  learn(name, text, problems);
-  if (problems.size() == before) {
-    if (set_->load(std::string(text).c_str(), name) >= 0) return true;
+  const seclang::Text parsed = seclang::parse(text);  // its errors are left to libmodsecurity, which decides
+  learn(name, parsed, problems);
+  std::size_t from = 0;  // what is before it has been loaded
+  const auto load_until = [&](std::size_t end) {
+    const std::string_view part = text.substr(from, end - from);
+    if (is_blank(part)) return true;
+    const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.begin() + static_cast<long>(from), '\n'));
+    if (set_->load((std::string(lines, '\n') + std::string(part)).c_str(), name) >= 0) return true;
     problems.push_back(parser_problem(set_->getParserError(), name));
+    return false;
+  };
+  const std::vector<std::uint32_t> lines = seclang::line_starts(text);
+  for (const seclang::Directive& directive : parsed.directives) {
+    if (problems.size() != before) break;
+    if (!is_include(directive) || directive.words.empty()) continue;
+    if (!load_until(lines[static_cast<std::size_t>(directive.at.line) - 1])) break;
+    if (!include(name, directive, problems, depth)) break;
+    from = text.find('\n', directive.words.back().offsets.back());
+    if (from == std::string_view::npos) from = text.size();
   }
-  for (std::size_t i = before; i < problems.size(); ++i) show_source(problems[i], name, text);
+  if (problems.size() == before && load_until(text.size())) return true;
+  for (std::size_t i = before; i < problems.size(); ++i) {
+    if (problems[i].place.file == name) problems[i].show_source(text);  // the others are shown where they were read
+  }
   return false;
+}
+
+bool PlatformRules::include(const std::string& by, const seclang::Directive& directive, Problems& problems, int depth) {
+  constexpr int max_depth = 10;
+  const auto refuse = [&](const std::string& why) {
+    problems.push_back(problem(by, directive.at.line, directive.at.column, "Include: " + why));
+    return false;
+  };
+  if (depth >= max_depth)
+    return refuse(fmt::format("files include each other more than {} deep; leave out what names itself", max_depth));
+  for (const seclang::Word& word : directive.words) {
+    const auto files = expand(beside(by, word.text));
+    if (!files) return refuse(files.error());
+    for (const std::string& file : *files) {
+      const auto text = read_file(file);
+      if (!text) return refuse(fmt::format("the file {} cannot be read: {}", config::cite(file, 200), text.error()));
+      if (!load_text(*text, file, problems, depth + 1)) return false;
+    }
+  }
+  return true;
 }
 
 // What the rules look at; and what libmodsecurity does not tell: patterns that do not compile, ids that are used
 // twice (it sees those among SecRules of one phase alone, and names no place).
-void PlatformRules::learn(const std::string& name, std::string_view text, Problems& problems) {
-  const seclang::Text parsed = seclang::parse(text);  // its errors are left to libmodsecurity, which decides
+void PlatformRules::learn(const std::string& name, const seclang::Text& parsed, Problems& problems) {
   std::uint32_t id = 0;  // of the rule that the next link belongs to
   bool chained = false;
   for (const seclang::Directive& directive : parsed.directives) {

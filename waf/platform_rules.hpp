@@ -58,8 +58,9 @@ class PlatformRules {
 
  private:
   PlatformRules() = default;
-  bool load_text(std::string_view text, const std::string& name, config::Problems& problems);
-  void learn(const std::string& name, std::string_view text, config::Problems& problems);
+  bool load_text(std::string_view text, const std::string& name, config::Problems& problems, int depth = 0);
+  bool include(const std::string& by, const seclang::Directive& directive, config::Problems& problems, int depth);
+  void learn(const std::string& name, const seclang::Text& parsed, config::Problems& problems);
   void arrange(const std::array<std::size_t, phase_count>& setup_end);
 
   std::unique_ptr<modsecurity::RulesSet> set_ = std::make_unique<modsecurity::RulesSet>();

@@ -80,6 +80,45 @@ TEST_F(PlatformFiles, ReportsSyntaxErrorsOfIncludedFilesWithTheirLine) {
   EXPECT_THAT(found[0].source_line, ::testing::StartsWith("SecRule"));
 }
 
+TEST_F(PlatformFiles, AreIncludedInTheirPlace) {
+  const auto action = [](int id) { return "SecAction \"id:" + std::to_string(id) + ",phase:1,pass\"\n"; };
+  write("deep.inc", action(13));
+  write("x1.inc", action(11) + "Include deep.inc\n" + action(12));
+  write("x2.inc", action(14));
+  const std::string path =
+      write("a.conf", action(10) + "include x?.inc   \n" + action(15) + "Include \"" + folder_ + "/deep2.inc\"");
+  write("deep2.inc", "SecRule ARGS \"@rx a\" \"id:16,phase:1,pass\"");
+  const auto rules = PlatformRules::load({path});
+  ASSERT_TRUE(rules.has_value()) << rules.error().front().to_string();
+  std::vector<std::int64_t> order;
+  for (const auto& rule : (*rules)->phase(modsecurity::RequestHeadersPhase).rules) {
+    if (const auto* actions = dynamic_cast<modsecurity::RuleWithActions*>(rule.get());
+        actions != nullptr && actions->m_ruleId < 100)
+      order.push_back(actions->m_ruleId);
+  }
+  EXPECT_THAT(order, ::testing::ElementsAre(10, 11, 13, 12, 14, 15, 16));
+  ASSERT_NE((*rules)->facts(16), nullptr);
+  EXPECT_EQ((*rules)->facts(16)->variables().size(), 1u);  // learned as any other rule
+}
+
+TEST_F(PlatformFiles, ReportsWhatIsWrongAroundAnInclude) {
+  write("good.inc", "SecAction \"id:1,phase:1,pass\"\n");
+  const auto first = [&](const std::string& text) {
+    const auto found = problems({write("a.conf", text)});
+    return found.size() == 1 ? found[0].to_string() : "not one problem";
+  };
+  const std::string at = folder_ + "/a.conf:";
+  EXPECT_THAT(first("#\nInclude none.inc\n"),
+              ::testing::StartsWith(at + "2:1: error: Include: no file matches '" + folder_ + "/none.inc'\n  Include"));
+  EXPECT_THAT(first("#\n Include a.conf\n"),
+              ::testing::StartsWith(at + "2:2: error: Include: files include each other"));
+  EXPECT_THAT(first("Include good.inc\n\nSecRule ARGS \"@rx a\" \"id:2,phase:1,nonsense\"\n"),
+              ::testing::StartsWith(at + "3:"));
+  EXPECT_THAT(first("Include good.inc\nSecRule ARGS \"@rx a\" \"id:1,phase:2,pass\"\n"),
+              ::testing::HasSubstr("rule id 1 is used twice"));
+  EXPECT_THAT(first("Include /proc/self/mem\n"), ::testing::HasSubstr("cannot be read"));
+}
+
 TEST_F(PlatformFiles, ReportsWhatTheLibraryKeepsQuietAbout) {
   const std::string pattern = write("a.conf", "SecRule ARGS \"@rx (\" \"id:1,phase:1,deny\"\n");
   auto found = problems({pattern});
