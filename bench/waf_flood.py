@@ -25,17 +25,25 @@ from harness.gateway import Gateway, tenant  # noqa: E402
 from harness.upstream import Upstream  # noqa: E402
 
 FORM = [("Content-Type", "application/x-www-form-urlencoded")]
-PAYLOADS = {
-    "quotes": "a=" + "'+" * 60_000,             # 7 s of processor time with the Core Rule Set 3.3.4
-    "short quotes": "a=" + "'+" * 1_900,        # just below what is inspected elsewhere without trying
-    "comments": "a=" + "%3C!--" * 10_000,
-    "prose": "a=" + "The+quick+brown+fox+" * 6_000,
+
+
+def attacking_form(body):
+    return request_bytes("POST", "/attack", "shop.test", FORM, body)
+
+
+ATTACKS = {
+    "quotes": attacking_form("a=" + "'+" * 60_000),       # 7 s of processor time with the Core Rule Set 3.3.4
+    "short quotes": attacking_form("a=" + "'+" * 1_900),  # just below what is inspected elsewhere without trying
+    "tiny quotes": attacking_form("a=" + "'+" * 400),     # a millisecond or two, but many of them
+    "comments": attacking_form("a=" + "%3C!--" * 10_000),
+    "prose": attacking_form("a=" + "The+quick+brown+fox+" * 6_000),
+    "arguments": request_bytes("GET", "/attack?" + "a&" * 3_900 + "a", "shop.test"),
+    "cookies": request_bytes("GET", "/attack", "shop.test", [("Cookie", "a=b; " * 800)]),
 }
 
 
-def attack(port, body, connections, stop, report):
+def attack(port, request, connections, stop, report):
     """One request after the other on each connection; answers by status."""
-    request = request_bytes("POST", "/attack", "shop.test", FORM, body)
     answers, selector = collections.Counter(), selectors.DefaultSelector()
 
     def connect():
@@ -113,12 +121,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--limit", type=float, default=250, help="ms (default 250)")
-    parser.add_argument("--payloads", default=",".join(PAYLOADS))
+    parser.add_argument("--attacks", default=",".join(ATTACKS))
     options = parser.parse_args()
     os.environ["GATEHOUSE"] = options.binary
     failed = False
     with Upstream() as upstream:
-        for name in options.payloads.split(","):
+        for name in options.attacks.split(","):
             with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"}),
                           "other": tenant("other", upstream, waf={"mode": "block"})}) as gateway:
                 print(name)
@@ -127,7 +135,7 @@ def main():
                 before = verdicts(gateway)
                 upstream.forget()
                 stop, report = multiprocessing.Event(), multiprocessing.Queue()
-                attacker = multiprocessing.Process(target=attack, args=(gateway.http_port, PAYLOADS[name], options.connections, stop, report))
+                attacker = multiprocessing.Process(target=attack, args=(gateway.http_port, ATTACKS[name], options.connections, stop, report))
                 attacker.start()
                 time.sleep(0.5)
                 latencies = visit(gateway, options.seconds)
@@ -135,7 +143,7 @@ def main():
                 answers = report.get(timeout=30)
                 attacker.join()
                 show("under attack", latencies)
-                reached = sum(request.target == "/attack" for request in upstream.requests)
+                reached = sum(request.target.startswith("/attack") for request in upstream.requests)
                 after = {key: value - before.get(key, 0) for key, value in verdicts(gateway).items()}
                 print(f"  the attacker's answers {json.dumps(answers)}, verdicts of its tenant {json.dumps(after)}, {reached} reached the upstream")
                 uninspected = after.get("bypassed", 0) or reached > answers.get("200", 0) + options.connections
