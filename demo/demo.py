@@ -166,6 +166,9 @@ class Demo:
         seen = until(5, lambda: self.metrics.value("gatehouse_site_active", tenant="shop", site="saar1") == 1
                      and self.metrics.value("gatehouse_site_active", tenant="shop", site="fsn1") == 0)
         self.report.check(seen, 'gatehouse_site_active{tenant="shop",site="saar1"} is 1')
+        # The first of the two to pass its checks is enough for the site; the other follows.
+        seen = until(15, lambda: self.metrics.value("gatehouse_endpoint_healthy", tenant="shop", site="saar1") == 2)
+        self.report.check(seen, 'gatehouse_endpoint_healthy{tenant="shop",site="saar1"} is 1 for both')
 
     def what_metrics_say(self):
         self.report.title(f"Metrics of all this, from {self.stage.admin_url}/metrics")
