@@ -8,11 +8,11 @@ packages_build=(
   prometheus-cpp-dev libcli11-dev libmimalloc-dev libgtest-dev libgmock-dev
   python3
 )
-# A second opinion for tests and fuzz targets: Beast on messages, Boost.JSON on schemas. Debian 12's default Boost has no
-# JSON yet, its newer one has.
+# A second opinion for tests and fuzz targets: Beast on messages, Boost.JSON on schemas, libxml2 on XML bodies. Debian 12's
+# default Boost has no JSON yet, its newer one has.
 case $(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}") in
-  bookworm) packages_fuzz=(libboost1.81-dev) ;;
-  *) packages_fuzz=(libboost-dev) ;;
+  bookworm) packages_fuzz=(libboost1.81-dev libxml2-dev) ;;
+  *) packages_fuzz=(libboost-dev libxml2-dev) ;;
 esac
 packages_demo=(python3 curl openssl redis-server redis-tools modsecurity-crs ca-certificates)
 packages_test=(
