@@ -24,7 +24,10 @@ struct LoadedGateway {
 struct LoadedTenant {
   std::string stem;  // file name without .yaml: the tenant's label when the name is unreadable
   std::string name;  // the tenant's name if it could be read, else the stem
-  std::shared_ptr<const TenantConfig> config;  // absent when a problem is an error
+  // What of it can be served: all of it; without the hosts that belong to others, which are then among the problems;
+  // absent when there is another error, or no host left.
+  std::shared_ptr<const TenantConfig> config;
+  std::shared_ptr<const TenantConfig> as_written;  // with all of its hosts; set by settle_claims() where `config` was
   Problems problems;
   std::vector<std::string> missing;  // files that it names and that cannot be read: it may be valid once they are there
 };
@@ -37,14 +40,15 @@ struct LoadedTenant {
 [[nodiscard]] LoadedTenant parse_tenant(std::string_view text, const std::string& path, const GatewayConfig& gateway);
 
 /// Reads every *.yaml of the tenants' directory in order of file name (also through a ConfigMap's symlinks;
-/// names that begin with "." are skipped) and then settles what concerns several: a host or a tenant name that is claimed twice
-/// stays with the first by file name, the second tenant gets the error; a host that cuts into another
-/// tenant's wildcard is an error of the later one.
+/// names that begin with "." are skipped) and then settles what concerns several: see settle_claims().
 /// Fails when the directory itself cannot be read: a reload that took that for "no tenants" would take all of them away.
 [[nodiscard]] std::expected<std::vector<LoadedTenant>, Problems> load_tenants(const GatewayConfig& gateway);
 
 /// The checks across tenants alone, for callers that have loaded them (tests, reload with last valid versions). `tenants`
-/// must be in order of file name. One that conflicts loses its config and gets the error; it then claims nothing.
+/// must be in order of file name. A host that is claimed twice stays with the first; one that cuts into another
+/// tenant's wildcard, or a wildcard that would cover another's host, is an error of the later one. The later tenant gets
+/// the error and loses that host alone. A tenant's name belongs to the file that is called after it, else to the first;
+/// whoever gives another's loses its config and claims nothing.
 void settle_claims(std::vector<LoadedTenant>& tenants);
 
 /// JSON Schema (2020-12) of gateway.yaml and of a tenant file, for editors.

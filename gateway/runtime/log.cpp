@@ -2,9 +2,12 @@
 #include "gateway/runtime/log.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -21,12 +24,34 @@ std::atomic<LogFile*> journal_file = nullptr;
 
 constexpr auto pipe_pause = std::chrono::milliseconds(10);
 constexpr auto trouble_pause = std::chrono::milliseconds(100);
+constexpr auto last_wait = std::chrono::seconds(1);  // for the reader of a pipe, when the process ends
+constexpr int journal_wait = 100;                    // ms, for the reader of standard error
+
+bool is_regular(int fd) noexcept {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// A pipe whose reader is stuck would hold a thread for ever, and one that others write to as well cannot be made
+// non-blocking for us alone: asked before each write, which is then of what a pipe takes at once (pipe(7)).
+ssize_t write_if_ready(int fd, std::string_view bytes, int wait_ms) {
+  pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
+  if (::poll(&ready, 1, wait_ms) == 0) {
+    errno = EAGAIN;
+    return -1;
+  }
+  return ::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), PIPE_BUF));
+}
 
 }  // namespace
 
 LogFile::LogFile(std::string path, std::size_t max_queued_bytes)
     : path_(std::move(path)), max_queued_bytes_(max_queued_bytes), fd_(open_file()) {
-  if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "cannot open " + path_);
+  if (const int error = errno; fd_ < 0) {
+    throw std::system_error(error, std::generic_category(),
+                            (error == ENXIO ? "nobody reads the named pipe " : "cannot open ") + path_);
+  }
+  is_file_ = is_regular(fd_);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -34,6 +59,7 @@ LogFile::~LogFile() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    give_up_at_ = std::chrono::steady_clock::now() + last_wait;
   }
   wake_.notify_one();
   thread_.join();
@@ -46,7 +72,8 @@ int LogFile::open_file() const {
   // The folder of the default path may not be there yet.
   if (const std::size_t slash = path_.rfind('/'); slash != std::string::npos && slash > 0)
     ::mkdir(path_.substr(0, slash).c_str(), 0750);
-  return ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+  // Without O_NONBLOCK, a named pipe that nobody reads would not even be opened.
+  return ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
 }
 
 bool LogFile::submit(std::string_view lines) {
@@ -77,7 +104,7 @@ void LogFile::reopen() {
 // Takes the beginning of a line whose rest cannot be written away again, so that what follows is not joined to it.
 void LogFile::cut_torn_line(std::size_t bytes) const noexcept {
   struct stat status{};
-  if (bytes == 0 || ::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) return;
+  if (bytes == 0 || !is_file_ || ::fstat(fd_, &status) != 0) return;
   [[maybe_unused]] const int done = ::ftruncate(fd_, status.st_size - static_cast<off_t>(bytes));
 }
 
@@ -98,7 +125,7 @@ void LogFile::note_recovery() {
 void LogFile::write_all(std::string_view bytes) {
   std::size_t torn = 0;  // bytes of the present line that are in the file
   while (!bytes.empty()) {
-    const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
+    const ssize_t n = is_file_ ? ::write(fd_, bytes.data(), bytes.size()) : write_if_ready(fd_, bytes, 0);
     if (n >= 0) {
       const std::string_view written = bytes.substr(0, static_cast<std::size_t>(n));
       const std::size_t end = written.rfind('\n');
@@ -113,12 +140,15 @@ void LogFile::write_all(std::string_view bytes) {
     const bool full_pipe = error == EAGAIN;
     if (!full_pipe) note_trouble(error);
     std::unique_lock lock(mutex_);
-    if (stopping_) {
+    if (stopping_ && (!full_pipe || std::chrono::steady_clock::now() >= give_up_at_)) {
       cut_torn_line(torn);
       dropped_bytes_.fetch_add(torn + bytes.size(), std::memory_order_relaxed);
       return;
     }
-    wake_.wait_for(lock, full_pipe ? pipe_pause : trouble_pause, [this] { return stopping_ || reopen_; });
+    if (full_pipe)
+      wake_.wait_for(lock, pipe_pause, [this] { return reopen_; });
+    else
+      wake_.wait_for(lock, trouble_pause, [this] { return stopping_ || reopen_; });
     if (std::exchange(reopen_, false)) {
       // Rotated away: the new file gets the whole line.
       lock.unlock();
@@ -140,6 +170,7 @@ void LogFile::open_anew() {
   }
   ::close(fd_);
   fd_ = fd;
+  is_file_ = is_regular(fd_);
 }
 
 void LogFile::run() {
@@ -202,7 +233,13 @@ void journal(Level level, std::string_view message,
     file->submit(line);
     return;
   }
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+  // Before there are threads, or at the very end. What a stuck reader does not take is lost.
+  for (std::string_view rest = line; !rest.empty();) {
+    const ssize_t written = write_if_ready(STDERR_FILENO, rest, journal_wait);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
 }
 
 }  // namespace gatehouse::runtime

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <initializer_list>
@@ -14,7 +15,7 @@
 
 namespace gatehouse::runtime {
 
-/// An append-only file, or standard output or error, written by a thread of its own. Lines that are handed over are
+/// An append-only file, a pipe, or standard output or error, written by a thread of its own. Lines that are handed over are
 /// written in that order within a second. When the disk is slower than the traffic, or full, at most `max_queued_bytes`
 /// wait; what comes then is dropped and counted. The file always holds whole lines.
 class LogFile {
@@ -22,7 +23,7 @@ class LogFile {
   /// `path`: "-" is standard output, "stderr" standard error; else opened for appending with mode 0640. Throws
   /// std::system_error when it cannot be opened.
   explicit LogFile(std::string path, std::size_t max_queued_bytes = 64 * 1024 * 1024);
-  ~LogFile();  // writes what is queued, for at most 2 s
+  ~LogFile();  // writes what is queued; waits for the reader of a pipe for at most a second
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
 
@@ -49,11 +50,13 @@ class LogFile {
   std::string path_;
   std::size_t max_queued_bytes_;
   int fd_ = -1;
+  bool is_file_ = false;  // neither a pipe nor a terminal
   std::mutex mutex_;
   std::condition_variable wake_;
   std::string queue_;
   bool reopen_ = false;
   bool stopping_ = false;
+  std::chrono::steady_clock::time_point give_up_at_;  // when stopping, on what a pipe does not take
   bool in_trouble_ = false;  // the writer's own
   std::atomic<std::uint64_t> dropped_bytes_ = 0;
   std::atomic<std::uint64_t> write_errors_ = 0;

@@ -90,7 +90,7 @@ inline constexpr MetricFamily config_last_reload_successful{
     "gatehouse_config_last_reload_successful", "1 when the last reload was applied", K::gauge, {}, false};
 inline constexpr MetricFamily tenant_config_valid{
     "gatehouse_tenant_config_valid",
-    "0 when a tenant's file has errors: its last valid version serves, or none",
+    "0 when a tenant's file has errors: its last valid version or what is valid of it serves, or none",
     K::gauge,
     {"tenant"},
     false};

@@ -44,7 +44,7 @@ const load = async () => {
     const s = await (await fetch('/status')).json();
     summary.textContent = `version ${s.version}, site ${s.site}, ${s.workers.length} workers, ` + (s.ready ? 'ready' : 'not ready') + `, up ${Math.round(s.uptime_seconds)} s`;
     summary.className = s.ready ? 'quiet' : 'bad';
-    fill('tenants', s.tenants.map(t => [t.name, t.valid ? ['valid', 'good'] : [t.serving ? 'invalid: last valid version serves' : 'invalid: not served', 'bad'],
+    fill('tenants', s.tenants.map(t => [t.name, t.valid ? ['valid', 'good'] : [t.serving ? 'invalid: last valid version, or what is valid of it, serves' : 'invalid: not served', 'bad'],
       t.waf, t.hosts.map(h => h.name).join(', '), t.requests_in_flight]));
     fill('endpoints', s.tenants.flatMap(t => t.services.flatMap(v => v.sites.flatMap(site => site.endpoints.map(e =>
       [t.name, v.name, site.name + (site.active ? ' (active)' : ''), e.address, !e.checked ? ['not checked', 'quiet'] : e.healthy ? ['healthy', 'good'] : ['unhealthy', 'bad']])))));

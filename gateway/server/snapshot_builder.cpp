@@ -312,12 +312,12 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
   bool substituted = false;
   for (config::LoadedTenant& tenant : tenants) {
     result.problems.insert(result.problems.end(), tenant.problems.begin(), tenant.problems.end());
-    tenant.problems.clear();
     result.files.insert(result.files.end(), tenant.missing.begin(), tenant.missing.end());
-    file_valid.push_back(tenant.config != nullptr);
-    if (tenant.config) continue;
+    file_valid.push_back(!config::has_errors(tenant.problems));
+    tenant.problems.clear();
+    if (file_valid.back()) continue;
     if (const auto known = last_valid_.find(tenant.stem); known != last_valid_.end()) {
-      tenant.config = known->second;
+      tenant.config = tenant.as_written = known->second;
       tenant.name = known->second->name;
       substituted = true;
     }
@@ -355,24 +355,22 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
       state.valid = false;
       // The file reads well but cannot be served (a certificate, SecLang): the version before it may.
       if (const auto known = last_valid_.find(tenant.stem);
-          known != last_valid_.end() && known->second != tenant.config) {
+          known != last_valid_.end() && known->second != tenant.as_written) {
         Problems old_problems;
         host_settings.clear();
-        tenant.config = known->second;
+        tenant.config = tenant.as_written = known->second;
         state.name = tenant.config->name;
         built = build_tenant(tenant.config, *gateway, old_problems, result.files, host_settings);
       }
     }
     if (built) {
-      bool free = true;
-      for (const config::Host& host : tenant.config->hosts) free = free && !shared->hosts.contains(host.name);
-      if (free) {
-        for (std::size_t h = 0; h < tenant.config->hosts.size(); ++h)
-          shared->hosts.emplace(tenant.config->hosts[h].name,
-                                proxy::HostEntry{built.get(), host_settings[h], &tenant.config->hosts[h]});
+      for (std::size_t h = 0; h < tenant.config->hosts.size(); ++h) {
+        const proxy::HostEntry entry{built.get(), host_settings[h], &tenant.config->hosts[h]};
+        if (shared->hosts.emplace(tenant.config->hosts[h].name, entry).second) state.serving = true;
+      }
+      if (state.serving) {
         shared->tenants.push_back(std::move(built));
-        state.serving = true;
-        valid[tenant.stem] = tenant.config;
+        valid[tenant.stem] = tenant.as_written;
       }
     }
     result.tenants.push_back(std::move(state));

@@ -219,6 +219,7 @@ class Live:
     def _ask_hostile(self, status):
         """Requests to some of the accepted ones, so that their names come into logs and metrics."""
         serving = {tenant["name"] for tenant in status if tenant["serving"]}
+        valid = {tenant["name"] for tenant in status if tenant["valid"]}
         accepted = []
         for case in self.present.values():
             try:
@@ -231,7 +232,9 @@ class Live:
                 accepted.append((case, document))
             if case.intent == HARMLESS and document["tenant"] not in serving and not self._was_replaced(case):
                 self.fault(f"{case.number} {case.family} is not served: {case.note}")
-            if case.intent == REFUSE and document["tenant"] == f"t-{case.number}" and f"t-{case.number}" in serving:
+            # Who claims others' hosts beside its own is invalid, and served without them.
+            refused = serving if case.family != "host_capture" else valid
+            if case.intent == REFUSE and document["tenant"] == f"t-{case.number}" and f"t-{case.number}" in refused:
                 self.fault(f"{case.number} {case.family} is served: {case.note}")
         for case, document in self.rng.sample(accepted, min(10, len(accepted))):
             host = next((host["name"] for host in document["hosts"] if host.get("tls") == "off" and host["name"].isascii()), None)

@@ -120,6 +120,43 @@ def test_a_host_that_two_claim_stays_with_the_first(gateway, upstream):
     assert gateway.metric("gatehouse_tenant_config_valid", tenant="zzz") == 0
 
 
+@pytest.mark.parametrize("claim", ["shop.example.de", "*.example.de"])
+def test_who_claims_a_host_by_an_earlier_file_name_takes_nothing_else(upstream, claim):
+    hosts = [{"name": name, "tls": "off"} for name in ("shop.example.de", "shop.other.de")]
+    shop = tenant("shop", upstream, hosts=hosts)
+    evil = tenant("evil", upstream, hosts=[{"name": claim, "tls": "off"}])
+
+    def others_are_served(gateway):
+        upstream.forget()
+        assert gateway.request("/kept", host="shop.other.de").status == 200
+        assert gateway.access_record(url__path="/kept")["labels.tenant"] == "shop"
+        assert gateway.metric("gatehouse_tenant_config_valid", tenant="shop") == 0
+        assert gateway.metric("gatehouse_tenant_config_valid", tenant="evil") == 1
+        gateway.wait_log("'shop.example.de'")
+
+    with Gateway({"shop": shop}) as gateway:
+        gateway.write_tenant("evil", evil)
+        reload(gateway)
+        others_are_served(gateway)
+        gateway.remove_tenant("evil")
+        reload(gateway)
+        assert gateway.request(host="shop.example.de").status == 200
+        assert gateway.metric("gatehouse_tenant_config_valid", tenant="shop") == 1
+    with Gateway({"shop": shop, "evil": evil}) as gateway:
+        others_are_served(gateway)
+
+
+def test_a_tenants_name_belongs_to_the_file_that_is_called_after_it(upstream):
+    evil = tenant("shop", upstream, hosts=[{"name": "evil.test", "tls": "off"}])
+    with Gateway({"shop": tenant("shop", upstream)}) as gateway:
+        gateway.write_tenant("evil", evil)
+        reload(gateway)
+        assert gateway.request(host="shop.test").status == 200
+        assert gateway.request(host="evil.test").status == 404
+        assert gateway.metric("gatehouse_tenant_config_valid", tenant="shop") == 1
+        assert gateway.metric("gatehouse_tenant_config_valid", tenant="evil") == 0
+
+
 def test_an_invalid_gateway_file_keeps_the_old_one(gateway, upstream):
     gateway.write_config(nonsense=True)
     gateway.write_tenant("shop", with_header(upstream, "second"))

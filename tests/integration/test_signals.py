@@ -50,6 +50,35 @@ def test_drain(number):
         gateway.discard()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+@pytest.mark.parametrize("stream", [1, 2])
+def test_the_end_waits_for_no_reader_of_the_logs(number, stream):
+    """Standard output or error is a full pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while os.write(writer, b"." * 4096):
+            pass
+    except BlockingIOError:
+        pass
+    os.set_blocking(writer, True)
+    with Upstream() as upstream:
+        gateway = Gateway({"shop": tenant(upstream=upstream)}, {"access_log": {"path": "-"}, "timeouts": {"shutdown_delay": "10ms", "shutdown": "1s"}},
+                          start=False)
+        gateway.start(preexec=lambda: os.dup2(writer, stream))
+        for _ in range(3):
+            gateway.write_tenant("bad", "tenant: bad\nnonsense: true\n")
+            gateway.signal(signal.SIGHUP)
+            assert gateway.request().status == 200
+        begin = time.monotonic()
+        gateway.signal(number)
+        gateway.process.wait(15)
+        assert time.monotonic() - begin < 8
+        gateway.discard()
+    os.close(reader)
+    os.close(writer)
+
+
 def test_drain_is_bounded():
     with Upstream(holding) as upstream:
         gateway = Gateway({"shop": tenant(upstream=upstream)}, {"timeouts": {"shutdown_delay": "10ms", "shutdown": "500ms"}})

@@ -46,6 +46,33 @@ TEST(SettleClaims, LeavesATenantsNameToTheFirst) {
               ElementsAre(IsEmpty(), ElementsAre(error_at("1:9", "the tenant 'same' is given in 'a.yaml' too"))));
 }
 
+TEST(SettleClaims, LeavesATenantsNameToTheFileThatIsCalledAfterIt) {
+  EXPECT_THAT(settled({load("evil", "shop", "evil.example"), load("shop", "shop", "shop.example")}),
+              ElementsAre(ElementsAre(error_at("1:9", "the tenant 'shop' is given in 'shop.yaml' too, which is called")),
+                          IsEmpty()));
+}
+
+TEST(SettleClaims, TakesNothingButTheContestedHost) {
+  const std::string two = "tenant: shop\nhosts: [{name: shop.example.de, tls: off}, {name: b.example, tls: off}]\n" +
+                          std::string(kServices) + std::string(kRoutes);
+  for (const std::string claimed : {"shop.example.de", "*.example.de"}) {
+    std::vector<LoadedTenant> tenants{load("evil", "evil", claimed), parse_tenant(two, "/t/shop.yaml", gateway_with())};
+    for (int turn = 0; turn < 2; ++turn) {  // settled again, it is the same
+      settle_claims(tenants);
+      ASSERT_TRUE(tenants[1].config);
+      ASSERT_EQ(tenants[1].config->hosts.size(), 1U);
+      EXPECT_EQ(tenants[1].config->hosts[0].name, "b.example");
+      EXPECT_EQ(tenants[1].as_written->hosts.size(), 2U);
+    }
+    EXPECT_TRUE(has_errors(tenants[1].problems));
+    // The host is free for nobody else, and what is left of the tenant is still its own.
+    std::vector<LoadedTenant> others{load("a", "a", claimed), parse_tenant(two, "/t/shop.yaml", gateway_with()),
+                                     load("z", "z", "b.example")};
+    settle_claims(others);
+    EXPECT_THAT(lines_of(others[2].problems), ElementsAre(HasSubstr("belongs to the tenant 'shop'")));
+  }
+}
+
 TEST(SettleClaims, LeavesTheCatchAllToTheFirst) {
   EXPECT_THAT(settled({load("a", "a", "*"), load("b", "b", "*")}),
               ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "the host '*' belongs to the tenant 'a'"))));

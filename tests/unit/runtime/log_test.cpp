@@ -1,8 +1,13 @@
 // Log files: order, rotation, bounds.
 #include "gateway/runtime/log.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -48,6 +53,49 @@ TEST_F(LogFileTest, MakesItsFolderAndIsNotReadableByOthers) {
   }
   EXPECT_EQ(std::filesystem::status(path("a.log")).permissions() & std::filesystem::perms::others_all,
             std::filesystem::perms::none);
+}
+
+TEST_F(LogFileTest, EndsThoughNobodyReadsThePipe) {
+  std::filesystem::create_directories(folder_);
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  EXPECT_THROW(LogFile{path("pipe")}, std::system_error);  // without waiting for a reader
+  const int reader = ::open(path("pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  const std::string line(99, 'x');
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    LogFile log(path("pipe"));
+    for (int i = 0; i < 10'000; ++i) EXPECT_TRUE(log.submit(line + "\n"));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  std::string got(200'000, '\0');
+  const ssize_t count = ::read(reader, got.data(), got.size());
+  EXPECT_GE(count, 4096);  // what the pipe holds
+  EXPECT_TRUE(got.starts_with(line + "\n" + line));
+  ::close(reader);
+}
+
+TEST_F(LogFileTest, WritesEverythingToASlowReader) {
+  std::filesystem::create_directories(folder_);
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  const int reader = ::open(path("pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  std::string expected;
+  std::string got;
+  LogFile log(path("pipe"));
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string line = "line " + std::to_string(i) + "\n";
+    EXPECT_TRUE(log.submit(line));
+    expected += line;
+  }
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (std::array<char, 3000> part; got.size() < expected.size() && std::chrono::steady_clock::now() < end;) {
+    const ssize_t count = ::read(reader, part.data(), part.size());
+    if (count > 0) got.append(part.data(), static_cast<std::size_t>(count));
+  }
+  EXPECT_EQ(got, expected);
+  EXPECT_EQ(log.dropped_bytes(), 0u);
+  ::close(reader);
 }
 
 TEST_F(LogFileTest, GoesOnInANewFileAfterRotation) {
