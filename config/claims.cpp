@@ -19,9 +19,7 @@ namespace {
 
 std::string file_name(const TenantConfig& tenant) { return stem_of(tenant.file) + ".yaml"; }
 
-Problem problem(const Place& place, std::string message) {
-  return {Severity::error, place, std::move(message), {}, 0};
-}
+Problem problem(const Place& place, std::string message) { return {Severity::error, place, std::move(message), {}, 0}; }
 
 /// Who has each tenant's name: the file that is called after it, else the first by file name. So nobody takes a
 /// tenant's name, by which metrics, limits and logs tell it apart, from its own file.
@@ -71,8 +69,9 @@ class Hosts {
     }
     if (name.starts_with("*.")) {
       if (const auto other = exact_below_.find(name.substr(1)); other != exact_below_.end()) {
-        return problem(host.place, fmt::format("the wildcard {} would cover the host {}, which belongs to {}", cite(name),
-                                               cite(other->second.first->name), owner(*other->second.second)));
+        return problem(host.place,
+                       fmt::format("the wildcard {} would cover the host {}, which belongs to {}", cite(name),
+                                   cite(other->second.first->name), owner(*other->second.second)));
       }
       return std::nullopt;
     }

@@ -61,6 +61,16 @@ bool is_good_stem(std::string_view stem) {
              std::string_view::npos;
 }
 
+/// A line of whatever file a link leads to could be shown in a problem. The links of a ConfigMap stay inside.
+bool leads_out_of(const std::string& path, const std::string& directory) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return false;
+  const fs::path folder = fs::canonical(directory, error);
+  if (error) return true;
+  const fs::path file = fs::weakly_canonical(path, error);
+  return error || !file.string().starts_with((folder / "").string());
+}
+
 LoadedTenant load_tenant(const std::string& path, const std::string& name, const GatewayConfig& gateway) {
   LoadedTenant loaded;
   const std::string stem = stem_of(name);
@@ -73,6 +83,12 @@ LoadedTenant load_tenant(const std::string& path, const std::string& name, const
   if (!is_good_stem(stem)) {
     loaded.problems.push_back(problem_of(
         path, "the name of a tenant's file has letters, digits, '_', '.' and '-' before .yaml, at most 100"));
+    return loaded;
+  }
+  if (leads_out_of(path, gateway.tenants_directory)) {
+    loaded.problems.push_back(problem_of(
+        path,
+        "this is a link out of the directory of the tenants' files, which is not followed: put the file itself there"));
     return loaded;
   }
   auto text = read_file(path, true);

@@ -39,7 +39,7 @@ SecRule INBOUND_DATA_ERROR "@eq 2" \
     "id:200008,phase:2,deny,status:400,log,t:none,msg:'The XML body has too much markup, an odd encoding or a document type of its own',severity:2,tag:'gatehouse/body'"
 
 SecRule INBOUND_DATA_ERROR "@eq 3" \
-    "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads',severity:2,tag:'gatehouse/body'"
+    "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads, or a field twice in one of them',severity:2,tag:'gatehouse/body'"
 )";
 static_assert(xml_beyond_bounds == 2 && multipart_beyond_bounds == 3, "rules 200008 and 200009 name the numbers");
 static_assert(max_arguments + 1 == 1000, "rule 200007 names the number");

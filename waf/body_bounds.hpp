@@ -1,5 +1,5 @@
 // What a body may cost libmodsecurity's parsers at most, found out before they run: in them the transaction's time is
-// not bounded. Both scans are linear. Called by waf/transaction.cpp.
+// not bounded. And what upstreams would read differently. Both scans are linear. Called by waf/transaction.cpp.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ inline constexpr std::size_t max_part_header_lines = 32;
 inline constexpr std::size_t max_parts = 1'000;  // as many as arguments
 inline constexpr std::size_t max_all_header_lines = 4'000;  // in all parts together; ordinary ones have two or three
 
-/// False if a part may have more header lines, or the body more parts. Lines that follow a head which libmodsecurity
+/// False if a part may have more header lines, or one of the fields that say what it is twice, or the body more parts. Lines that follow a head which libmodsecurity
 /// might not take for complete are counted as if they were in it.
 [[nodiscard]] bool multipart_is_within_bounds(std::string_view body, std::string_view content_type) noexcept;
 

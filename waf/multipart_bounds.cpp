@@ -113,7 +113,7 @@ class MultipartScan {
  public:
   explicit MultipartScan(std::string_view boundary) noexcept : boundary_(boundary) {}
 
-  // A line with its end; false: beyond the bounds.
+  // A line with its end; false: beyond the bounds, or in a head that may be read in two ways.
   [[nodiscard]] bool line(std::string_view line) noexcept {
     // In a head, a boundary is a line like any other.
     if (where_ != Where::head && is_boundary(line)) {
@@ -121,6 +121,7 @@ class MultipartScan {
       where_ = line.starts_with("--") ? Where::outside : Where::head;
       head_lines_ = 0;
       disposition_ = Disposition::none;
+      fields_seen_ = 0;
       return where_ == Where::outside || ++parts_ <= max_parts;
     }
     return where_ != Where::head || head_line(line);
@@ -135,7 +136,10 @@ class MultipartScan {
   }
 
   [[nodiscard]] bool head_line(std::string_view line) noexcept {
+    // Here a head may end for others, though not for libmodsecurity.
+    if (is_boundary(line)) fields_seen_ = 0;
     if (line == "\r\n" || line == "\n") {
+      fields_seen_ = 0;
       if (disposition_ == Disposition::understood) where_ = Where::data;
       return true;
     }
@@ -146,8 +150,9 @@ class MultipartScan {
       return true;
     }
     const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || !equals_ignore_case(line.substr(0, colon), "content-disposition"))
-      return true;
+    if (colon == std::string_view::npos) return true;
+    if (is_repeated(line.substr(0, colon))) return false;
+    if (!equals_ignore_case(line.substr(0, colon), "content-disposition")) return true;
     // A second one is not read.
     if (disposition_ != Disposition::none || line.contains('\0')) return true;
     std::string_view value = line.substr(colon + 1);
@@ -157,9 +162,25 @@ class MultipartScan {
     return true;
   }
 
+  // Of two fields that say what a part is, libmodsecurity reads the first, and some upstreams the last: what is a file
+  // to the one, and not inspected, is an argument to the other.
+  [[nodiscard]] bool is_repeated(std::string_view name) noexcept {
+    constexpr std::array<std::string_view, 3> names{"content-disposition", "content-type", "content-transfer-encoding"};
+    name = name.substr(0, name.find_last_not_of(" \t\v\f") + 1);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (!equals_ignore_case(name, names[i])) continue;
+      const unsigned bit = 1U << i;
+      const bool seen = (fields_seen_ & bit) != 0;
+      fields_seen_ |= bit;
+      return seen;
+    }
+    return false;
+  }
+
   std::string_view boundary_;
   Where where_ = Where::outside;
   Disposition disposition_ = Disposition::none;
+  unsigned fields_seen_ = 0;  // in this head, of those that may stand there once; see is_repeated()
   std::size_t head_lines_ = 0;
   std::size_t all_head_lines_ = 0;
   std::size_t parts_ = 0;

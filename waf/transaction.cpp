@@ -98,9 +98,11 @@ class RuleTransaction final : public Transaction {
         if (!over_limit_) t_.m_variableInboundDataError.set(std::to_string(code), 0);
       }
       t_.processRequestBody();
+      body_unread_ = !left_body_out_ && is_read_in_part();
       release_request_body();
     });
     guarded([&] { release_request_body(); });  // whatever was in the way
+    if (step != Step::error) guarded([&] { score_ = inbound_score(); });  // answers' rules of CRS 3 add to the same sum
     return step;
   }
 
@@ -140,8 +142,10 @@ class RuleTransaction final : public Transaction {
     outcome.denied = denied_;
     outcome.engine_error = failed() && !denied_;
     outcome.status = status_;
-    outcome.inbound_score = inbound_score();
+    outcome.inbound_score = score_ ? *score_ : inbound_score();
     outcome.rules = t_.harvest.release();
+    const auto refuses_bodies = [](const RuleMatch& match) { return match.id >= 200'002 && match.id <= 200'009; };
+    outcome.body_unread = body_unread_ && std::ranges::none_of(outcome.rules, refuses_bodies);
     return outcome;
   }
 
@@ -153,6 +157,14 @@ class RuleTransaction final : public Transaction {
     t_.m_requestBodyProcessor = modsecurity::Transaction::UnknownFormat;
     t_.m_requestBody.str({});
     t_.m_variableReqbodyProcessor.unset();
+  }
+
+  // What rules 200002 to 200004 and 200007 refuse: the parser has given up, or may have seen another body than the
+  // upstream will, or has dropped arguments.
+  [[nodiscard]] bool is_read_in_part() {
+    const auto is_set = [](const modsecurity::AnchoredVariable& v) { return !v.m_value.empty() && v.m_value != "0"; };
+    return is_set(t_.m_variableReqbodyError) || is_set(t_.m_variableMultipartStrictError) ||
+           t_.m_variableMultipartUnmatchedBoundary.m_value == "1" || t_.m_variableArgs.size() > max_arguments;
   }
 
   // Which rule refuses the body (see base_rules.cpp) because the parser that processRequestBody() would choose may not
@@ -249,6 +261,8 @@ class RuleTransaction final : public Transaction {
   std::size_t body_bytes_ = 0;
   bool over_limit_ = false;
   bool left_body_out_ = false;
+  bool body_unread_ = false;
+  std::optional<unsigned> score_;  // of the request
   bool released_ = false;
   bool denied_ = false;
   bool threw_ = false;

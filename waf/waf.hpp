@@ -36,9 +36,10 @@ enum class Step {
 struct Outcome {
   bool denied = false;
   bool engine_error = false;
-  int status = 403;                  // the denying rule's status
-  unsigned inbound_score = 0;        // CRS's inbound anomaly score, 0 if none
-  std::vector<RuleMatch> rules;      // rules that log, in order of matching, at most 100
+  bool body_unread = false;  // parsed in part or not at all, and the rule that refuses such a body is excluded
+  int status = 403;  // the denying rule's status
+  unsigned inbound_score = 0;  // CRS's inbound anomaly score, 0 if none
+  std::vector<RuleMatch> rules;  // rules that log, in order of matching, at most 100
 };
 
 /// One tenant's rules, ready to run. Immutable; shared by every worker; equal policies are one object.
@@ -51,7 +52,7 @@ class Policy {
 
 /// The request's first facts. Views must stay valid until the transaction ends.
 struct RequestStart {
-  std::string_view request_id;       // the transaction's id
+  std::string_view request_id;  // the transaction's id
   std::string_view client_ip;
   std::uint16_t client_port = 0;
   std::string_view server_ip;

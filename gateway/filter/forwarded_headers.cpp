@@ -5,7 +5,7 @@ namespace gatehouse::filter {
 
 using http::FieldId;
 
-bool is_replaced_field(const http::Field& field) noexcept {
+bool is_replaced_field(const http::Field& field, bool peer_trusted) noexcept {
   switch (field.id) {
     case FieldId::x_request_id:
     case FieldId::x_forwarded_for:
@@ -18,8 +18,12 @@ bool is_replaced_field(const http::Field& field) noexcept {
     case FieldId::traceparent:
     case FieldId::tracestate:
     case FieldId::cdn_loop: return true;
-    default: return false;
+    default: break;
   }
+  // X-Forwarded-Prefix, -Server, -User and whatever else upstreams take as said by their own proxies.
+  constexpr std::string_view prefix = "x-forwarded-";
+  return !peer_trusted && field.name.size() > prefix.size() &&
+         http::equals_ignore_case(field.name.substr(0, prefix.size()), prefix);
 }
 
 namespace {

@@ -4,8 +4,9 @@
 #include "gateway/filter/filter.hpp"
 namespace gatehouse::filter {
 Step forwarded_headers_on_request(Exchange& exchange);
-/// True for a request field that must not reach the upstream as the client sent it.
-[[nodiscard]] bool is_replaced_field(const http::Field& field) noexcept;
+/// True for a request field that must not reach the upstream as the client sent it: X-Forwarded-* of any name, unless the
+/// peer is a trusted proxy, and what the gateway itself says.
+[[nodiscard]] bool is_replaced_field(const http::Field& field, bool peer_trusted) noexcept;
 inline constexpr Filter forwarded_headers_filter{.name = "forwarded_headers",
                                                  .on_request = forwarded_headers_on_request};
 }  // namespace gatehouse::filter

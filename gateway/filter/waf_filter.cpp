@@ -78,6 +78,7 @@ int conclude(Exchange& exchange, bool blocked) {
   exchange.waf.reset();
   const Tenant& tenant = *exchange.tenant;
   if (outcome.engine_error) exchange.waf_error = true;
+  if (outcome.body_unread) exchange.waf_bypassed = true;
   exchange.verdict = blocked                  ? WafVerdict::blocked
                      : exchange.waf_error     ? WafVerdict::error
                      : exchange.waf_bypassed  ? WafVerdict::bypassed
@@ -100,9 +101,13 @@ int conclude(Exchange& exchange, bool blocked) {
   return outcome.status;
 }
 
+bool only_detects(const Exchange& exchange) noexcept {
+  return exchange.tenant->waf_policy->mode() == config::WafMode::detect;
+}
+
 Step fail(Exchange& exchange, Reason reason, const char* detail) {
   exchange.waf_error = true;
-  if (exchange.settings->waf.on_error == config::OnError::pass) return Step::next;
+  if (exchange.settings->waf.on_error == config::OnError::pass || only_detects(exchange)) return Step::next;
   exchange.answer_unavailable(reason, detail);
   return Step::answer;
 }
@@ -316,7 +321,7 @@ Step waf_on_request(Exchange& exchange) {
   // A body that only the upstream can decode is a body that nobody inspected.
   const http::Field* const coding = exchange.head.fields.find(http::FieldId::content_encoding);
   const bool is_coded = coding != nullptr && !http::equals_ignore_case(coding->value, "identity");
-  if (is_coded && tenant.waf_policy->mode() == config::WafMode::detect) {
+  if (is_coded && only_detects(exchange)) {
     exchange.waf_bypassed = true;
   } else if (is_coded) {
     exchange.verdict = WafVerdict::blocked;
@@ -340,7 +345,7 @@ runtime::Task<Step> waf_on_wait(Exchange& exchange) { return wait_for(exchange, 
 BodyNeed waf_body_need(const Exchange& exchange) {
   if (!exchange.waf || exchange.framing.kind == http::BodyKind::none) return {};
   const config::TenantWaf& policy = exchange.tenant->config->waf;
-  return {true, policy.body_limit, policy.over_limit == config::OverLimit::block};
+  return {true, policy.body_limit, policy.over_limit == config::OverLimit::block && !only_detects(exchange)};
 }
 
 Step waf_on_request_body(Exchange& exchange) {

@@ -255,7 +255,10 @@ def test_what_was_not_inspected_to_its_end_is_not_clean(gateway, target):
 @pytest.mark.parametrize("headers, body", [
     ([("Content-Type", "text/xml")], "<a" + "".join(f" a{number}=''" for number in range(1000)) + ">1' UNION SELECT 1 -- </a>"),
     ([("Content-Type", "multipart/form-data; boundary=b")], '--b\r\nContent-Disposition: form-data; name="a"\r\n' + " x\r\n" * 100 + "\r\nx\r\n--b--\r\n"),
-], ids=["xml", "multipart"])
+    # A file to libmodsecurity, an argument to Django.
+    ([("Content-Type", "multipart/form-data; boundary=b")], '--b\r\nContent-Disposition: form-data; name="a"; filename="a.txt"\r\n'
+     'Content-Disposition: form-data; name="comment"\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n'),
+], ids=["xml", "multipart", "a part that is two"])
 def test_what_parsers_are_not_given_counts_bypassed_where_nothing_is_refused(gateway, upstream, headers, body):
     upstream.forget()
     before = verdict_total(gateway, "detect", "bypassed")
@@ -263,3 +266,49 @@ def test_what_parsers_are_not_given_counts_bypassed_where_nothing_is_refused(gat
     assert upstream.requests[0].body == body.encode()
     gateway.wait_metric(before + 1, "gatehouse_waf_requests_total", tenant="detect", verdict="bypassed")
     assert gateway.request(method="POST", headers=headers, body=body).status == 400
+
+
+@pytest.mark.parametrize("headers, body", [
+    (FORM, "&".join(f"a{number}=1" for number in range(1100)) + "&id=1'%20OR%20'1'='1"),
+    (JSON, 'x{"id":"1\' OR \'1\'=\'1"}'),
+    (JSON, '{"a":' + "[" * 80 + '"<script>alert(1)</script>"' + "]" * 80 + "}"),
+    ([("Content-Type", "multipart/form-data; boundary=b")], '--c\r\nContent-Disposition: form-data; name="a"\r\n\r\n<script>alert(1)</script>\r\n--c--\r\n'),
+], ids=["arguments", "broken JSON", "deep JSON", "another boundary"])
+def test_bodies_whose_refusal_is_excluded_count_bypassed(upstream, headers, body):
+    exclusions = [{"rule": rule} for rule in (200002, 200003, 200004, 200007)]
+    headers = headers + [("User-Agent", "x"), ("Accept", "*/*")]
+    with Gateway({"shop": tenant("shop", upstream, waf={"mode": "block", "exclusions": exclusions}),
+                  "strict": tenant("strict", upstream, waf={"mode": "block"})}, {"waf": {"time_budget": "10s"}}) as gateway:
+        assert gateway.request(method="POST", headers=headers, body=body).status == 200
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="bypassed")
+        assert gateway.request(method="POST", headers=headers, body="a=1" if headers[0] == FORM[0] else '{"a": 1}' if headers[0] == JSON[0] else
+                               '--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n').status == 200
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="clean")
+        assert gateway.request(method="POST", host="strict.test", headers=headers, body=body).status == 400
+        assert gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="bypassed") == 1
+
+
+def test_detect_refuses_nothing(upstream):
+    with Gateway({"shop": tenant("shop", upstream, waf={"mode": "detect", "body": {"limit": "64KiB", "over_limit": "block"}}),
+                  "strict": tenant("strict", upstream, waf={"mode": "block"})}, {"waf": {"time_budget": "20ms", "on_error": "block"}}) as gateway:
+        upstream.forget()
+        assert gateway.request(method="POST", headers=FORM, body="a=" + "b" * 65536).status == 200
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="bypassed")
+        costly = "a=" + "'+" * 20_000
+        assert gateway.request(method="POST", headers=FORM, body=costly).status == 200
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="error")
+        assert [len(request.body) for request in upstream.requests] == [65538, len(costly)]
+        assert gateway.request(method="POST", host="strict.test", headers=FORM, body=costly).status == 503
+
+
+def test_the_score_is_the_requests_alone():
+    """Rules of CRS 3 that look at answers add to the request's sum."""
+    def leaking(connection, _):
+        connection.respond(200, [("Content-Type", "text/html")], LEAK)
+
+    with Upstream(leaking) as upstream, \
+            Gateway({"shop": tenant("shop", upstream, waf={"mode": "block", "body": {"response": True}})}) as gateway:
+        headers = [("User-Agent", "x"), ("Accept", "*/*")]
+        assert gateway.request("/", headers=headers).status == 403
+        event = gateway.waf_event()
+        assert event["score"] == 0 and 951230 in [rule["id"] for rule in event["rules"]]

@@ -17,7 +17,8 @@ inline std::string with_repeated_part(std::string_view recipe) {
   if (first == std::string_view::npos) return std::string(recipe);
   const std::size_t second = recipe.find(separator, first + 1);
   std::string text(recipe.substr(0, first));
-  const std::string_view part = recipe.substr(first + 1, second == std::string_view::npos ? second : second - first - 1);
+  const std::string_view part =
+      recipe.substr(first + 1, second == std::string_view::npos ? second : second - first - 1);
   for (std::size_t i = 0; i < count && text.size() + part.size() <= most_bytes; ++i) {
     // "#" becomes the number of the turn, so that attributes have names of their own.
     for (const char c : part) {

@@ -47,9 +47,10 @@ TEST(SettleClaims, LeavesATenantsNameToTheFirst) {
 }
 
 TEST(SettleClaims, LeavesATenantsNameToTheFileThatIsCalledAfterIt) {
-  EXPECT_THAT(settled({load("evil", "shop", "evil.example"), load("shop", "shop", "shop.example")}),
-              ElementsAre(ElementsAre(error_at("1:9", "the tenant 'shop' is given in 'shop.yaml' too, which is called")),
-                          IsEmpty()));
+  EXPECT_THAT(
+      settled({load("evil", "shop", "evil.example"), load("shop", "shop", "shop.example")}),
+      ElementsAre(ElementsAre(error_at("1:9", "the tenant 'shop' is given in 'shop.yaml' too, which is called")),
+                  IsEmpty()));
 }
 
 TEST(SettleClaims, TakesNothingButTheContestedHost) {
@@ -209,6 +210,20 @@ TEST(LoadTenants, ReadsAConfigMap) {
   ASSERT_EQ(tenants.size(), 1U);
   EXPECT_TRUE(tenants[0].config);
   EXPECT_EQ(tenants[0].stem, "shop");
+}
+
+TEST(LoadTenants, FollowsNoLinkOutOfTheFolder) {
+  Tenants t;
+  TemporaryFolder elsewhere;
+  const std::string secret = elsewhere.write("secret.yaml", "do: not show this\n");
+  t.folder.link("a.yaml", secret);
+  t.folder.link("b.yaml", "/dev/zero");
+  const auto tenants = t.load();
+  ASSERT_EQ(tenants.size(), 2U);
+  for (const LoadedTenant& each : tenants) {
+    EXPECT_FALSE(each.config);
+    EXPECT_THAT(lines_of(each.problems), ElementsAre(error_at("0:0", "this is a link out of the directory")));
+  }
 }
 
 TEST(LoadTenants, IgnoresNoFileThatLooksLikeATenant) {

@@ -152,6 +152,23 @@ TEST(MultipartBounds, BoundsFoldedLines) {
   }
 }
 
+TEST(MultipartBounds, RefusesAPartThatIsTwo) {
+  constexpr std::string_view type = "multipart/form-data; boundary=b";
+  const std::string named = "Content-Disposition: form-data; name=\"a\"\r\n";
+  const auto with_head = [](const std::string& head) { return "--b\r\n" + head + "\r\nx\r\n--b--\r\n"; };
+  for (const std::string& head : {named + named, named + "X-A: b\r\ncontent-disposition : form-data; name=\"c\"\r\n",
+                                  "CONTENT-DISPOSITION: form-data;\r\n name=\"a\"\r\n" + named,
+                                  named + "Content-Type: text/plain\r\ncontent-type: text/html\r\n",
+                                  named + "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64\r\n"})
+    EXPECT_FALSE(multipart_is_within_bounds(with_head(head), type)) << head;
+  for (const std::string& body :
+       {with_head(named + "Content-Type: text/plain\r\nX-A: a\r\nX-A: b\r\n"),
+        "--b\r\n" + named + "\r\n" + named + named + "\r\n--b--\r\n",  // data
+        "--b\r\n" + named + "\r\nx\r\n--b\r\n" + named + "\r\nx\r\n--b--\r\n",
+        "--b\r\nContent-Disposition: form-data;\r\n name=a\r\n\r\nx\r\n--b\r\n" + named + "\r\nx\r\n--b--\r\n"})
+    EXPECT_TRUE(multipart_is_within_bounds(body, type)) << body;
+}
+
 TEST(MultipartBounds, BoundsParts) {
   EXPECT_TRUE(multipart_fits(repeated(part(disposition), max_parts)));
   EXPECT_FALSE(multipart_fits(repeated(part(disposition), max_parts + 1)));
