@@ -75,7 +75,9 @@ class XmlScan {
     }
     if (!follows("<!") && !follows("<?")) return element();
     if (follows("<!--")) {
-      skip_past("-->", at_ + 4);
+      skip_past("--", at_ + 4);
+      // Not well formed (XML 1.0, section 2.5), but libxml2 goes on, and copies the comment up to here for each of them.
+      if (at_ < xml_.size() && xml_[at_] != '>') return false;
     } else if (follows("<![CDATA[")) {
       skip_past("]]>", at_ + 9);
     } else if (follows("<?")) {

@@ -55,6 +55,14 @@ TEST(XmlBounds, SeesAttributesBehindWhatLooksLikeTheEndOfAnElement) {
   for (const std::string& xml : cases) EXPECT_FALSE(xml_is_within_bounds(xml)) << xml.substr(0, 60);
 }
 
+TEST(XmlBounds, RefusesHyphensInComments) {
+  for (const std::string xml : {"<r><!-- a -- b --></r>", "<!----a><r/>", "<!-- --- --><r/>", "<r><!-- -- ", "<!--a---><r/>"})
+    EXPECT_FALSE(xml_is_within_bounds(xml)) << xml;
+  for (const std::string xml : {"<r><!-- a - b --></r>", "<!----><r/>", "<!-- ->- --><r>--</r>", "<r><![CDATA[<!-- -- -->]]></r>",
+                                "<r a='<!-- -- '/>", "<?p <!-- -- ?><r/>", "<!-- never ends", "<!-- never ends --", "<!-- never ends -"})
+    EXPECT_TRUE(xml_is_within_bounds(xml)) << xml;
+}
+
 TEST(XmlBounds, DoesNotCountWhatIsNoMarkup) {
   const std::string many = "<a" + attributes(max_xml_attributes + 1) + "/>";
   for (const std::string& xml : {"<!-- " + many + " --><a/>", "<a><![CDATA[" + many + "]]></a>",
