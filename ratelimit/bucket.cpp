@@ -89,6 +89,15 @@ Microseconds time_to_full(const RefillStep& step, std::uint64_t micro_tokens) no
   return Microseconds{static_cast<std::int64_t>(steps * step.microseconds + last)};
 }
 
+std::uint64_t content_before_full(const RefillStep& step, Microseconds reset_after) noexcept {
+  const std::uint64_t time = micros(std::clamp(reset_after, Microseconds{0}, kMaxWait));
+  const std::uint64_t steps = time / step.microseconds;
+  if (steps > step.capacity_micro / step.micro_tokens) return 0;
+  const std::uint64_t rest = time % step.microseconds * step.micro_tokens / step.microseconds;  // below 2^52
+  const std::uint64_t room = steps * step.micro_tokens + rest;
+  return step.capacity_micro - std::min(room, step.capacity_micro);
+}
+
 bool refill(const RefillStep& step, BucketState& state, Microseconds now) noexcept {
   const Microseconds since = elapsed(state.updated, now);
   if (since < Microseconds{0}) {
@@ -145,6 +154,13 @@ BucketParameters share_of(const BucketParameters& parameters, std::uint64_t gate
     share.period = period;
   }
   return share;
+}
+
+std::uint64_t scaled(std::uint64_t micro_tokens, const BucketParameters& from, const BucketParameters& to) noexcept {
+  const std::uint64_t divisor = std::clamp<std::uint64_t>(from.capacity, 1, kMaxTokens);
+  const std::uint64_t factor = std::clamp<std::uint64_t>(to.capacity, 1, kMaxTokens);
+  micro_tokens = std::min(micro_tokens, divisor * kMicro);
+  return micro_tokens / divisor * factor + micro_tokens % divisor * factor / divisor;
 }
 
 std::uint64_t retry_after_seconds(Microseconds wait) noexcept {

@@ -54,6 +54,15 @@ struct Decision {
   bool operator==(const Decision&) const = default;
 };
 
+/// What a gateway tells the common store of a bucket after the store was lost to it; see take_script().
+struct Debt {
+  std::uint64_t owed = 0;      // micro-tokens that it admitted on its own meanwhile
+  std::uint64_t missing = 0;   // micro-tokens that the bucket lacks, by its own share's, if the store has lost it
+  std::uint64_t gateways = 1;  // that share the bucket, as far as it knows; at most kMaxTokens
+  Microseconds silence{0};     // since the last decision of the common store that it knows of; at most kMaxWait
+  bool operator==(const Debt&) const = default;
+};
+
 /// Reduces the parameters. Zero counts as one, values beyond the bounds as the bound. A rate whose exact step would
 /// break 2^52 (never one of whole seconds up to a month) is lowered a little, never raised.
 [[nodiscard]] RefillStep refill_step(const BucketParameters& parameters) noexcept;
@@ -64,6 +73,9 @@ struct Decision {
 
 /// From `state.updated` until the bucket is full, rounded up; at most kMaxWait.
 [[nodiscard]] Microseconds time_to_full(const RefillStep& step, std::uint64_t micro_tokens) noexcept;
+
+/// The inverse: the most that a bucket can hold which will be full after `reset_after`.
+[[nodiscard]] std::uint64_t content_before_full(const RefillStep& step, Microseconds reset_after) noexcept;
 
 /// Credits what `state` gained up to `now`. A clock that steps back adds nothing and takes nothing; after a step back
 /// by more than the time to fill (the clock had been wrong before), the wait for the clock to catch up is cut to the
@@ -82,6 +94,11 @@ bool refill(const RefillStep& step, BucketState& state, Microseconds now) noexce
 /// One gateway's share of a limit while the common store is lost: capacity / gateways (at least 1) and
 /// rate / gateways, so that all gateways together stay within the limit (but for capacities below `gateways`).
 [[nodiscard]] BucketParameters share_of(const BucketParameters& parameters, std::uint64_t gateways) noexcept;
+
+/// An amount of the bucket of `from` as the same part of the bucket of `to`, rounded down. Between a limit and its
+/// share: exact, no product leaves 64 bits.
+[[nodiscard]] std::uint64_t scaled(std::uint64_t micro_tokens, const BucketParameters& from,
+                                   const BucketParameters& to) noexcept;
 
 /// Retry-After's value (RFC 9110 section 10.2.3): whole seconds, rounded up, at least 1.
 [[nodiscard]] std::uint64_t retry_after_seconds(Microseconds wait) noexcept;

@@ -14,15 +14,15 @@ constexpr int kClearedPerInsert = 2;  // more than one, so that a store which a 
 
 }  // namespace
 
-BucketState* MemoryShard::find(const Fingerprint& key) noexcept {
+KeptBucket* MemoryShard::find(const Fingerprint& key) noexcept {
   if (heads_.empty()) return nullptr;
   for (std::uint32_t at = chain_of(key); at != kNone; at = entries_[at].next) {
-    if (entries_[at].key == key) return &entries_[at].state;
+    if (entries_[at].key == key) return &entries_[at].bucket;
   }
   return nullptr;
 }
 
-void MemoryShard::set_full_at(const BucketState* found, Microseconds full_at) noexcept {
+void MemoryShard::set_full_at(const KeptBucket* found, Microseconds full_at) noexcept {
   static_assert(std::is_standard_layout_v<Entry>);
   const auto* entry = reinterpret_cast<const Entry*>(found);  // pointer-interconvertible: its first member
   const std::size_t at = entry->place;
@@ -34,7 +34,7 @@ void MemoryShard::set_full_at(const BucketState* found, Microseconds full_at) no
   }
 }
 
-void MemoryShard::insert(const Fingerprint& key, const BucketState& state, Microseconds full_at, Microseconds now) {
+void MemoryShard::insert(const Fingerprint& key, const KeptBucket& bucket, Microseconds full_at, Microseconds now) {
   for (int i = 0; i < kClearedPerInsert && !order_.empty() && order_.front().full_at <= now; ++i) forget_first();
   if (order_.size() >= max_entries_) forget_first();
   if (order_.size() >= heads_.size()) grow_table();
@@ -52,7 +52,7 @@ void MemoryShard::insert(const Fingerprint& key, const BucketState& state, Micro
     free_ = entries_[at].next;
   }
   std::uint32_t& chain = chain_of(key);
-  entries_[at] = {.state = state, .key = key, .next = chain, .place = 0};
+  entries_[at] = {.bucket = bucket, .key = key, .next = chain, .place = 0};
   chain = at;
   put(order_.size() - 1, {full_at, at});
   sift_up(order_.size() - 1);

@@ -11,19 +11,26 @@
 
 namespace gatehouse::ratelimit {
 
+/// What is kept of a bucket.
+struct KeptBucket {
+  BucketState state;
+  std::uint64_t owed = 0;     // micro-tokens taken here that the common store has not been told of
+  Microseconds shared_at{0};  // when the common store's content was last copied here; 0: never
+};
+
 class MemoryShard {
  public:
   /// `max_entries`: at least 1, below 2^32 - 1.
   explicit MemoryShard(std::size_t max_entries) : max_entries_(max_entries) {}
 
   /// The bucket of that name, or null. Valid until the next insert().
-  [[nodiscard]] BucketState* find(const Fingerprint& key) noexcept;
+  [[nodiscard]] KeptBucket* find(const Fingerprint& key) noexcept;
 
   /// Says when a bucket that find() gave will be full, after each charge: until then it is kept if there is room.
-  void set_full_at(const BucketState* found, Microseconds full_at) noexcept;
+  void set_full_at(const KeptBucket* found, Microseconds full_at) noexcept;
 
   /// Adds a bucket that is not there yet; forgets others as MemoryStore describes.
-  void insert(const Fingerprint& key, const BucketState& state, Microseconds full_at, Microseconds now);
+  void insert(const Fingerprint& key, const KeptBucket& bucket, Microseconds full_at, Microseconds now);
 
   [[nodiscard]] std::size_t size() const noexcept { return order_.size(); }
 
@@ -31,7 +38,7 @@ class MemoryShard {
   static constexpr std::uint32_t kNone = 0xFFFFFFFF;
 
   struct Entry {
-    BucketState state;  // first, so that find()'s result leads back to its entry
+    KeptBucket bucket;  // first, so that find()'s result leads back to its entry
     Fingerprint key;
     std::uint32_t next = kNone;  // in its chain of the hash table, or among the free entries
     std::uint32_t place = 0;     // in order_

@@ -114,8 +114,8 @@ Step rate_limit_on_request(Exchange& exchange) {
 namespace {
 
 // Redis did not answer: what each limit says is to happen then. `local` counts in this process's memory, all such limits of
-// the request together, so that a refused request takes nothing; each gateway then has its share of the limit. False: a
-// limit says `closed`.
+// the request together, so that a refused request takes nothing; each gateway then has its share of the limit, and goes on
+// from its share of what the shared bucket held. False: a limit says `closed`.
 bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* const> rules,
                           std::span<const BucketRequest> requests, std::span<Decision> decisions) {
   const std::uint64_t gateways = exchange.worker.redis != nullptr ? exchange.worker.redis->live_gateways() : 1;
@@ -128,14 +128,14 @@ bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* con
     share.parameters = ratelimit::share_of(share.parameters, gateways);
     if (rules[i]->config->shadow) {
       if (policy == config::OnStoreFailure::local)
-        exchange.worker.memory.take_all({&share, 1}, memory_clock(exchange), decisions.subspan(i, 1));
+        exchange.worker.memory.take_all({&share, 1}, memory_clock(exchange), decisions.subspan(i, 1), true);
       continue;
     }
     if (policy == config::OnStoreFailure::closed) return false;
     if (policy == config::OnStoreFailure::local) local.push_back(std::move(share));
   }
   std::vector<Decision> taken(local.size());
-  exchange.worker.memory.take_all(local, memory_clock(exchange), taken);
+  exchange.worker.memory.take_all(local, memory_clock(exchange), taken, true);
   std::size_t next = 0;
   for (std::size_t i = 0; i < rules.size(); ++i)
     if (!rules[i]->config->shadow && rules[i]->config->on_store_failure == config::OnStoreFailure::local)
@@ -160,14 +160,28 @@ runtime::Task<Step> rate_limit_on_wait(Exchange& exchange) {
   std::vector<BucketRequest> requests;
   for (const RateLimitRule* const rule : order) requests.push_back(bucket_of(exchange, *rule, client));
   std::vector<Decision> decisions(order.size());
+  std::vector<ratelimit::Debt> debts(order.size());
   const std::span<const BucketRequest> all_requests = requests;
-  const std::span<Decision> all_decisions = decisions;
 
+  // A reload may take the worker's client away meanwhile; the client itself lives on.
+  upstream::RedisClient& redis = *exchange.worker.redis;
+  ratelimit::MemoryStore& memory = exchange.worker.memory;
   bool answered = true;
-  if (enforced > 0)
-    answered = co_await exchange.worker.redis->take(all_requests.first(enforced), all_decisions.first(enforced));
-  for (std::size_t i = enforced; i < order.size() && answered; ++i)
-    answered = co_await exchange.worker.redis->take(all_requests.subspan(i, 1), all_decisions.subspan(i, 1));
+  for (std::size_t from = 0, count = 0; from < order.size() && answered; from += count) {
+    count = from < enforced ? enforced : 1;
+    const auto part = all_requests.subspan(from, count);
+    const auto told = std::span{debts}.subspan(from, count);
+    const auto decided = std::span{decisions}.subspan(from, count);
+    const bool owes =
+        !redis.refuses_calls() && memory.take_debts(part, redis.live_gateways(), memory_clock(exchange), told);
+    const auto answer =
+        co_await redis.take(part, owes ? std::span<const ratelimit::Debt>{told} : std::span<const ratelimit::Debt>{}, decided);
+    answered = answer.decided;
+    if (answered)
+      memory.mirror(part, decided, redis.live_gateways(), memory_clock(exchange));
+    else if (owes && !answer.reached)
+      memory.put_back(part, told);
+  }
   if (!answered && !decide_without_store(exchange, order, requests, decisions)) {
     exchange.answer_unavailable(Reason::overload, "The service is not available at the moment.");
     co_return Step::answer;

@@ -24,6 +24,7 @@ using runtime::Task;
 
 namespace {
 
+constexpr auto farewell_time = std::chrono::milliseconds(40);  // for telling the other gateways that this one stops
 constexpr std::size_t spare_descriptors = 512;  // upstream pools, logs, Redis, admin
 constexpr std::size_t most_connections = 50'000;
 constexpr auto watch_interval = std::chrono::seconds(1);
@@ -117,11 +118,26 @@ struct Server::WorkerThread {
     }
     if (redis == nullptr || redis->is_stopped()) {
       redis = std::make_unique<upstream::RedisClient>(loop, *wanted, metrics, gateway_id);
-      redis->on_change = [this](bool serving) { redis_serving.fetch_add(serving ? 1 : -1, std::memory_order_relaxed); };
+      redis->on_change = [this](bool serving) {
+        redis_serving.fetch_add(serving ? 1 : -1, std::memory_order_relaxed);
+        if (!serving)
+          worker.context.memory.store_lost(
+              std::chrono::duration_cast<ratelimit::Microseconds>(loop.now().time_since_epoch()));
+      };
     } else {
       redis->reconfigure(*wanted);
     }
     worker.context.redis = redis.get();
+  }
+
+  // Tells the other gateways that this one stops, if Redis hears it in time.
+  static Task<void> leave(WorkerThread& self, std::shared_ptr<std::atomic<std::size_t>> staying) {
+    if (self.redis != nullptr) {
+      self.redis->leave();
+      const auto end = runtime::Clock::now() + farewell_time;
+      while (!self.redis->has_left() && runtime::Clock::now() < end) co_await self.loop.sleep(farewell_time / 10);
+    }
+    staying->fetch_sub(1, std::memory_order_relaxed);
   }
 
   // Hands access records and figures over and closes old upstream connections, until the loop stops.
@@ -418,6 +434,14 @@ Task<void> Server::run_drain() {
     while (shared_->connections.load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < cut)
       co_await loop_.sleep(std::chrono::milliseconds(10));
   }
+  const auto staying = std::make_shared<std::atomic<std::size_t>>(snapshot_->config->redis ? workers_.size() : 0);
+  const auto farewell_ends = runtime::Clock::now() + farewell_time;
+  for (const auto& thread : workers_) {
+    WorkerThread* const self = thread.get();
+    self->loop.post([self, staying] { self->loop.spawn(WorkerThread::leave(*self, staying)); });
+  }
+  while (staying->load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < farewell_ends)
+    co_await loop_.sleep(farewell_time / 10);
   journal(Level::info, "drained");
   loop_.stop();
 }

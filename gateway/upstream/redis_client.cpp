@@ -106,9 +106,11 @@ RedisClient::~RedisClient() {
 // --- calls
 
 RedisClient::TakeOperation::TakeOperation(RedisClient& client, std::span<const ratelimit::BucketRequest> requests,
+                                          std::span<const ratelimit::Debt> debts,
                                           std::span<ratelimit::Decision> decisions) noexcept
     : client_(client) {
   take_.requests = requests;
+  take_.debts = debts;
   take_.decisions = decisions;
   take_.context = this;
   take_.done = [](RedisTake&, void* context) {
@@ -122,18 +124,21 @@ bool RedisClient::TakeOperation::await_ready() {
   return !client_.submit(take_);
 }
 
-bool RedisClient::TakeOperation::await_resume() noexcept {
+RedisClient::Answer RedisClient::TakeOperation::await_resume() noexcept {
   client_.count(take_.outcome);
   if (take_.outcome != TakeOutcome::not_tried) {
     const auto time = std::chrono::duration_cast<std::chrono::nanoseconds>(runtime::Clock::now() - began_);
     client_.duration_->observe_nanoseconds(static_cast<std::uint64_t>(time.count()));
   }
-  return take_.outcome == TakeOutcome::decided;
+  const bool is_late = take_.outcome == TakeOutcome::timed_out && take_.was_written();
+  const bool decided = take_.outcome == TakeOutcome::decided;
+  return {.decided = decided, .reached = decided || is_late};
 }
 
 RedisClient::TakeOperation RedisClient::take(std::span<const ratelimit::BucketRequest> requests,
+                                             std::span<const ratelimit::Debt> debts,
                                              std::span<ratelimit::Decision> decisions) {
-  return TakeOperation(*this, requests, decisions);
+  return TakeOperation(*this, requests, debts, decisions);
 }
 
 bool RedisClient::submit(RedisTake& take) {
@@ -154,6 +159,11 @@ void RedisClient::reconfigure(config::Redis settings) {
   tls_.reset();
   stopping_ = false;
   session_.restart(loop_.now());
+  after_event();
+}
+
+void RedisClient::leave() {
+  session_.leave();
   after_event();
 }
 

@@ -32,12 +32,17 @@ class RedisClient {
   RedisClient(const RedisClient&) = delete;
   RedisClient& operator=(const RedisClient&) = delete;
 
+  struct Answer {
+    bool decided = false;  // `decisions` are Redis's
+    bool reached = false;  // Redis has had the call, or may have it yet, if not in time
+  };
+
   class TakeOperation;
-  /// Asks for one token of each bucket, all or none. True: `decisions` are Redis's. False: Redis could not be asked or
-  /// did not answer in time (RedisSession::decision_time); what then holds is the limits' on_store_failure. With the
-  /// breaker open it is false without waiting. Both spans must stay in place until then.
+  /// Asks for one token of each bucket, all or none, and tells what this gateway admitted without Redis. Not decided:
+  /// Redis could not be asked or did not answer in time (RedisSession::decision_time()); what then holds is the limits'
+  /// on_store_failure. With the breaker open there is no waiting. The spans must stay in place until then.
   [[nodiscard]] TakeOperation take(std::span<const ratelimit::BucketRequest> requests,
-                                   std::span<ratelimit::Decision> decisions);
+                                   std::span<const ratelimit::Debt> debts, std::span<ratelimit::Decision> decisions);
 
   /// Connects anew with other settings (a reload), also after a stop().
   void reconfigure(config::Redis settings);
@@ -47,9 +52,14 @@ class RedisClient {
     return stopping_ && run_wake_.is_awaited() && write_wake_.is_awaited();
   }
 
+  /// Tells the other gateways that this one stops; calls are still answered.
+  void leave();
+  [[nodiscard]] bool has_left() const noexcept { return session_.has_left(); }
+
   /// See RedisSession.
   [[nodiscard]] std::uint64_t live_gateways() const noexcept { return session_.live_gateways(); }
   [[nodiscard]] bool is_serving() const noexcept { return session_.is_serving(); }
+  [[nodiscard]] bool refuses_calls() const noexcept { return session_.breaker_is_open(); }
   /// Called on the loop's thread when is_serving() has changed; it begins as false.
   std::function<void(bool serving)> on_change;
 
@@ -112,14 +122,14 @@ class RedisClient {
 class RedisClient::TakeOperation {
  public:
   TakeOperation(RedisClient& client, std::span<const ratelimit::BucketRequest> requests,
-                std::span<ratelimit::Decision> decisions) noexcept;
+                std::span<const ratelimit::Debt> debts, std::span<ratelimit::Decision> decisions) noexcept;
   ~TakeOperation() { client_.session_.abandon(take_); }
   TakeOperation(const TakeOperation&) = delete;
   TakeOperation& operator=(const TakeOperation&) = delete;
 
   bool await_ready();
   void await_suspend(std::coroutine_handle<> awaiting) noexcept { coroutine_ = awaiting; }
-  [[nodiscard]] bool await_resume() noexcept;
+  [[nodiscard]] Answer await_resume() noexcept;
 
  private:
   RedisClient& client_;

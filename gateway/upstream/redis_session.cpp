@@ -22,6 +22,8 @@ std::string error_code(const RespValue& error) {
   return is_code ? std::string{word} : "an error";
 }
 
+constexpr const char* kNotRedis = "an answer that Redis does not give";
+
 bool is_error(const RespValue& reply, std::string_view code) {
   return reply.type == RespValue::Type::error && reply.text.starts_with(code) &&
          (reply.text.size() == code.size() || reply.text[code.size()] == ' ');
@@ -37,6 +39,23 @@ bool is_about_the_server(const RespValue& reply) {
 
 }  // namespace
 
+RedisSession::Duration RedisSession::decision_time() const noexcept {
+  return std::clamp(2 * round_trip_ + decision_margin, shortest_decision, longest_decision);
+}
+
+std::string RedisSession::no_answer() const {
+  const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(decision_time());
+  return "no answer in " + std::to_string(time.count()) + " ms";
+}
+
+/// What is asked together is one sample: one hiccup delays them all.
+void RedisSession::measure(const Slot& slot, TimePoint now) noexcept {
+  if (slot.written == TimePoint::max() || slot.written < last_sample_) return;
+  const Duration sample = std::clamp<Duration>(now - slot.written, Duration::zero(), longest_sample);
+  round_trip_ += (sample - round_trip_) / 8;
+  last_sample_ = now;
+}
+
 RedisSession::RedisSession(TimePoint now, std::string gateway_id)
     : attempt_ends_(now + attempt_time), gateway_id_(std::move(gateway_id)) {}
 
@@ -46,7 +65,7 @@ bool RedisSession::submit(RedisTake& take, TimePoint now) {
     take.outcome = TakeOutcome::not_tried;
     return false;
   }
-  take.deadline_ = now + decision_time;
+  take.deadline_ = now + decision_time();
   take.sent_ = 0;
   take.written_ = false;
   take.newer_ = nullptr;
@@ -70,7 +89,7 @@ void RedisSession::abandon(RedisTake& take) noexcept {
 void RedisSession::send(RedisTake& take) {
   // One script on the way is enough: who comes behind it finds it there.
   const bool carries_script = take.sent_ != 0 && scripts_on_the_way_ == 0;
-  ratelimit::append_take_command(output_, take.requests, carries_script);
+  ratelimit::append_take_command(output_, take.requests, take.debts, carries_script);
   slots_.push_back({.kind = Slot::Kind::take, .carries_script = carries_script, .take = &take});
   scripts_on_the_way_ += carries_script ? 1 : 0;
   ++take.sent_;
@@ -78,13 +97,32 @@ void RedisSession::send(RedisTake& take) {
 
 void RedisSession::send_heartbeat(TimePoint now) {
   next_heartbeat_ = now + heartbeat_interval;
+  if (leaving_) return;
   ratelimit::append_heartbeat_command(output_, gateway_id_, heartbeat_lifetime);
   slots_.push_back({.kind = Slot::Kind::heartbeat});
 }
 
-void RedisSession::on_heartbeat_reply(const RespValue& reply, TimePoint now) noexcept {
+void RedisSession::send_ping() {
+  ++pings_;
+  ratelimit::append_command(output_, std::array<std::string_view, 1>{"PING"});
+  slots_.push_back({.kind = Slot::Kind::ping});
+}
+
+void RedisSession::leave() {
+  if (leaving_) return;
+  leaving_ = true;
+  if (phase_ != Phase::up) return;
+  ratelimit::append_goodbye_command(output_, gateway_id_);
+  slots_.push_back({.kind = Slot::Kind::goodbye});
+}
+
+void RedisSession::on_heartbeat_reply(const RespValue& reply, TimePoint now) {
   // A user who may not do this is told so each time; then this gateway counts as the only one.
-  if (reply.type != RespValue::Type::integer || reply.integer < 1) return;
+  if (reply.type == RespValue::Type::error) return;
+  if (reply.type != RespValue::Type::integer || reply.integer < 1) {
+    give_up(kNotRedis, now);
+    return;
+  }
   const auto count = static_cast<std::uint64_t>(reply.integer);
   if (count < live_gateways_ && now - all_seen_ < heartbeat_lifetime) return;
   live_gateways_ = count;
@@ -162,8 +200,8 @@ void RedisSession::connected(const RedisLogin& login, TimePoint) {
     ratelimit::append_command(output_, std::array<std::string_view, 2>{"SELECT", number});
     slots_.push_back({.kind = Slot::Kind::select});
   }
-  ratelimit::append_command(output_, std::array<std::string_view, 1>{"PING"});
-  slots_.push_back({.kind = Slot::Kind::ping});
+  pings_ = 0;
+  send_ping();
   for (RedisTake* take = oldest_; take != nullptr; take = take->newer_) send(*take);
 }
 
@@ -190,37 +228,55 @@ void RedisSession::on_reply(const RespValue& reply, TimePoint now) {
   }
   const Slot slot = slots_.front();
   slots_.pop_front();
+  measure(slot, now);
   switch (slot.kind) {
     case Slot::Kind::take: on_take_reply(slot, reply, now); break;
     case Slot::Kind::heartbeat: on_heartbeat_reply(reply, now); break;
-    default: on_login_reply(slot.kind, reply, now); break;
+    case Slot::Kind::goodbye: goodbye_answered_ = true; break;
+    default: on_login_reply(slot, reply, now); break;
   }
-  if (phase_ == Phase::up && open_ && slots_.empty()) open_ = false;  // all late answers are here: it was a hiccup
+  // All late answers are here: it was a hiccup, unless Redis has become so slow that the next would be late, too.
+  if (phase_ == Phase::up && open_ && slots_.empty() && round_trip_ < longest_decision) open_ = false;
 }
 
-void RedisSession::on_login_reply(Slot::Kind kind, const RespValue& reply, TimePoint now) {
+void RedisSession::on_login_reply(const Slot& slot, const RespValue& reply, TimePoint now) {
   const bool is_status = reply.type == RespValue::Type::status;
-  switch (kind) {
+  switch (slot.kind) {
     case Slot::Kind::auth:
       if (!is_status) give_up("login refused: " + error_code(reply), now);
       return;
     case Slot::Kind::select:
       if (!is_status) give_up("database refused: " + error_code(reply), now);
       return;
-    case Slot::Kind::ping:
-      // A user who may not PING is logged in all the same.
-      if (!is_status && !is_error(reply, "NOPERM")) {
-        give_up("not ready: " + error_code(reply), now);
-        return;
-      }
-      phase_ = Phase::up;
-      up_since_ = now;
-      open_ = false;
-      send_heartbeat(now);
-      return;
+    case Slot::Kind::ping: on_ping_reply(slot, reply, now); return;
     case Slot::Kind::take:
-    case Slot::Kind::heartbeat: return;
+    case Slot::Kind::heartbeat:
+    case Slot::Kind::goodbye: return;
   }
+}
+
+void RedisSession::on_ping_reply(const Slot& slot, const RespValue& reply, TimePoint now) {
+  // A user who may not PING is logged in all the same.
+  const bool is_pong = reply.type == RespValue::Type::status && reply.text == "PONG";
+  if (!is_pong && !is_error(reply, "NOPERM")) {
+    give_up(reply.type == RespValue::Type::error ? "not ready: " + error_code(reply) : kNotRedis, now);
+    return;
+  }
+  // A connection begins with its own measure: it may lead to another Redis than the last.
+  round_trip_ = slot.written == TimePoint::max() ? Duration::zero() : std::max(now - slot.written, Duration::zero());
+  if (round_trip_ >= longest_decision) {
+    round_trip_ = longest_decision;
+    if (pings_ < max_pings) {
+      send_ping();
+    } else {
+      give_up(no_answer(), now);
+    }
+    return;
+  }
+  phase_ = Phase::up;
+  up_since_ = now;
+  open_ = false;
+  send_heartbeat(now);
 }
 
 void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimePoint now) {
@@ -230,24 +286,30 @@ void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimeP
     give_up("refused: " + error_code(reply), now);
     return;
   }
-  const bool is_answer = reply.type == RespValue::Type::array;
-  if (slot.take != nullptr) {
-    if (is_error(reply, "NOSCRIPT") && slot.take->sent_ < max_sends) {
-      send(*slot.take);
-      return;
-    }
-    const bool decided = is_answer && ratelimit::read_take_reply(reply, slot.take->decisions);
-    finish(*slot.take, decided ? TakeOutcome::decided : TakeOutcome::refused);
+  if (slot.take != nullptr && is_error(reply, "NOSCRIPT") && slot.take->sent_ < max_sends) {
+    send(*slot.take);
+    return;
   }
-  if (phase_ != Phase::up) return;
-  if (is_answer) pause_ = first_pause;
+  bool is_answer = reply.type == RespValue::Type::array;
+  if (slot.take != nullptr) {
+    is_answer = ratelimit::read_take_reply(reply, slot.take->decisions);
+    finish(*slot.take, is_answer ? TakeOutcome::decided : TakeOutcome::refused);
+  }
+  if (!is_answer && reply.type != RespValue::Type::error) {
+    give_up(kNotRedis, now);
+    return;
+  }
+  if (phase_ == Phase::up && is_answer) pause_ = first_pause;
 }
 
 void RedisSession::written(TimePoint now) noexcept {
-  // Calls are written in their order, so the unwritten ones are the newest. Deadlines stay in order, too.
-  for (RedisTake* take = newest_; take != nullptr && take->sent_ != 0 && !take->written_; take = take->older_) {
-    take->written_ = true;
-    take->deadline_ = now + decision_time;
+  // Commands are written in their order, so the unwritten ones are the last. Deadlines stay in order, too, but for the
+  // little by which the decision time falls.
+  for (auto slot = slots_.rbegin(); slot != slots_.rend() && slot->written == TimePoint::max(); ++slot) {
+    slot->written = now;
+    if (slot->take == nullptr || slot->take->written_) continue;
+    slot->take->written_ = true;
+    slot->take->deadline_ = now + decision_time();
   }
 }
 
@@ -287,6 +349,7 @@ void RedisSession::on_time(TimePoint now) {
   if (oldest_ != nullptr && oldest_->deadline_ <= now) {
     const bool was_open = open_;
     open_breaker(now);
+    if (phase_ == Phase::up) last_failure_ = no_answer();
     if (!was_open && phase_ == Phase::up) plan_attempt(now);
     fail_all(TakeOutcome::timed_out);
   }
@@ -298,7 +361,6 @@ void RedisSession::on_time(TimePoint now) {
       break;
     case Phase::up:
       if (open_ && next_attempt_ <= now) {
-        last_failure_ = "no answer in time";
         drop_connection();
         wants_close_ = true;
         begin_attempt(now);

@@ -19,7 +19,7 @@ enum class TakeOutcome : std::uint8_t {
   pending,
   decided,    // the decisions are filled in
   refused,    // Redis answered with an error; the connection is fine
-  timed_out,  // no answer within the deadline; the breaker opens
+  timed_out,  // no answer within the deadline; the breaker opens. Redis may execute it yet, see was_written()
   lost,       // the connection ended with the call under way, or cannot be made
   not_tried,  // the breaker is open, or too many calls are under way
 };
@@ -29,9 +29,11 @@ enum class TakeOutcome : std::uint8_t {
 struct RedisTake {
   std::span<const ratelimit::BucketRequest> requests;
   std::span<ratelimit::Decision> decisions;                // as many
+  std::span<const ratelimit::Debt> debts;                  // as many, or none
   void (*done)(RedisTake& self, void* context) = nullptr;  // must not call the session
   void* context = nullptr;
   TakeOutcome outcome = TakeOutcome::not_tried;  // pending from submit() to `done`
+  [[nodiscard]] bool was_written() const noexcept { return written_; }
 
  private:
   friend class RedisSession;
@@ -50,11 +52,13 @@ struct RedisLogin {
   int database = 0;
 };
 
-/// A call has `decision_time` from the moment that it is written (until then: from submit()). The first that is late
-/// fails all that wait and opens the breaker: from then on submit() refuses at once. If the late answers come after
+/// A call has decision_time() from the moment that it is written (until then: from submit()): what Redis has lately
+/// taken to answer twice over and a margin, within bounds that leave it below 50 ms. So a Redis that is far away is
+/// given the time it needs, and the loss of one that is near is noticed sooner; one that is so far that it could not
+/// answer in the longest time counts as lost. The first call that is late fails all that wait and opens the breaker: from then on submit() refuses at once. If the late answers come after
 /// all, before the next attempt is due, the breaker closes again (Redis had a hiccup); else the connection is dropped
 /// and made anew, in pauses that grow from `first_pause` to `longest_pause`. A new connection closes the breaker by a
-/// login and a PING. The pause only starts small again after an answered call or a long quiet life, so that a Redis
+/// login and a PING that is answered in time. The pause only starts small again after an answered call or a long quiet life, so that a Redis
 /// which greets but cannot serve (read-only, loading) costs one call in a pause. A connection that served well and ends
 /// (restart, idle time-out of the server) is made anew at once, with the breaker closed: calls wait for it within their
 /// deadlines.
@@ -63,7 +67,11 @@ class RedisSession {
   using TimePoint = runtime::TimePoint;
   using Duration = runtime::Duration;
 
-  static constexpr Duration decision_time = std::chrono::milliseconds(25);
+  static constexpr Duration shortest_decision = std::chrono::milliseconds(25);
+  static constexpr Duration longest_decision = std::chrono::milliseconds(43);  // the loop's clock adds up to 5
+  static constexpr Duration decision_margin = std::chrono::milliseconds(15);
+  static constexpr Duration longest_sample = std::chrono::milliseconds(60);  // a hiccup counts as this at most
+  static constexpr unsigned max_pings = 3;  // at login: the first may have waited for what Redis did before
   static constexpr Duration attempt_time = std::chrono::seconds(1);  // resolve, connect, TLS and login together
   static constexpr Duration first_pause = std::chrono::milliseconds(100);
   static constexpr Duration longest_pause = std::chrono::seconds(1);
@@ -117,7 +125,17 @@ class RedisSession {
   /// When to call on_time() next at the latest.
   [[nodiscard]] TimePoint next_time() const noexcept;
 
+  // --- the end
+
+  /// This gateway stops: says so to the others, and no more that it lives.
+  void leave();
+  /// It has been heard, or cannot be said.
+  [[nodiscard]] bool has_left() const noexcept { return leaving_ && (goodbye_answered_ || phase_ != Phase::up); }
+
   // --- to be seen
+
+  /// How long a call that is written now may take.
+  [[nodiscard]] Duration decision_time() const noexcept;
 
   /// How many gateways share the store, as far as it has said: at least this one. It falls only when the store has
   /// said less for heartbeat_lifetime: one that has just come back empty does not know the others yet.
@@ -134,17 +152,22 @@ class RedisSession {
 
  private:
   struct Slot {
-    enum class Kind : std::uint8_t { auth, select, ping, take, heartbeat };
+    enum class Kind : std::uint8_t { auth, select, ping, take, heartbeat, goodbye };
     Kind kind;
     bool carries_script = false;
     RedisTake* take = nullptr;  // null: nobody waits any more
+    TimePoint written = TimePoint::max();  // max: not yet
   };
 
   void send(RedisTake& take);
   void send_heartbeat(TimePoint now);
   void on_reply(const ratelimit::RespValue& reply, TimePoint now);
-  void on_login_reply(Slot::Kind kind, const ratelimit::RespValue& reply, TimePoint now);
-  void on_heartbeat_reply(const ratelimit::RespValue& reply, TimePoint now) noexcept;
+  void on_login_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
+  void on_ping_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
+  void on_heartbeat_reply(const ratelimit::RespValue& reply, TimePoint now);
+  void measure(const Slot& slot, TimePoint now) noexcept;
+  [[nodiscard]] std::string no_answer() const;
+  void send_ping();
   void on_take_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
   void finish(RedisTake& take, TakeOutcome outcome) noexcept;
   void fail_all(TakeOutcome outcome) noexcept;
@@ -172,10 +195,16 @@ class RedisSession {
   std::size_t outstanding_ = 0;
   std::string last_failure_;
 
+  Duration round_trip_{};    // smoothed; a new connection begins with its PING's
+  TimePoint last_sample_{};  // when it was last measured
+  unsigned pings_ = 0;       // of this login
+
   std::string gateway_id_;
   TimePoint next_heartbeat_;
   std::uint64_t live_gateways_ = 1;
   TimePoint all_seen_;  // when the store last counted as many
+  bool leaving_ = false;
+  bool goodbye_answered_ = false;
 };
 
 }  // namespace gatehouse::upstream

@@ -94,7 +94,7 @@ class RedisClientTest : public ::testing::Test {
     std::vector<Decision> decisions(1);
     Answer answer;
     const auto began = Clock::now();
-    answer.answered = co_await client.take(requests, decisions);
+    answer.answered = (co_await client.take(requests, {}, decisions)).decided;
     answer.time = Clock::now() - began;
     answer.decision = decisions[0];
     co_return answer;
@@ -129,7 +129,7 @@ struct Crowd {
     const std::vector<BucketRequest> requests{{std::move(key), kHundredAnHour}, {"wide", {1'000'000, 1, 1h}}};
     for (int i = 0; i < kCallsEach; ++i) {
       std::vector<Decision> decisions(2);
-      const bool ok = co_await client.take(requests, decisions);
+      const bool ok = (co_await client.take(requests, {}, decisions)).decided;
       crowd.answered += ok ? 1 : 0;
       crowd.admitted += ok && decisions[0].allowed && decisions[1].allowed ? 1 : 0;
     }

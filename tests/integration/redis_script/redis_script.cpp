@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -46,13 +48,15 @@ class RedisScript : public ::testing::Test {
   /// The script under the test's clock. Its keys live longer, so that a slow machine does not expire what must last.
   std::string load_with_given_time() {
     std::string script = replaced(std::string{take_script()}, "call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}");
+    script = replaced(std::move(script), "#ARGV > 3 * #KEYS", "#ARGV - 2 > 3 * #KEYS");
     script = replaced(std::move(script), "floor(reset / 1000) + 1000", "floor(reset / 1000) + 3600000");
     return redis.call({"SCRIPT", "LOAD", script}).text;
   }
 
-  RespValue take_at(const std::string& sha, const std::vector<BucketRequest>& requests, Microseconds now) {
+  RespValue take_at(const std::string& sha, const std::vector<BucketRequest>& requests, const std::vector<Debt>& debts,
+                    Microseconds now) {
     std::string command;
-    append_command_head(command, 3 + 4 * requests.size() + 2);
+    append_command_head(command, 3 + 4 * requests.size() + 4 * debts.size() + 2);
     append_bulk(command, "EVALSHA");
     append_bulk(command, sha);
     append_bulk(command, std::uint64_t{requests.size()});
@@ -62,6 +66,12 @@ class RedisScript : public ::testing::Test {
       append_bulk(command, step.capacity_micro);
       append_bulk(command, step.micro_tokens);
       append_bulk(command, step.microseconds);
+    }
+    for (const Debt& debt : debts) {
+      append_bulk(command, debt.owed);
+      append_bulk(command, debt.missing);
+      append_bulk(command, debt.gateways);
+      append_bulk(command, static_cast<std::uint64_t>(debt.silence.count()));
     }
     append_bulk(command, static_cast<std::uint64_t>(now.count() / 1'000'000));
     append_bulk(command, static_cast<std::uint64_t>(now.count() % 1'000'000));
@@ -74,13 +84,53 @@ class RedisScript : public ::testing::Test {
 
 RedisProcess* RedisScript::server_ = nullptr;
 
-/// A bucket as the script stores it: two big-endian integers.
-std::string stored(const BucketState& state) {
+/// A bucket of the store, with the time at which it began anew after the store had lost it.
+struct StoredBucket {
+  BucketState state;
+  Microseconds born{0};
+};
+
+/// As the script stores it: two or three big-endian integers.
+std::string stored(const StoredBucket& bucket) {
   std::string bytes;
-  for (const std::uint64_t number : {state.micro_tokens, static_cast<std::uint64_t>(state.updated.count())}) {
+  const auto append = [&bytes](std::uint64_t number) {
     for (int shift = 56; shift >= 0; shift -= 8) bytes += static_cast<char>(number >> shift & 0xFF);
-  }
+  };
+  append(bucket.state.micro_tokens);
+  append(static_cast<std::uint64_t>(bucket.state.updated.count()));
+  if (bucket.born > 0us) append(static_cast<std::uint64_t>(bucket.born.count()));
   return bytes;
+}
+
+/// What a call with a debt makes of a bucket before it is asked for a token. True: to be kept whatever comes of the call.
+bool settle(const RefillStep& step, std::optional<StoredBucket>& bucket, Debt debt, Microseconds now) {
+  bool keep = false;
+  if (!bucket) {
+    bucket = StoredBucket{.state = full_bucket(step, now)};
+    if (debt.missing > 0) {
+      bucket->state.micro_tokens -= std::min(debt.missing, step.capacity_micro);
+      bucket->born = now;
+      debt.owed = 0;
+      keep = true;
+    }
+  }
+  BucketState& state = bucket->state;
+  keep = refill(step, state, now) || keep;
+  const Microseconds longest = time_to_full(step, 0);
+  if (bucket->born > now || now - bucket->born >= longest) bucket->born = 0us;
+  if (bucket->born > 0us && debt.silence > now - bucket->born) {
+    const auto steps = static_cast<std::uint64_t>((now - bucket->born).count()) / step.microseconds;
+    debt.owed = std::min(debt.owed, steps * step.micro_tokens / debt.gateways);
+  }
+  if (debt.owed == 0) return keep;
+  if (debt.owed <= state.micro_tokens) {
+    state.micro_tokens -= debt.owed;
+  } else {
+    const std::uint64_t rest = debt.owed - state.micro_tokens;
+    const Microseconds delay = time_to_full(step, step.capacity_micro - std::min(rest, step.capacity_micro));
+    state = {.micro_tokens = 0, .updated = std::min(state.updated + delay, now + longest)};
+  }
+  return true;
 }
 
 Microseconds stored_time(std::string_view bytes) {
@@ -105,16 +155,17 @@ BucketParameters random_parameters(std::mt19937_64& random) {
 TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
   const std::string sha = load_with_given_time();
   std::mt19937_64 random{41};
+  int rebuilt = 0;
+  int indebted = 0;
   for (int sequence = 0; sequence < 2'000; ++sequence) {
     struct Bucket {
       BucketRequest request;
-      BucketState state;
-      bool used = false;
+      std::optional<StoredBucket> kept;
     };
     std::vector<Bucket> buckets;
     const std::uint64_t count = pick(random, 1, 3);
     for (std::uint64_t i = 0; i < count; ++i) {
-      buckets.push_back({{fmt::format("k{}-{}", sequence, i), random_parameters(random)}, {}});
+      buckets.push_back({{fmt::format("k{}-{}", sequence, i), random_parameters(random)}, std::nullopt});
     }
     Microseconds now{static_cast<std::int64_t>(1'764'000'000'000'000 + pick(random, 0, 1'000'000'000))};
     for (int step = 0; step < 25; ++step) {
@@ -144,63 +195,80 @@ TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
       if (asked.empty()) asked.push_back(&buckets.front());
       for (Bucket* const bucket : asked) {
         if (pick(random, 0, 5) == 0) {
-          bucket->state = {
-              .micro_tokens = pick(
-                  random, 0, pick(random, 0, 1) == 0 ? 2'000'000 : 1'000'000 * bucket->request.parameters.capacity),
-              .updated = now - Microseconds{static_cast<std::int64_t>(pick(random, 0, 1'000'000))}};
-          bucket->state.updated = std::max(bucket->state.updated, 0us);
-          bucket->used = true;
-          (void)redis.call({"SET", bucket->request.key, stored(bucket->state)});
+          bucket->kept = {
+              .state = {.micro_tokens = pick(random, 0,
+                                             pick(random, 0, 1) == 0
+                                                 ? 2'000'000
+                                                 : 1'000'000 * bucket->request.parameters.capacity),
+                        .updated =
+                            std::max(now - Microseconds{static_cast<std::int64_t>(pick(random, 0, 1'000'000))}, 0us)}};
+          (void)redis.call({"SET", bucket->request.key, stored(*bucket->kept)});
+        } else if (pick(random, 0, 15) == 0) {  // the store has lost it
+          bucket->kept.reset();
+          (void)redis.call({"DEL", bucket->request.key});
         }
         if (pick(random, 0, 30) == 0) bucket->request.parameters = random_parameters(random);
       }
 
       std::vector<BucketRequest> requests;
+      std::vector<Debt> debts;
+      const bool with_debts = pick(random, 0, 2) == 0;
+      std::vector<std::optional<StoredBucket>> settled;
+      std::vector<bool> keep;
       std::vector<Decision> expected;
       bool all = true;
       for (Bucket* const bucket : asked) {
-        if (!bucket->used) bucket->state = full_bucket(bucket->request.parameters, now);
+        const RefillStep rate = refill_step(bucket->request.parameters);
+        const std::uint64_t much = pick(random, 0, 1) == 0 ? 3'000'000 : rate.capacity_micro;
+        Debt debt;
+        if (with_debts) {
+          debt.gateways = pick(random, 1, 4);
+          debt.silence = Microseconds{static_cast<std::int64_t>(pick(random, 0, 40 * pace))};
+          if (pick(random, 0, 2) != 0) debt.owed = pick(random, 0, std::min(much, rate.capacity_micro));
+          if (pick(random, 0, 2) != 0) debt.missing = pick(random, 0, std::min(much, rate.capacity_micro));
+          debts.push_back(debt);
+        }
         requests.push_back(bucket->request);
-        expected.push_back(peek(bucket->request.parameters, bucket->state, now));
+        settled.push_back(bucket->kept);
+        keep.push_back(settle(rate, settled.back(), debt, now));
+        expected.push_back(peek(rate, settled.back()->state, now));
         all = all && expected.back().allowed;
+        rebuilt += settled.back()->born == now ? 1 : 0;
+        indebted += settled.back()->state.updated > now ? 1 : 0;
       }
       for (std::size_t i = 0; i < asked.size(); ++i) {
-        Bucket& bucket = *asked[i];
-        if (all) {
-          expected[i] = take(bucket.request.parameters, bucket.state, now);
-          bucket.used = true;
-        } else if (bucket.used) {  // a refusal stores nothing, but for a wait that had to be cut
-          BucketState refilled = bucket.state;
-          if (refill(refill_step(bucket.request.parameters), refilled, now)) bucket.state = refilled;
-        }
+        if (all) expected[i] = take(asked[i]->request.parameters, settled[i]->state, now);
+        // A refusal stores nothing, but for a debt and for a wait that had to be cut.
+        if (all || keep[i]) asked[i]->kept = settled[i];
       }
 
       std::vector<Decision> decisions(requests.size());
-      const RespValue reply = take_at(sha, requests, now);
+      const RespValue reply = take_at(sha, requests, debts, now);
       ASSERT_TRUE(read_take_reply(reply, decisions)) << reply.text << " in sequence " << sequence;
       for (std::size_t i = 0; i < decisions.size(); ++i) {
         const BucketParameters& p = requests[i].parameters;
         ASSERT_EQ(decisions[i], expected[i]) << "sequence " << sequence << " step " << step << ": " << p.capacity
                                              << ", " << p.tokens << " each " << p.period.count();
       }
-      if (all) {
-        for (const Bucket* const bucket : asked) {
-          ASSERT_EQ(redis.call({"GET", bucket->request.key}).text, stored(bucket->state));
-        }
+      for (const Bucket* const bucket : asked) {
+        ASSERT_EQ(redis.call({"GET", bucket->request.key}).text, bucket->kept ? stored(*bucket->kept) : "")
+            << "sequence " << sequence << " step " << step;
       }
     }
   }
+  EXPECT_GT(rebuilt, 1'000);
+  EXPECT_GT(indebted, 1'000);
 }
 
 class RealClock : public RedisScript {
  protected:
-  std::vector<Decision> take_now(const std::vector<BucketRequest>& requests) {
+  std::vector<Decision> take_now(const std::vector<BucketRequest>& requests, const std::vector<Debt>& debts = {}) {
     std::string command;
-    append_take_command(command, requests, false);
+    append_take_command(command, requests, debts, false);
     RespValue reply = redis.call(command);
     if (reply.type == RespValue::Type::error && reply.text.starts_with("NOSCRIPT")) {
       command.clear();
-      append_take_command(command, requests, true);
+      append_take_command(command, requests, debts, true);
       reply = redis.call(command);
     }
     std::vector<Decision> decisions(requests.size());
@@ -271,10 +339,37 @@ TEST_F(RealClock, TakesForeignTextForAnUnusedBucket) {
   EXPECT_LE(decision.reset_after, 6h);
 }
 
+TEST_F(RealClock, ChargesWhatIsOwedAndKeepsItThoughTheRequestIsRefused) {
+  constexpr BucketParameters kTen{.capacity = 10, .tokens = 1, .period = 1h};
+  EXPECT_EQ(take_now({{"k", kTen}}).front().remaining, 9u);
+  EXPECT_EQ(take_now({{"k", kTen}}, {{.owed = 4'000'000}}).front().remaining, 4u);
+  const Decision refused = take_now({{"k", kTen}}, {{.owed = 7'000'000}}).front();
+  EXPECT_FALSE(refused.allowed);
+  EXPECT_GT(refused.retry_after, 3h);  // three that it did not hold, and one
+  EXPECT_LE(refused.retry_after, 4h);
+  const Decision again = take_now({{"k", kTen}}).front();
+  EXPECT_GT(again.retry_after, 3h);
+  EXPECT_GE(redis.call({"PTTL", "k"}).integer, again.reset_after / 1ms);
+  const Decision most = take_now({{"k", kTen}}, {{.owed = 10'000'000}}).front();
+  EXPECT_LE(most.retry_after, 11h) << "the wait is bounded, whatever is owed";
+}
+
+TEST_F(RealClock, AStoreThatCameBackEmptyGoesOn) {
+  constexpr BucketParameters kTen{.capacity = 10, .tokens = 1, .period = 1h};
+  const Debt debt{.owed = 3'000'000, .missing = 8'000'000, .gateways = 2, .silence = 10s};
+  EXPECT_EQ(take_now({{"k", kTen}}, {debt}).front().remaining, 1u);
+  EXPECT_EQ(take_now({{"k", kTen}}, {debt}).front().remaining, 0u) << "the first spoke for all";
+  EXPECT_FALSE(take_now({{"k", kTen}}, {{.owed = 1'000'000, .silence = 0s}}).front().allowed);
+  EXPECT_EQ(take_now({{"deleted", kTen}}, {Debt{}}).front().remaining, 9u) << "nothing is missing: it is full";
+  const Decision refused = take_now({{"empty", kTen}}, {{.missing = 10'000'000}}).front();
+  EXPECT_FALSE(refused.allowed);
+  EXPECT_FALSE(take_now({{"empty", kTen}}).front().allowed) << "and stays so";
+}
+
 TEST_F(RealClock, ReportsAKeyOfAnotherTypeAsAnError) {
   (void)redis.call({"LPUSH", "k", "x"});
   std::string command;
-  append_take_command(command, std::vector<BucketRequest>{{"k", {5, 1, 1h}}}, true);
+  append_take_command(command, std::vector<BucketRequest>{{"k", {5, 1, 1h}}}, {}, true);
   std::vector<Decision> decisions(1);
   EXPECT_FALSE(read_take_reply(redis.call(command), decisions));
 }
@@ -282,7 +377,7 @@ TEST_F(RealClock, ReportsAKeyOfAnotherTypeAsAnError) {
 TEST_F(RealClock, CountsExactlyOverSeveralConnections) {
   RedisConnection other{*server_};
   std::string command;
-  append_take_command(command, std::vector<BucketRequest>{{"shared", {100, 1, 1h}}}, true);
+  append_take_command(command, std::vector<BucketRequest>{{"shared", {100, 1, 1h}}}, {}, true);
   int admitted = 0;
   for (int i = 0; i < 100; ++i) {
     redis.send(command);

@@ -172,6 +172,31 @@ TEST(Take, SaysExactlyWhenTheBucketIsFull) {
   }
 }
 
+TEST(ContentBeforeFull, IsTheMostThatIsFullAtThatTime) {
+  std::mt19937_64 random{21};
+  for (const BucketParameters& p : sample_parameters(random, 5'000)) {
+    const RefillStep step = refill_step(p);
+    EXPECT_EQ(content_before_full(step, 0us), step.capacity_micro);
+    EXPECT_EQ(content_before_full(step, -1us), step.capacity_micro);
+    const std::uint64_t micro_tokens = random() % step.capacity_micro;
+    const Microseconds time = time_to_full(step, micro_tokens);
+    if (time == kMaxWait) continue;
+    const std::uint64_t content = content_before_full(step, time);
+    ASSERT_LE(time_to_full(step, content), time);
+    ASSERT_LE(content, micro_tokens);
+    ASSERT_LT(micro_tokens - content, step.micro_tokens);
+    if (content > 0) {
+      ASSERT_GT(time_to_full(step, content - 1), time);
+    }
+    ASSERT_EQ(content_before_full(step, kMaxWait), step.capacity_micro - std::min(step.capacity_micro, [&] {
+                Wide gained = Wide{kMaxWait.count()} / Wide{step.microseconds} * Wide{step.micro_tokens};
+                gained += Wide{kMaxWait.count()} % Wide{step.microseconds} * Wide{step.micro_tokens} /
+                          Wide{step.microseconds};
+                return static_cast<std::uint64_t>(std::min(gained, Wide{step.capacity_micro}));
+              }()));
+  }
+}
+
 TEST(Refill, InPiecesIsTheSameAsAtOnce) {
   std::mt19937_64 random{23};
   for (const BucketParameters& p : sample_parameters(random, 1'000)) {
@@ -261,6 +286,22 @@ TEST(ShareOf, NeverExceedsTheRateInSum) {
     if (p.capacity >= gateways) {
       ASSERT_LE(share.capacity * gateways, p.capacity);
     }
+  }
+}
+
+TEST(Scaled, IsTheSamePartOfTheOtherBucket) {
+  EXPECT_EQ(scaled(20'000'000, {20, 10, 1s}, {6, 10, 3s}), 6'000'000u);
+  EXPECT_EQ(scaled(10'000'000, {20, 10, 1s}, {6, 10, 3s}), 3'000'000u);
+  EXPECT_EQ(scaled(1, {20, 10, 1s}, {6, 10, 3s}), 0u);
+  EXPECT_EQ(scaled(~0ULL, {20, 10, 1s}, {6, 10, 3s}), 6'000'000u) << "more than the bucket holds is what it holds";
+  EXPECT_EQ(scaled(500'000, {1, 1, 1s}, {0, 1, 1s}), 500'000u) << "no capacity counts as one";
+  std::mt19937_64 random{31};
+  for (const BucketParameters& p : sample_parameters(random, 5'000)) {
+    const BucketParameters share = share_of(p, random() % 300 + 1);
+    const std::uint64_t micro_tokens = random() % (p.capacity * 1'000'000 + 1);
+    ASSERT_EQ(Wide{scaled(micro_tokens, p, share)}, Wide{micro_tokens} * Wide{share.capacity} / Wide{p.capacity});
+    const std::uint64_t of_share = random() % (share.capacity * 1'000'000 + 1);
+    ASSERT_EQ(Wide{scaled(of_share, share, p)}, Wide{of_share} * Wide{p.capacity} / Wide{share.capacity});
   }
 }
 

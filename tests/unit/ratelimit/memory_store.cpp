@@ -153,6 +153,203 @@ TEST(MemoryStore, AdmitsExactlyTheBurstAcrossThreads) {
   }
 }
 
+// --- beside a common store
+
+constexpr BucketParameters kTwenty{.capacity = 20, .tokens = 10, .period = 1s};
+constexpr std::uint64_t kToken = 1'000'000;
+
+std::array<BucketRequest, 1> asked(const BucketParameters& parameters = kTwenty) { return {{{"k", parameters}}}; }
+
+/// The common store has decided: so many tokens are left of twenty.
+void mirror_left(MemoryStore& store, std::uint64_t left, Microseconds now, std::uint64_t gateways = 2) {
+  const BucketState state{.micro_tokens = left * kToken, .updated = now};
+  store.mirror(asked(), std::array{peek(kTwenty, state, now)}, gateways, now);
+}
+
+Decision take_share(MemoryStore& store, Microseconds now, std::uint64_t gateways = 2) {
+  std::array<Decision, 1> decision;
+  store.take_all(asked(share_of(kTwenty, gateways)), now, decision, true);
+  return decision[0];
+}
+
+Debt debt_of(MemoryStore& store, Microseconds now, std::uint64_t gateways = 2) {
+  std::array<Debt, 1> debts;
+  const bool any = store.take_debts(asked(), gateways, now, debts);
+  EXPECT_EQ(any, debts[0] != Debt{});
+  return debts[0];
+}
+
+TEST(MirroredStore, GoesOnFromItsShareOfWhatTheCommonBucketHeld) {
+  MemoryStore store;
+  mirror_left(store, 6, 10s);
+  EXPECT_EQ(take_share(store, 10s).remaining, 2u);
+  EXPECT_TRUE(take_share(store, 10s).allowed);
+  EXPECT_TRUE(take_share(store, 10s).allowed);
+  const Decision refused = take_share(store, 10s);
+  EXPECT_FALSE(refused.allowed);
+  EXPECT_EQ(refused.retry_after, 200ms);  // five a second
+  mirror_left(store, 0, 11s);
+  EXPECT_FALSE(take_share(store, 11s).allowed) << "the newest is what counts";
+}
+
+TEST(MirroredStore, WaitsForADebtThatDelaysTheCommonBucket) {
+  MemoryStore store;
+  const BucketState indebted{.micro_tokens = 0, .updated = 11s};
+  store.mirror(asked(), std::array{peek(kTwenty, indebted, 10s)}, 2, 10s);
+  const Decision refused = take_share(store, 10s);
+  EXPECT_FALSE(refused.allowed);
+  EXPECT_EQ(refused.retry_after, 1'200ms);
+}
+
+TEST(MirroredStore, KeepsNothingOfABucketThatIsAsGoodAsFull) {
+  MemoryStore store;
+  for (int i = 0; i < 100; ++i) {
+    const std::array<BucketRequest, 1> request{{{fmt::format("k{}", i), kTwenty}}};
+    store.mirror(request, std::array{Decision{.remaining = 19, .reset_after = 100ms}}, 2, 10s);
+  }
+  EXPECT_EQ(store.size(), 0u);
+  mirror_left(store, 18, 10s);
+  EXPECT_EQ(store.size(), 1u);
+  mirror_left(store, 20, 10s);
+  EXPECT_EQ(take_share(store, 10s).remaining, 9u) << "what is kept is kept up to date";
+  const std::array<BucketRequest, 1> small{{{"small", {1, 1, 1h}}}};
+  store.mirror(small, std::array{Decision{.reset_after = 1h}}, 1, 10s);
+  EXPECT_FALSE(take_one(store, "small", {1, 1, 1h}, 10s).allowed);
+}
+
+TEST(MirroredStore, IsBounded) {
+  MemoryStore store{100};
+  for (int i = 0; i < 10'000; ++i) {
+    const std::array<BucketRequest, 1> request{{{fmt::format("k{}", i), kTwenty}}};
+    store.mirror(request, std::array{Decision{.reset_after = 1s}}, 2, 10s);
+  }
+  EXPECT_LE(store.size(), 100u);
+}
+
+TEST(Debts, AreNoneWhileTheStoreAnswers) {
+  MemoryStore store;
+  mirror_left(store, 2, 10s);
+  EXPECT_EQ(debt_of(store, 10s), Debt{});
+  std::array<Decision, 1> decision;
+  store.take_all(asked(), 10s, decision);  // in memory because there is no store
+  EXPECT_EQ(debt_of(store, 10s), Debt{});
+}
+
+TEST(Debts, AreWhatWasTakenMeanwhile) {
+  MemoryStore store;
+  mirror_left(store, 10, 10s);
+  store.store_lost(11s);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(take_share(store, 11s).allowed);
+  // The share is 10: half of it was there, half a second's five came, three went.
+  EXPECT_EQ(debt_of(store, 11s), (Debt{.owed = 3 * kToken, .missing = 6 * kToken, .gateways = 2, .silence = 1s}));
+}
+
+TEST(Debts, AreToldByOneCallOfSeveral) {
+  MemoryStore store;
+  mirror_left(store, 10, 10s);
+  store.store_lost(10s);
+  EXPECT_TRUE(take_share(store, 10s).allowed);
+  EXPECT_EQ(debt_of(store, 10s).owed, kToken);
+  const Debt second = debt_of(store, 10s);
+  EXPECT_EQ(second.owed, 0u);
+  EXPECT_EQ(second.missing, 12 * kToken) << "whichever call finds no bucket says what it lacks";
+}
+
+TEST(Debts, EndWithTheNextSharedDecision) {
+  MemoryStore store;
+  mirror_left(store, 10, 10s);
+  store.store_lost(11s);
+  EXPECT_TRUE(take_share(store, 11s).allowed);
+  EXPECT_EQ(debt_of(store, 11s).owed, kToken);
+  mirror_left(store, 8, 12s);
+  EXPECT_EQ(debt_of(store, 12s), Debt{});
+}
+
+TEST(Debts, ArePutBackWhenTheCallWasLost) {
+  MemoryStore store;
+  mirror_left(store, 20, 10s);
+  EXPECT_TRUE(take_share(store, 10s).allowed);
+  EXPECT_TRUE(take_share(store, 10s).allowed);
+  const std::array<Debt, 1> debts{debt_of(store, 10s)};
+  EXPECT_EQ(debts[0].owed, 2 * kToken);
+  EXPECT_TRUE(take_share(store, 10s).allowed);
+  store.put_back(asked(), debts);
+  EXPECT_EQ(debt_of(store, 10s).owed, 3 * kToken);
+}
+
+TEST(Debts, AreSettledByTime) {
+  MemoryStore store;
+  mirror_left(store, 20, 10s);
+  store.store_lost(10s);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(take_share(store, 10s).allowed);
+  const Debt all = debt_of(store, 10s);
+  EXPECT_EQ(all.owed, 10 * kToken);
+  EXPECT_EQ(all.missing, 20 * kToken);
+  store.put_back(asked(), std::array{all});
+  const Debt half = debt_of(store, 11s);  // the share has five tokens again
+  EXPECT_EQ(half.owed, 5 * kToken);
+  EXPECT_EQ(half.missing, 10 * kToken);
+  store.put_back(asked(), std::array{half});
+  EXPECT_EQ(debt_of(store, 12s), Debt{});
+  EXPECT_EQ(debt_of(store, 13s), Debt{});
+}
+
+TEST(Debts, CountAgainstTheShareUntilTheStoreKnows) {
+  MemoryStore store;
+  mirror_left(store, 20, 10s);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(take_share(store, 10s).allowed);
+  mirror_left(store, 12, 10s);  // a decision that was on its way when the store was lost
+  EXPECT_EQ(take_share(store, 10s).remaining, 1u);
+  EXPECT_EQ(debt_of(store, 10s).owed, 5 * kToken);
+}
+
+TEST(Debts, SayWhatIsMissingEvenWhenNothingWasTaken) {
+  MemoryStore store;
+  mirror_left(store, 0, 10s);
+  store.store_lost(10s);
+  store.store_lost(9s);  // another worker's, told late
+  EXPECT_FALSE(take_share(store, 10s).allowed);
+  EXPECT_EQ(debt_of(store, 10s), (Debt{.owed = 0, .missing = 20 * kToken, .gateways = 2, .silence = 0s}));
+}
+
+TEST(Debts, OfBucketsThatTheStoreHasNeverTold) {
+  MemoryStore store;
+  EXPECT_TRUE(take_share(store, 10s).allowed);
+  EXPECT_EQ(debt_of(store, 10s), (Debt{.owed = kToken, .missing = 2 * kToken, .gateways = 2, .silence = 10s}));
+}
+
+TEST(Debts, AreToldOnceByManyThreads) {
+  MemoryStore store;
+  constexpr int kTaken = 20'000;
+  constexpr BucketParameters kHuge{.capacity = 1'000'000, .tokens = 1, .period = 1h};
+  std::atomic<std::uint64_t> told = 0;
+  std::atomic<int> taking = 2;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      std::array<Decision, 1> decision;
+      for (int i = 0; i < kTaken; ++i) store.take_all(asked(kHuge), 10s, decision, true);
+      --taking;
+    });
+    threads.emplace_back([&] {
+      std::array<Debt, 1> debts;
+      int calls = 0;
+      for (bool last = false; !last;) {
+        last = taking == 0;
+        if (!store.take_debts(asked(kHuge), 1, 10s, debts)) continue;
+        if (++calls % 3 == 0)
+          store.put_back(asked(kHuge), debts);
+        else
+          told += debts[0].owed;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::array<Debt, 1> rest;
+  (void)store.take_debts(asked(kHuge), 1, 10s, rest);
+  EXPECT_EQ(told + rest[0].owed, 2 * kTaken * kToken);
+}
+
 // The shard against a model: a map, of which the entry that is full first goes when there is no room.
 TEST(MemoryShard, KeepsWhatAModelKeeps) {
   constexpr std::size_t kMost = 50;
@@ -167,10 +364,11 @@ TEST(MemoryShard, KeepsWhatAModelKeeps) {
     const Fingerprint key{number, ~number};
     const Microseconds full_at =
         now + Microseconds{static_cast<std::int64_t>(random() % 300) * 1'000'000 + ++unique % 1'000'000};
-    BucketState* const found = shard.find(key);
+    KeptBucket* const found = shard.find(key);
     ASSERT_EQ(found != nullptr, model.contains(number));
     if (found != nullptr) {
-      ASSERT_EQ(found->micro_tokens, number);
+      ASSERT_EQ(found->state.micro_tokens, number);
+      ASSERT_EQ(found->owed, ~number);
       shard.set_full_at(found, full_at);
       model[number] = full_at;
       continue;
@@ -181,7 +379,7 @@ TEST(MemoryShard, KeepsWhatAModelKeeps) {
     for (int cleared = 0; cleared < 2 && !model.empty() && first()->second <= now; ++cleared) model.erase(first());
     if (model.size() >= kMost) model.erase(first());
     model[number] = full_at;
-    shard.insert(key, {.micro_tokens = number}, full_at, now);
+    shard.insert(key, {.state = {.micro_tokens = number}, .owed = ~number}, full_at, now);
     ASSERT_EQ(shard.size(), model.size());
   }
 }

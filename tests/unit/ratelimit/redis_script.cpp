@@ -23,7 +23,7 @@ const std::vector<BucketRequest> kTwo = {{"gatehouse:{t}:a", {20, 10, 1s}}, {"ga
 
 TEST(TakeCommand, NamesTheScriptByItsDigest) {
   std::string out;
-  append_take_command(out, kTwo, false);
+  append_take_command(out, kTwo, {}, false);
   EXPECT_EQ(take_script_sha1().size(), 40u);
   EXPECT_EQ(out, "*11\r\n$7\r\nEVALSHA\r\n$40\r\n" + take_script_sha1() +
                      "\r\n$1\r\n2\r\n$15\r\ngatehouse:{t}:a\r\n$15\r\ngatehouse:{t}:b\r\n"
@@ -32,9 +32,25 @@ TEST(TakeCommand, NamesTheScriptByItsDigest) {
 
 TEST(TakeCommand, CarriesTheScriptWhenAsked) {
   std::string out;
-  append_take_command(out, kTwo, true);
+  append_take_command(out, kTwo, {}, true);
   EXPECT_TRUE(out.starts_with("*11\r\n$4\r\nEVAL\r\n$" + std::to_string(take_script().size()) + "\r\n"));
   EXPECT_NE(out.find(take_script()), std::string::npos);
+}
+
+TEST(TakeCommand, CarriesDebtsBehindTheSteps) {
+  std::string without;
+  append_take_command(without, kTwo, {}, false);
+  std::string out;
+  append_take_command(out, kTwo, std::array<Debt, 2>{{{3'000'000, 6'000'000, 2, 1s}, {}}}, false);
+  EXPECT_EQ(out, "*19" + without.substr(3) +
+                     "$7\r\n3000000\r\n$7\r\n6000000\r\n$1\r\n2\r\n$7\r\n1000000\r\n"
+                     "$1\r\n0\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n0\r\n");
+}
+
+TEST(GoodbyeCommand, RemovesTheGatewaysId) {
+  std::string out;
+  append_goodbye_command(out, "me");
+  EXPECT_EQ(out, "*3\r\n$4\r\nZREM\r\n$18\r\ngatehouse:gateways\r\n$2\r\nme\r\n");
 }
 
 TEST(TakeReply, GivesADecisionForEachBucket) {

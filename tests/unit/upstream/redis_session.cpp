@@ -265,12 +265,49 @@ TEST_F(RedisSessionTest, AnErrorAboutOneCallLeavesTheOthersAlone) {
   EXPECT_TRUE(session.is_serving());
 }
 
-TEST_F(RedisSessionTest, AnAnswerOfAnotherShapeIsARefusal) {
+TEST_F(RedisSessionTest, GivesUpAServerWhoseAnswersAreNotTheScripts) {
+  const std::string_view answers[] = {"+OK\r\n", ":1\r\n", "$2\r\nOK\r\n", "*-1\r\n", "*1\r\n:1\r\n",
+                                      "*4\r\n:1\r\n:19\r\n:0\r\n$1\r\n1\r\n"};
+  auto pause = 100ms;
+  for (const std::string_view answer : answers) {
+    become_up();
+    Call call{"k"};
+    Call other{"k"};
+    ASSERT_TRUE(session.submit(call.take, now));
+    ASSERT_TRUE(session.submit(other.take, now));
+    session.received(answer, now);
+    EXPECT_EQ(call.take.outcome, TakeOutcome::refused) << answer;
+    EXPECT_EQ(other.take.outcome, TakeOutcome::lost);
+    EXPECT_TRUE(session.breaker_is_open());
+    EXPECT_TRUE(session.wants_close());
+    EXPECT_EQ(session.last_failure(), "an answer that Redis does not give");
+    session.closed();
+    EXPECT_EQ(session.next_time(), now + pause) << "such answers do not make the pauses small again";
+    pass(pause);
+    pause = std::min(2 * pause, 1000ms);
+  }
+}
+
+TEST_F(RedisSessionTest, GivesUpAServerWhoseOtherAnswersAreNotRediss) {
+  connect();
+  session.received("+OK\r\n", now);  // to PING
+  EXPECT_FALSE(session.is_serving());
+  EXPECT_EQ(session.last_failure(), "an answer that Redis does not give");
+  session.closed();
+  pass(100ms);
+  connect();
+  session.received("+PONG\r\n+OK\r\n", now);  // to the sign of life
+  EXPECT_FALSE(session.is_serving());
+  EXPECT_TRUE(session.breaker_is_open());
+}
+
+TEST_F(RedisSessionTest, GivesUpForAnAnswerThatNobodyWaitsFor) {
   become_up();
-  Call call{"k"};
-  ASSERT_TRUE(session.submit(call.take, now));
-  session.received("*1\r\n:1\r\n", now);
-  EXPECT_EQ(call.take.outcome, TakeOutcome::refused);
+  auto gone = std::make_unique<Call>("gone");
+  ASSERT_TRUE(session.submit(gone->take, now));
+  session.abandon(gone->take);
+  session.received("+OK\r\n", now);
+  EXPECT_TRUE(session.wants_close());
 }
 
 TEST_F(RedisSessionTest, AConnectionThatServedAndEndsIsMadeAnewAtOnce) {
@@ -482,6 +519,192 @@ TEST_F(RedisSessionTest, BoundsTheCallsUnderWay) {
   pass(25ms);
   for (const auto& call : calls) ASSERT_EQ(call->take.outcome, TakeOutcome::timed_out);
   EXPECT_EQ(session.outstanding(), 0u);
+}
+
+TEST_F(RedisSessionTest, TellsDebtsWithTheCall) {
+  become_up();
+  Call call{"k"};
+  const std::array<ratelimit::Debt, 1> debts{{{3'000'000, 6'000'000, 2, 1s}}};
+  call.take.debts = debts;
+  ASSERT_TRUE(session.submit(call.take, now));
+  auto words = sent();
+  ASSERT_EQ(words.size(), 1u);
+  ASSERT_EQ(words[0].size(), 11u);
+  EXPECT_EQ(words[0][7], "3000000");
+  EXPECT_EQ(words[0][10], "1000000");
+  session.received(kNoScript, now);
+  words = sent();
+  ASSERT_EQ(words[0].size(), 11u) << "with the script, too";
+}
+
+TEST_F(RedisSessionTest, KnowsWhetherALateCallMayBeExecutedYet) {
+  become_up();
+  Call written{"a"};
+  Call unwritten{"b"};
+  ASSERT_TRUE(session.submit(written.take, now));
+  (void)sent();
+  session.written(now);
+  pass(1ms);
+  ASSERT_TRUE(session.submit(unwritten.take, now));
+  pass(25ms);
+  EXPECT_EQ(written.take.outcome, TakeOutcome::timed_out);
+  EXPECT_EQ(unwritten.take.outcome, TakeOutcome::timed_out);
+  EXPECT_TRUE(written.take.was_written());
+  EXPECT_FALSE(unwritten.take.was_written());
+}
+
+// --- the time that a decision may take
+
+class FarRedis : public RedisSessionTest {
+ protected:
+  void write() {
+    (void)sent();
+    session.written(now);
+  }
+
+  /// A login whose PING takes `round_trip`.
+  void log_in(RedisSession::Duration round_trip) {
+    connect();
+    write();
+    pass(round_trip);
+    session.received("+PONG\r\n", now);
+  }
+
+  /// A call that is answered after `round_trip`.
+  TakeOutcome ask(RedisSession::Duration round_trip) {
+    Call call{"k"};
+    EXPECT_TRUE(session.submit(call.take, now));
+    write();
+    pass(round_trip);
+    session.received(kAllowed, now);
+    return call.take.outcome;
+  }
+};
+
+TEST_F(FarRedis, TheLoginSetsTheTime) {
+  log_in(30ms);
+  ASSERT_TRUE(session.is_serving());
+  EXPECT_EQ(session.decision_time(), 43ms);
+  write();
+  session.received(":1\r\n", now);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(ask(30ms), TakeOutcome::decided);
+  EXPECT_EQ(ask(42ms), TakeOutcome::decided);
+}
+
+TEST_F(FarRedis, ANearOneHasTheShortestTime) {
+  for (const auto& [round_trip, time] : {std::pair{0ms, 25ms}, {5ms, 25ms}, {8ms, 31ms}, {14ms, 43ms}}) {
+    log_in(round_trip);
+    EXPECT_EQ(session.decision_time(), time);
+    session.restart(now);
+    session.closed();
+  }
+}
+
+TEST_F(FarRedis, TheTimeFollowsTheAnswers) {
+  log_in(0ms);
+  write();
+  session.received(":1\r\n", now);
+  int late = 0;
+  for (int i = 0; i < 40; ++i) late += ask(28ms) == TakeOutcome::timed_out ? 1 : 0;
+  EXPECT_LE(late, 3) << "late answers are measured, too";
+  EXPECT_EQ(session.decision_time(), 43ms);
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(ask(1ms), TakeOutcome::decided);
+  EXPECT_EQ(session.decision_time(), 25ms);
+}
+
+TEST_F(FarRedis, AHiccupIsOneSample) {
+  log_in(0ms);
+  write();
+  session.received(":1\r\n", now);
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 50; ++i) {
+    calls.push_back(std::make_unique<Call>("k"));
+    ASSERT_TRUE(session.submit(calls.back()->take, now));
+  }
+  write();
+  pass(90ms);
+  for (int i = 0; i < 50; ++i) session.received(kAllowed, now);
+  EXPECT_TRUE(session.is_serving());
+  EXPECT_EQ(session.decision_time(), 30ms);
+}
+
+TEST_F(FarRedis, TooFarCountsAsLost) {
+  for (const auto pause : {100ms, 200ms, 400ms}) {
+    log_in(43ms);
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(sent_names(), std::vector<std::string>{"PING"}) << "the first may have waited for another's work";
+      session.written(now);
+      EXPECT_FALSE(session.is_serving());
+      pass(43ms);
+      session.received("+PONG\r\n", now);
+    }
+    EXPECT_TRUE(session.breaker_is_open());
+    EXPECT_EQ(session.last_failure(), "no answer in 43 ms");
+    session.closed();
+    EXPECT_EQ(session.next_time(), now + pause);
+    pass(pause);
+  }
+}
+
+TEST_F(FarRedis, AFrozenOneServesAsSoonAsItAnswersInTime) {
+  log_in(900ms);
+  EXPECT_FALSE(session.is_serving());
+  write();
+  pass(1ms);
+  session.received("+PONG\r\n", now);
+  EXPECT_TRUE(session.is_serving());
+  EXPECT_EQ(session.decision_time(), 25ms);
+}
+
+TEST_F(FarRedis, OneThatHasMovedTooFarIsGivenUp) {
+  log_in(0ms);
+  write();
+  session.received(":1\r\n", now);
+  int asked = 0;
+  for (; asked < 100 && !session.wants_close(); ++asked) {
+    Call call{"k"};
+    if (session.submit(call.take, now)) {
+      write();
+      pass(70ms);
+      session.received(kAllowed, now);
+    } else {
+      pass(20ms);
+    }
+  }
+  EXPECT_TRUE(session.wants_close());
+  EXPECT_EQ(session.last_failure(), "no answer in 43 ms");
+  EXPECT_LE(asked, 20);
+}
+
+// --- the other gateways
+
+TEST_F(RedisSessionTest, SaysThatItLeavesAndNoMoreThatItLives) {
+  become_up();
+  EXPECT_FALSE(session.has_left());
+  session.leave();
+  session.leave();
+  EXPECT_EQ(sent(), (std::vector<std::vector<std::string>>{{"ZREM", "gatehouse:gateways", "me"}}));
+  EXPECT_FALSE(session.has_left());
+  session.received(":1\r\n", now);
+  EXPECT_TRUE(session.has_left());
+  pass(RedisSession::heartbeat_interval);
+  EXPECT_TRUE(sent().empty());
+  Call call{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  session.received(kAllowed, now);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::decided);
+  session.disconnected("gone", now);
+  session.closed();
+  connect();
+  (void)sent();
+  session.received("+PONG\r\n", now);
+  EXPECT_TRUE(sent().empty()) << "a new connection does not bring it back";
+}
+
+TEST_F(RedisSessionTest, LeavesWithoutAWordWhenThereIsNoConnection) {
+  session.leave();
+  EXPECT_TRUE(session.has_left());
+  EXPECT_TRUE(sent().empty());
 }
 
 TEST_F(RedisSessionTest, SaysThatItLivesAndLearnsWhoElseDoes) {
