@@ -141,9 +141,8 @@ void MemoryStore::mirror(std::span<const BucketRequest> requests, std::span<cons
     if (found == nullptr && whole_step.capacity_micro - content <= whole_step.capacity_micro / kAsGoodAsFull) continue;
     const std::uint64_t owed = found != nullptr ? found->owed : 0;
     const std::uint64_t mine = scaled(content, whole, share);
-    const KeptBucket bucket{.state = {.micro_tokens = mine - std::min(mine, owed), .updated = now + delay},
-                            .owed = owed,
-                            .shared_at = now};
+    const KeptBucket bucket{
+        .state = {.micro_tokens = mine - std::min(mine, owed), .updated = now + delay}, .owed = owed, .shared_at = now};
     const Microseconds full_at = bucket.state.updated + time_to_full(step, bucket.state.micro_tokens);
     if (found != nullptr) {
       *found = bucket;

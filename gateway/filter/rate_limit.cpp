@@ -174,8 +174,8 @@ runtime::Task<Step> rate_limit_on_wait(Exchange& exchange) {
     const auto decided = std::span{decisions}.subspan(from, count);
     const bool owes =
         !redis.refuses_calls() && memory.take_debts(part, redis.live_gateways(), memory_clock(exchange), told);
-    const auto answer =
-        co_await redis.take(part, owes ? std::span<const ratelimit::Debt>{told} : std::span<const ratelimit::Debt>{}, decided);
+    const auto answer = co_await redis.take(
+        part, owes ? std::span<const ratelimit::Debt>{told} : std::span<const ratelimit::Debt>{}, decided);
     answered = answer.decided;
     if (answered)
       memory.mirror(part, decided, redis.live_gateways(), memory_clock(exchange));

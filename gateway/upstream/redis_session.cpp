@@ -108,6 +108,12 @@ void RedisSession::send_ping() {
   slots_.push_back({.kind = Slot::Kind::ping});
 }
 
+/// A call that would have to come back for the script has no time for two round trips to a Redis that is far away.
+void RedisSession::send_script() {
+  ratelimit::append_take_command(output_, {}, {}, true);
+  slots_.push_back({.kind = Slot::Kind::script});
+}
+
 void RedisSession::leave() {
   if (leaving_) return;
   leaving_ = true;
@@ -232,6 +238,9 @@ void RedisSession::on_reply(const RespValue& reply, TimePoint now) {
   switch (slot.kind) {
     case Slot::Kind::take: on_take_reply(slot, reply, now); break;
     case Slot::Kind::heartbeat: on_heartbeat_reply(reply, now); break;
+    case Slot::Kind::script:
+      if (reply.type != RespValue::Type::array && reply.type != RespValue::Type::error) give_up(kNotRedis, now);
+      break;
     case Slot::Kind::goodbye: goodbye_answered_ = true; break;
     default: on_login_reply(slot, reply, now); break;
   }
@@ -250,6 +259,7 @@ void RedisSession::on_login_reply(const Slot& slot, const RespValue& reply, Time
       return;
     case Slot::Kind::ping: on_ping_reply(slot, reply, now); return;
     case Slot::Kind::take:
+    case Slot::Kind::script:
     case Slot::Kind::heartbeat:
     case Slot::Kind::goodbye: return;
   }
@@ -276,6 +286,7 @@ void RedisSession::on_ping_reply(const Slot& slot, const RespValue& reply, TimeP
   phase_ = Phase::up;
   up_since_ = now;
   open_ = false;
+  send_script();
   send_heartbeat(now);
 }
 

@@ -152,7 +152,7 @@ class RedisSession {
 
  private:
   struct Slot {
-    enum class Kind : std::uint8_t { auth, select, ping, take, heartbeat, goodbye };
+    enum class Kind : std::uint8_t { auth, select, ping, take, script, heartbeat, goodbye };
     Kind kind;
     bool carries_script = false;
     RedisTake* take = nullptr;  // null: nobody waits any more
@@ -168,6 +168,7 @@ class RedisSession {
   void measure(const Slot& slot, TimePoint now) noexcept;
   [[nodiscard]] std::string no_answer() const;
   void send_ping();
+  void send_script();
   void on_take_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
   void finish(RedisTake& take, TakeOutcome outcome) noexcept;
   void fail_all(TakeOutcome outcome) noexcept;
@@ -195,9 +196,9 @@ class RedisSession {
   std::size_t outstanding_ = 0;
   std::string last_failure_;
 
-  Duration round_trip_{};    // smoothed; a new connection begins with its PING's
+  Duration round_trip_{};  // smoothed; a new connection begins with its PING's
   TimePoint last_sample_{};  // when it was last measured
-  unsigned pings_ = 0;       // of this login
+  unsigned pings_ = 0;  // of this login
 
   std::string gateway_id_;
   TimePoint next_heartbeat_;

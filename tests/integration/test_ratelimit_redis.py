@@ -1,4 +1,6 @@
 """Rate limits in Redis: one bucket for several gateways, TLS and ACL, one round trip, what is left behind there."""
+import time
+
 import pytest
 
 from harness.client import request_bytes
@@ -153,3 +155,30 @@ def test_another_database(redis, upstream):
         gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
         statuses(gateway, 1, "127.0.1.90")
         assert b"db7:keys=" in redis.command("INFO", "keyspace")
+
+
+def test_a_gateway_that_stops_leaves_the_others(redis, upstream):
+    config = {"redis": {"url": f"redis://127.0.0.1:{redis.port}/5"}}
+
+    def known():
+        redis_reply = redis.command("EVAL", "redis.call('SELECT', 5) return redis.call('ZCARD', 'gatehouse:gateways')", "0")
+        return int(redis_reply[1:])
+    with Gateway({"shop": limited("shop", upstream)}, config) as stays:
+        with Gateway({"shop": limited("shop", upstream)}, config) as goes:
+            for gateway in (stays, goes):
+                gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+            poll(lambda: known() == 2, "both to say that they live")
+            goes.stop()
+            assert known() == 1
+
+
+def test_a_silent_store_does_not_delay_the_end(upstream):
+    with RedisServer() as server, Gateway({"shop": limited("shop", upstream)}, {"redis": {"url": f"redis://127.0.0.1:{server.port}"}}) as gateway:
+        gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+        server.pause()
+        try:
+            begin = time.monotonic()
+            gateway.stop()
+            assert time.monotonic() - begin < 2
+        finally:
+            server.resume()

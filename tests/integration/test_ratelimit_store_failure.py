@@ -1,4 +1,5 @@
 """Redis is lost: killed, frozen or never there. Each limit does what it was told for that case, and requests go on."""
+import threading
 import time
 
 import pytest
@@ -128,3 +129,140 @@ def test_a_server_that_speaks_something_else(upstream):
 
     with Upstream(on_connect=garbage) as fake, Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://{fake.address}"}}) as gateway:
         expect_failure_modes(gateway, "127.0.1.2")
+
+
+@pytest.mark.parametrize("answers", ["to everything", "but to PING"])
+def test_a_server_that_answers_as_redis_does_not(upstream, answers):
+    """Well-formed RESP, but never what was asked for."""
+    from harness.upstream import Upstream
+
+    def agreeable(connection):
+        while connection.buffer.fill():
+            asked = bytes(connection.buffer.data)
+            connection.buffer.data.clear()
+            connection.send(b"+PONG\r\n" if answers == "but to PING" and b"PING" in asked else b"+OK\r\n")
+
+    with Upstream(on_connect=agreeable) as fake, Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://{fake.address}"}}) as gateway:
+        expect_failure_modes(gateway, "127.0.1.2")
+        gateway.wait_log("an answer that Redis does not give")
+        gateway.wait_metric(0, "gatehouse_ratelimit_store_up")
+        assert gateway.metric("gatehouse_ratelimit_store_requests_total", result="ok") == 0
+
+
+# --- what two gateways admit together while Redis comes and goes
+
+RATE, BURST = 40, 40
+
+
+class Saturating(threading.Thread):
+    """One client that asks as soon as it is answered, at most 100 times a second; `admitted` of its requests."""
+
+    def __init__(self, gateway):
+        super().__init__()
+        self.gateway, self.admitted, self.stop = gateway, 0, threading.Event()
+
+    def run(self):
+        with self.gateway.connect() as connection:
+            while not self.stop.wait(0.01):
+                self.admitted += connection.exchange(request_bytes(target="/local")).status == 200
+
+
+def admitted_while(gateways, faults):
+    """`faults` happen while both gateways are saturated; what was admitted of what the limit allows in that time."""
+    clients = [Saturating(gateway) for gateway in gateways]
+    begin = time.monotonic()
+    for client in clients:
+        client.start()
+    try:
+        for seconds, fault in faults:
+            time.sleep(seconds)  # how long what holds before is to last: the limit's own unit
+            fault()
+    finally:
+        for client in clients:
+            client.stop.set()
+        for client in clients:
+            client.join()
+    return sum(client.admitted for client in clients) / (BURST + RATE * (time.monotonic() - begin))
+
+
+@pytest.mark.parametrize("fault", ["killed", "flapping", "restarted empty", "restarted at once", "cut off"])
+def test_two_gateways_stay_within_a_limit(store, upstream, fault):
+    from harness.distance import Distance
+    shop = limited(upstream, rate=f"{RATE}/s", burst=BURST)
+    with Distance(store.port, 0) as link:
+        config = {"redis": {"url": f"redis://127.0.0.1:{link.port if fault == 'cut off' else store.port}"}}
+        with Gateway({"shop": shop}, config) as one, Gateway({"shop": shop}, config) as two:
+            for gateway in (one, two):
+                gateway.wait_metric(2, "gatehouse_ratelimit_gateways")
+                gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+
+            def distance(seconds):
+                return lambda: setattr(link, "seconds", seconds)
+            faults = {
+                "killed": [(1.5, store.kill), (2.5, bool)],
+                "flapping": [(0.7, store.pause), (0.7, store.resume)] * 3 + [(0.5, bool)],
+                "restarted empty": [(1.5, store.kill), (1, store.start), (2.5, bool)],
+                "restarted at once": [(1.5, lambda: (store.kill(), store.start())), (1.5, bool)] * 2,
+                "cut off": [(0.7, distance(0.3)), (0.7, distance(0))] * 3 + [(0.5, bool)],
+            }[fault]
+            ratio = admitted_while((one, two), faults)
+            print(f"{fault}: {ratio:.2f} of the limit")
+            assert ratio <= 1.1
+            assert ratio >= (0.85 if fault == "killed" else 0.6)
+
+
+def test_a_flushed_store_has_full_buckets(store, upstream):
+    """Who empties Redis while it works gives all clients their burst anew, also after it had been lost once."""
+    with Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://127.0.0.1:{store.port}"}}) as gateway:
+        gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+        assert statuses(gateway, 4, "/local") == [200] * 3 + [429]
+        store.command("FLUSHALL")
+        assert statuses(gateway, 4, "/local") == [200] * 3 + [429]
+        store.kill()
+        gateway.wait_metric(0, "gatehouse_ratelimit_store_up")
+        store.start()
+        gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+        assert statuses(gateway, 1, "/local") == [429], "it goes on where it was"
+        store.command("FLUSHALL")
+        assert statuses(gateway, 4, "/local") == [200] * 3 + [429]
+
+
+# --- far away
+
+def test_a_store_that_is_far_away(store, upstream):
+    """Thirty milliseconds: each decision is the store's, and one bucket for both gateways."""
+    from harness.distance import Distance
+    with Distance(store.port, 0.03) as link:
+        config = {"redis": {"url": f"redis://127.0.0.1:{link.port}"}}
+        with Gateway({"shop": limited(upstream, burst=20)}, config) as one, Gateway({"shop": limited(upstream, burst=20)}, config) as two:
+            for gateway in (one, two):
+                gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+            decided = [gateway.metric("gatehouse_ratelimit_store_requests_total", result="ok") for gateway in (one, two)]
+            answers = [answer for _ in range(15) for gateway in (one, two) for answer in statuses(gateway, 1, "/closed")]
+            late = 30 - sum(int(gateway.metric("gatehouse_ratelimit_store_requests_total", result="ok") - before)
+                            for gateway, before in zip((one, two), decided))
+            assert late <= 2, "a busy machine may be late once"
+            assert answers.count(503) == late
+            assert answers.count(200) in range(20 - late, 21)
+
+
+@pytest.mark.parametrize("milliseconds", [10, 20])
+def test_a_distance_costs_closed_limits_nothing(store, upstream, milliseconds):
+    from harness.distance import Distance
+    with Distance(store.port, milliseconds / 1000) as link:
+        with Gateway({"shop": limited(upstream, rate="1000/s", burst=1000)}, {"redis": {"url": f"redis://127.0.0.1:{link.port}"}}) as gateway:
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+            answers = statuses(gateway, 50, "/closed")
+            assert answers.count(200) >= 49, "a busy machine may be late once"
+
+
+def test_a_store_that_is_too_far_away_counts_as_lost(store, upstream):
+    from harness.distance import Distance
+    with Distance(store.port, 0.06) as link:
+        with Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://127.0.0.1:{link.port}"}}) as gateway:
+            gateway.wait_log("no answer in 43 ms")
+            assert gateway.metric("gatehouse_ratelimit_store_up") == 0
+            expect_failure_modes(gateway, "127.0.1.2")
+            link.seconds = 0.02  # and is used again when it has come nearer
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+            poll(lambda: gateway.request("/closed", source="127.0.1.3").status == 200, "limits in Redis")

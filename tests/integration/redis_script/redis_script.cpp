@@ -196,12 +196,10 @@ TEST_F(RedisScript, ComputesWhatTheBucketsArithmeticComputes) {
       for (Bucket* const bucket : asked) {
         if (pick(random, 0, 5) == 0) {
           bucket->kept = {
-              .state = {.micro_tokens = pick(random, 0,
-                                             pick(random, 0, 1) == 0
-                                                 ? 2'000'000
-                                                 : 1'000'000 * bucket->request.parameters.capacity),
-                        .updated =
-                            std::max(now - Microseconds{static_cast<std::int64_t>(pick(random, 0, 1'000'000))}, 0us)}};
+              .state = {
+                  .micro_tokens = pick(
+                      random, 0, pick(random, 0, 1) == 0 ? 2'000'000 : 1'000'000 * bucket->request.parameters.capacity),
+                  .updated = std::max(now - Microseconds{static_cast<std::int64_t>(pick(random, 0, 1'000'000))}, 0us)}};
           (void)redis.call({"SET", bucket->request.key, stored(*bucket->kept)});
         } else if (pick(random, 0, 15) == 0) {  // the store has lost it
           bucket->kept.reset();

@@ -188,7 +188,8 @@ TEST(ContentBeforeFull, IsTheMostThatIsFullAtThatTime) {
     if (content > 0) {
       ASSERT_GT(time_to_full(step, content - 1), time);
     }
-    ASSERT_EQ(content_before_full(step, kMaxWait), step.capacity_micro - std::min(step.capacity_micro, [&] {
+    ASSERT_EQ(content_before_full(step, kMaxWait),
+              step.capacity_micro - std::min(step.capacity_micro, [&] {
                 Wide gained = Wide{kMaxWait.count()} / Wide{step.microseconds} * Wide{step.micro_tokens};
                 gained += Wide{kMaxWait.count()} % Wide{step.microseconds} * Wide{step.micro_tokens} /
                           Wide{step.microseconds};
