@@ -27,6 +27,16 @@ unsigned passes_in(std::string_view list) noexcept {
 
 Step loop_detection_on_request(Exchange& exchange) {
   const http::Fields& fields = exchange.head.fields;
+  if (const auto hops = http::hops_left(exchange.head)) {
+    if (*hops == 0) {
+      if (exchange.head.method == http::Method::options)
+        exchange.answer(200, Reason::loop, "The request ends here, as its Max-Forwards says.");
+      else  // to reflect a request would show its credentials to scripts
+        exchange.answer(501, Reason::loop, "TRACE is not answered here.");
+      return Step::answer;
+    }
+    exchange.request_fields += "max-forwards: " + std::to_string(*hops - 1) + "\r\n";
+  }
   if (!fields.has(http::FieldId::cdn_loop)) return Step::next;
   unsigned passes = 0;
   for (const http::Field& field : fields.all())

@@ -1,4 +1,5 @@
-// Requests that pass through gateways again and again end here (CDN-Loop, RFC 8586): 508 after 4 passes.
+// Requests that pass through gateways again and again end here (CDN-Loop, RFC 8586): 508 after 4 passes. So do TRACE and
+// OPTIONS whose Max-Forwards says so (RFC 9110 section 7.6.2); else it is counted down for the upstream.
 #pragma once
 #include "gateway/filter/filter.hpp"
 namespace gatehouse::filter {

@@ -151,6 +151,9 @@ bool speaks_of_connection(const Fields& fields) noexcept {
   return fields.has(FieldId::connection) || fields.has(FieldId::upgrade) || fields.has(FieldId::proxy_connection);
 }
 
+/// The methods that Max-Forwards is for.
+bool counts_hops(Method method) noexcept { return method == Method::trace || method == Method::options; }
+
 bool offers_websocket(const RequestHead& head) noexcept {
   return head.minor_version == 1 && head.fields.has(FieldId::upgrade) &&
          any_list_contains(head.fields, FieldId::connection, "upgrade") &&
@@ -177,6 +180,7 @@ const char* reason_text(Refusal refusal) noexcept {
     case Refusal::path_above_root: return "a path that leads above the root";
     case Refusal::path_encoding: return "a path with % but no two hexadecimal digits behind it, or with %00";
     case Refusal::upgrade_with_body: return "an upgrade together with a body";
+    case Refusal::hops_malformed: return "a Max-Forwards that is no single number";
   }
   return "";
 }
@@ -194,6 +198,10 @@ std::expected<BodyFraming, Refusal> request_framing(const RequestHead& head) noe
     if (fields.repeated(FieldId::expect) || !is_name<"100-continue">(expect->value)) {
       return std::unexpected(Refusal::expectation_unknown);
     }
+  }
+  if (fields.has(FieldId::max_forwards) && counts_hops(head.method) &&
+      (fields.repeated(FieldId::max_forwards) || !hops_left(head))) {
+    return std::unexpected(Refusal::hops_malformed);
   }
   return framing;
 }
@@ -224,6 +232,15 @@ bool wants_close(const Fields& fields, int minor_version) noexcept {
 
 bool expects_continue(const RequestHead& head) noexcept {
   return head.minor_version == 1 && head.fields.has(FieldId::expect);  // request_framing has refused any other value
+}
+
+std::optional<std::uint64_t> hops_left(const RequestHead& head) noexcept {
+  const Field* const field = counts_hops(head.method) ? head.fields.find(FieldId::max_forwards) : nullptr;
+  return field != nullptr ? parse_length(field->value) : std::nullopt;
+}
+
+bool has_escaped_slash(std::string_view path) noexcept {
+  return path.contains("%2F") || path.contains("%5C") || path.contains('\\');
 }
 
 bool is_websocket_upgrade(const RequestHead& head) noexcept {

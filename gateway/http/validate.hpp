@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,11 +39,12 @@ enum class Refusal : std::uint8_t {
   path_above_root,  // ".." leads above the root
   path_encoding,  // "%" without two hex digits, or %00
   upgrade_with_body,  // Upgrade to a protocol that we relay together with a request body
+  hops_malformed,  // Max-Forwards of TRACE or OPTIONS is not one number (RFC 9110 section 7.6.2)
 };
 [[nodiscard]] const char* reason_text(Refusal refusal) noexcept;
 
 /// Framing of a request (RFC 9112 section 6.3), and whatever else is about this connection: Connection, Upgrade, Expect
-/// (ignored in HTTP/1.0, RFC 9110 section 10.1.1). "Content-Length: 0" is BodyKind::length with 0. Never allocates.
+/// (ignored in HTTP/1.0, RFC 9110 section 10.1.1), Max-Forwards. "Content-Length: 0" is BodyKind::length with 0. Never allocates.
 [[nodiscard]] std::expected<BodyFraming, Refusal> request_framing(const RequestHead& head) noexcept;
 
 /// Framing of an upstream's response to a request with `method`. 1xx, 204, 304 and answers to HEAD have no body; their
@@ -85,6 +87,14 @@ struct RequestTarget {
 
 /// True if the client waits for 100 (Continue) before it sends the body.
 [[nodiscard]] bool expects_continue(const RequestHead& head) noexcept;
+
+/// How many more recipients may forward a TRACE or OPTIONS request (RFC 9110 section 7.6.2); 0: it ends here. None without
+/// Max-Forwards and for other methods, where it means nothing. Of a head that request_framing() has taken.
+[[nodiscard]] std::optional<std::uint64_t> hops_left(const RequestHead& head) noexcept;
+
+/// True if the path holds what some servers take for a slash behind the checks of others: "%2F", "%5C" or a raw "\".
+/// `path` is normalised.
+[[nodiscard]] bool has_escaped_slash(std::string_view path) noexcept;
 
 /// True for an opening handshake of a WebSocket (RFC 6455 section 4.1) as far as the upgrade goes: GET, HTTP/1.1,
 /// "Connection: upgrade", "Upgrade: websocket" and nothing else on offer.

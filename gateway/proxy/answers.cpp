@@ -197,6 +197,7 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
   for (const Field& field : head.fields.all()) {
     if (field.id == FieldId::host || field.id == FieldId::content_length || field.id == FieldId::expect) continue;
     if (http::is_hop_by_hop(field, head.fields) || filter::is_replaced_field(field, exchange.peer_trusted)) continue;
+    if (field.id == FieldId::max_forwards && http::hops_left(head)) continue;  // counted down, see request_fields
     if (http::equals_ignore_case(field.name, "proxy"))
       continue;  // CGI turns it into HTTP_PROXY (CVE-2016-5385, "httpoxy")
     if (exchange.plain_answer && http::equals_ignore_case(field.name, "accept-encoding")) continue;

@@ -122,6 +122,24 @@ def test_loops_are_broken(gateway, upstream):
     gateway.wait_metric(lambda value: value >= 2, "gatehouse_local_replies_total", reason="loop")
 
 
+@pytest.mark.parametrize("method, value, seen", [
+    ("OPTIONS", "5", "4"), ("OPTIONS", "1", "0"), ("TRACE", "10", "9"), ("GET", "0", "0"), ("POST", "x", "x"),
+])
+def test_max_forwards_is_counted_down(gateway, upstream, method, value, seen):
+    """RFC 9110 section 7.6.2; it means nothing to other methods."""
+    upstream.forget()
+    assert gateway.request(method=method, headers=[("Max-Forwards", value)]).status == 200
+    assert upstream.requests[0].header("max-forwards") == seen
+
+
+@pytest.mark.parametrize("method, value, status", [("OPTIONS", "0", 200), ("TRACE", "0", 501), ("OPTIONS", "x", 400), ("TRACE", "-1", 400)])
+def test_max_forwards_ends_here(gateway, upstream, method, value, status):
+    upstream.forget()
+    response = gateway.request(method=method, headers=[("Max-Forwards", value), ("Cookie", "secret=1")])
+    assert response.status == status and b"secret" not in response.body
+    assert upstream.requests == []
+
+
 @pytest.fixture(scope="module")
 def answering():
     """An upstream whose answer's head is chosen by the request's path."""

@@ -123,6 +123,36 @@ TEST(IsWebsocketUpgrade, IsForNothingElse) {
   EXPECT_FALSE(is_websocket("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
 }
 
+/// What is left of "Max-Forwards: `value`" for this method.
+std::optional<std::uint64_t> hops(const std::string& method, const std::string& value) {
+  const std::string message = method + " / HTTP/1.1\r\nHost: a\r\nMax-Forwards: " + value + "\r\n\r\n";
+  const RequestHead head = head_with(message);
+  return request_framing(head) ? hops_left(head) : 4711;
+}
+
+TEST(HopsLeft, AreCountedForTraceAndOptions) {
+  EXPECT_EQ(hops("TRACE", "0"), 0U);
+  EXPECT_EQ(hops("OPTIONS", "10"), 10U);
+  EXPECT_EQ(hops("OPTIONS", "0005"), 5U);
+  EXPECT_EQ(hops("GET", "0"), std::nullopt);
+  EXPECT_EQ(hops("GET", "x"), std::nullopt);
+  const std::string none = "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n";
+  EXPECT_EQ(hops_left(head_with(none)), std::nullopt);
+}
+
+TEST(HopsLeft, AreOneNumber) {
+  for (const char* value : {"", "x", "-1", "+1", "1 2", "1, 2", "0x1", "1.0", "99999999999999999999"}) {
+    EXPECT_EQ(hops("TRACE", value), 4711U) << value;
+  }
+  const std::string twice = "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n";
+  EXPECT_EQ(request_framing(head_with(twice)), std::unexpected(Refusal::hops_malformed));
+}
+
+TEST(HasEscapedSlash, FindsWhatSomeTakeForASlash) {
+  for (const char* path : {"/a%2Fb", "/a%5Cb", "/a\\b", "/%2F"}) EXPECT_TRUE(has_escaped_slash(path)) << path;
+  for (const char* path : {"/", "/a/b", "/a%252Fb", "/a%2Eb", "*"}) EXPECT_FALSE(has_escaped_slash(path)) << path;
+}
+
 TEST(ReasonText, SaysSomethingForEach) {
   for (unsigned i = 0; i <= static_cast<unsigned>(Refusal::upgrade_with_body); ++i) {
     EXPECT_STRNE(reason_text(static_cast<Refusal>(i)), "");
