@@ -73,6 +73,7 @@ Task<bool> send_continue(Connection& connection) {
   if (connection.sent_continue || exchange.head.minor_version == 0 || !exchange.head.fields.has(http::FieldId::expect))
     co_return true;
   connection.sent_continue = true;
+  if (exchange.response_started) co_return true;  // an early answer is under way: nothing may come in between
   if (!connection.buffer.empty()) co_return true;  // the body is coming already
   const Errc error = co_await connection.stream.write("HTTP/1.1 100 Continue\r\n\r\n");
   co_return error == Errc::ok;

@@ -2,12 +2,13 @@
 import hashlib
 import json
 import os
+import socket
 
 import pytest
 
 from harness.client import chunked, request_bytes
 from harness.gateway import Gateway, tenant
-from harness.http1 import Closed, Truncated
+from harness.http1 import Closed, Truncated, read_request_head
 from harness.upstream import Upstream
 
 
@@ -189,6 +190,31 @@ def test_an_upstream_that_answers_early_is_heard():
             connection.send(b"x" * 999000)
             connection.send(request_bytes(target="/next"))
             assert connection.response().status == 403
+
+
+def test_no_continue_inside_of_an_early_answer():
+    """The upstream answers while it takes nothing, so what has come of the body waits. When it goes on, the answer has long
+    begun, and 100 (Continue) would be a part of it."""
+    def handler(connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+        connection.upstream.released.wait(10)
+        request, length = read_request_head(connection.buffer)
+        connection.read_body(request, length)
+        connection.send(b"world")
+
+    # Small segments and a small window: the gateway's socket takes the head, which is larger than the first read, but not
+    # what came of the body with it.
+    narrow = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096), (socket.IPPROTO_TCP, socket.TCP_MAXSEG, 100)]
+    with Upstream(on_connect=handler, socket_options=narrow) as upstream, Gateway({"shop": tenant(upstream=upstream)}, {"workers": 1}) as gateway, \
+            gateway.connect() as connection:
+        head = request_bytes("POST", headers=[("X-Long", "a" * 16400), ("Expect", "100-continue"), ("Content-Length", "60000")])
+        connection.send(head + b"x" * 40000)
+        while b"hello" not in connection.buffer.data:
+            assert connection.buffer.fill()
+        assert connection.buffer.data.startswith(b"HTTP/1.1 200 OK\r\n")
+        upstream.released.set()
+        connection.send(b"x" * 20000)
+        assert connection.response().body == b"helloworld"
 
 
 def test_the_rest_of_a_body_is_not_the_next_request():

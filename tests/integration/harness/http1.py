@@ -166,13 +166,13 @@ def declared_framing(message):
     if lengths and codings:
         raise Violation(f"Content-Length {lengths} with Transfer-Encoding {codings}")
     if codings:
-        if codings != ["chunked"]:
+        if [coding.lower() for coding in codings] != ["chunked"]:
             raise Violation(f"Transfer-Encoding: {codings}")
         if message.version == 0:
             raise Violation("Transfer-Encoding in HTTP/1.0")
         return "chunked", 0
     if lengths:
-        if len(lengths) > 1 or not re.fullmatch(r"[0-9]{1,19}", lengths[0]):
+        if len(lengths) > 1 or not re.fullmatch(r"[0-9]+", lengths[0]) or int(lengths[0]) >= 1 << 64:
             raise Violation(f"Content-Length: {lengths}")
         return "length", int(lengths[0])
     return None, 0

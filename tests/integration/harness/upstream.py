@@ -48,9 +48,11 @@ class UpstreamConnection:
             self.buffer.data.clear()
 
     def reset(self):
+        """RST without FIN before it; for the thread that reads, as close() would have to wake it by a FIN."""
+        self.open = False
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()
+            self.socket.close()
 
     def close(self):
         self.open = False
@@ -80,7 +82,7 @@ class Upstream:
     """
 
     def __init__(self, handler=echo, *, name="upstream", early=False, on_connect=None, record=True, tls=None, host="127.0.0.1",
-                 port=0, health=None, backlog=512):
+                 port=0, health=None, backlog=512, socket_options=()):
         self.handler, self.name, self.early, self.on_connect, self.record = handler, name, early, on_connect, record
         self.tls, self.health = tls, health
         self.healthy = True
@@ -88,13 +90,15 @@ class Upstream:
         self.released = threading.Event()   # handlers that hang wait for this
         self.lock = threading.Lock()
         self.listener = None
-        self.host, self.port, self.backlog = host, port, backlog
+        self.host, self.port, self.backlog, self.socket_options = host, port, backlog, socket_options
         self.open()
 
     def open(self):
         """Begins to listen; again, at the same port, after stop_listening()."""
         listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for option in self.socket_options:
+            listener.setsockopt(*option)
         listener.bind((self.host, self.port))
         listener.listen(self.backlog)
         self.port = listener.getsockname()[1]
