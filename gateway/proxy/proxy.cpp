@@ -131,6 +131,11 @@ bool understand(Connection& connection) {
     refuse(exchange, target.error());
     return false;
   }
+  if (exchange.settings->limits.escaped_slashes_refused && http::has_escaped_slash(exchange.target.path)) {
+    exchange.answer(400, Reason::malformed, "The path has an encoded slash or a backslash.");
+    exchange.reply.close = true;
+    return false;
+  }
   connection.request_body.start(exchange.framing, connection.buffer, exchange.worker.body_buffers);
   exchange.wants_websocket = exchange.framing.kind == BodyKind::none && http::is_websocket_upgrade(exchange.head);
   return true;
@@ -158,7 +163,9 @@ bool find_way(Connection& connection) {
   exchange.tenant->requests_in_flight->add(1);
   exchange.tenant->load->requests.fetch_add(1, std::memory_order_relaxed);
   if (exchange.redirect_to_https) return true;
-  exchange.route = find_route(*host->tenant, exchange.target.path, exchange.head.method_name, exchange.head.fields);
+  // What is asked of the server as a whole (RFC 9110 section 9.3.7) goes to whoever serves its root.
+  const std::string_view path = exchange.target.path == "*" ? std::string_view("/") : exchange.target.path;
+  exchange.route = find_route(*host->tenant, path, exchange.head.method_name, exchange.head.fields);
   if (exchange.route == nullptr) {
     exchange.answer(404, Reason::no_route, "There is nothing at this address.");
     return false;
@@ -317,6 +324,11 @@ Task<bool> serve_request(Connection& connection) {
     co_return keep_open;
   }
   complete(connection);
+  // After an early answer the client may still be sending: to close now could take the answer from it (RFC 9112 section 9.6).
+  if (!keep_open && exchange.response_started && exchange.status != 499 && !connection.request_body.ended() &&
+      connection.stream.descriptor().is_open()) {
+    co_await RequestStory::linger(connection);
+  }
   co_return keep_open;
 }
 

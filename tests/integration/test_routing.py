@@ -189,10 +189,38 @@ def test_unknown_host_without_a_tenant_for_all(upstream):
         gateway.wait_metric(1, "gatehouse_local_replies_total", tenant="-", reason="no_route")
 
 
-def test_options_for_the_server_as_a_whole(gateway):
-    with gateway.connect() as connection:
-        response = connection.exchange(request_bytes("OPTIONS", "*"))
-        assert response.status in (200, 204, 400, 404, 405)
+@pytest.mark.parametrize("target", ["*", "http://shop.test"])
+def test_options_for_the_server_as_a_whole(upstream, target):
+    """RFC 9112 section 3.2.4: it goes to whoever serves the root, as "*"."""
+    upstream.forget()
+    with Gateway({"shop": tenant("shop", upstream)}) as running:
+        assert running.request(target, method="OPTIONS").status == 200
+    assert [(request.method, request.target) for request in upstream.requests] == [("OPTIONS", "*")]
+
+
+def test_options_for_a_server_whose_root_nobody_serves(upstream):
+    routes = [{"match": {"path": "/api"}, "service": "web"}]
+    with Gateway({"shop": tenant("shop", upstream, routes=routes)}) as running:
+        assert running.request("*", method="OPTIONS").status == 404
+
+
+@pytest.mark.parametrize("target, status", [
+    ("/a%2fb", 400), ("/a%5Cb", 400), ("/a\\b", 400), ("/a/..%2fb", 400), ("/a/b?c=%2F\\", 200), ("/a%252Fb", 200), ("/a//b", 200),
+])
+def test_escaped_slashes_can_be_refused(upstream, target, status):
+    upstream.forget()
+    with Gateway({"shop": tenant("shop", upstream)}, {"limits": {"escaped_slashes": "refuse"}}) as running:
+        assert running.request(target).status == status
+    assert len(upstream.requests) == (status == 200)
+
+
+@pytest.mark.parametrize("target, seen", [("/a%2fb", "/a%2Fb"), ("/a%5cb", "/a%5Cb"), ("/x/..%2fb", "/x/..%2Fb"), ("/a\\..\\b", "/a\\..\\b")])
+def test_escaped_slashes_part_no_segments(upstream, target, seen):
+    """By default they are kept, and mean nothing to routes."""
+    upstream.forget()
+    with Gateway({"shop": tenant("shop", upstream)}) as running:
+        assert running.request(target).status == 200
+    assert [request.target for request in upstream.requests] == [seen]
 
 
 def test_services_of_two_routes(upstream):
