@@ -16,7 +16,7 @@ case $(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}") in
 esac
 packages_demo=(python3 curl openssl redis-server redis-tools modsecurity-crs ca-certificates)
 packages_test=(
-  python3 python3-pytest python3-websockets python3-yaml curl openssl ca-certificates
+  python3 python3-pytest python3-websockets python3-yaml python3-hpack curl openssl ca-certificates
   redis-server redis-tools modsecurity-crs nginx-light libnginx-mod-http-modsecurity wrk chromium git
 )
 packages_bench=(python3 openssl nginx-light libnginx-mod-http-modsecurity haproxy wrk nghttp2-client)

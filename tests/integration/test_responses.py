@@ -26,44 +26,10 @@ ANSWERS = {
     "/odd-status": b"HTTP/1.1 299 Odd\r\nContent-Length: 5\r\n\r\nhello",
     "/early-hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
     "/processing": b"HTTP/1.1 102 Processing\r\n\r\n" * 3 + OK + b"Content-Length: 5\r\n\r\nhello",
-    # cut
-    "/cut-head": b"HTTP/1.1 200 OK\r\nContent-Le",
-    "/cut-length": OK + b"Content-Length: 10\r\n\r\nhello",
-    "/cut-length-empty": OK + b"Content-Length: 10\r\n\r\n",
-    "/cut-chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n10\r\nhello",
-    "/cut-chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-    "/cut-last-chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
-    "/bad-chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n\r\n",
-    "/bad-chunk-end": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
-    "/nothing": b"",
-    # wrong
+    # wrong; tests/smuggling has many more
     "/garbage": b"\x00\x01\x02 nonsense\r\n\r\n",
-    "/http-0.9": b"<html>hello</html>\r\n\r\n",
-    "/ssh": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
-    "/http-2": b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-    "/status-word": b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n",
-    "/status-42": b"HTTP/1.1 42 OK\r\nContent-Length: 0\r\n\r\n",
-    "/status-999": b"HTTP/1.1 999 OK\r\nContent-Length: 0\r\n\r\n",
-    "/both": OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "/two-lengths": OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-    "/length-word": OK + b"Content-Length: five\r\n\r\nhello",
-    "/length-negative": OK + b"Content-Length: -5\r\n\r\nhello",
-    "/length-huge": OK + b"Content-Length: 99999999999999999999\r\n\r\nhello",
-    "/coding": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "/coding-unknown": OK + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "/bare-lf": b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
-    "/nul-in-value": OK + b"X: a\0b\r\nContent-Length: 5\r\n\r\nhello",
-    "/fold": OK + b"X: a\r\n b\r\nContent-Length: 5\r\n\r\nhello",
-    "/name-blank": OK + b"X : a\r\nContent-Length: 5\r\n\r\nhello",
-    "/cr-in-value": OK + b"X: a\rSet-Cookie: b\r\nContent-Length: 5\r\n\r\nhello",
-    "/huge-head": OK + b"X: " + b"a" * 300000 + b"\r\nContent-Length: 5\r\n\r\nhello",
-    "/many-fields": OK + b"".join(b"X-%d: a\r\n" % number for number in range(20000)) + b"Content-Length: 5\r\n\r\nhello",
-    "/unasked-101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nraw bytes",
-    "/endless-1xx": b"HTTP/1.1 102 Processing\r\n\r\n" * 20000 + OK + b"Content-Length: 5\r\n\r\nhello",
 }
-CLOSING = {path for path in ANSWERS if path.startswith(("/until-close", "/cut", "/bad", "/nothing"))}
-CUT = sorted(path for path in ANSWERS if path.startswith(("/cut-length", "/cut-chunk", "/cut-last", "/bad-chunk")))
-WRONG = ["/cut-head", "/nothing"] + list(ANSWERS)[list(ANSWERS).index("/garbage"):list(ANSWERS).index("/endless-1xx")]
+CLOSING = {path for path in ANSWERS if path.startswith("/until-close")}
 
 
 def answer(connection, request):
@@ -146,37 +112,9 @@ def test_http_1_0_gets_no_chunks(gateway, path):
         connection.expect_closed()
 
 
-@pytest.mark.parametrize("path", CUT)
-@pytest.mark.parametrize("version", ["1.1", "1.0"])
-@pytest.mark.parametrize("tls", [None, True])
-def test_a_cut_answer_never_looks_whole(gateway, path, version, tls):
-    host = "secure.test" if tls else "shop.test"
-    with gateway.connect(tls=tls, server_name=host if tls else None) as connection:
-        connection.send(request_bytes(target=path, host=host, version=version))
-        outcome = connection.outcome()
-        if isinstance(outcome, (Closed, Truncated)):
-            return
-        assert outcome.status == 502, f"well-formed: {outcome}"
-
-
-@pytest.mark.parametrize("path", WRONG)
-def test_a_broken_answer_is_502(gateway, path):
-    with gateway.connect() as connection:
-        response = connection.exchange(request_bytes(target=path))
-        assert response.status == 502
-        assert response.has("x-request-id")
-        assert b"hello" not in response.body and b"raw bytes" not in response.body
-        if not response.closes:
-            assert connection.exchange(request_bytes(target="/length")).body == b"hello", "not poisoned by the rest of the broken answer"
-
-
-def test_endless_interim_responses_are_bounded(gateway):
-    with gateway.connect() as connection:
-        connection.send(request_bytes(target="/endless-1xx"))
-        outcome = connection.outcome()
-        assert isinstance(outcome, (Closed, Truncated)) or outcome.status in (200, 502)
-        if not isinstance(outcome, (Closed, Truncated)) and outcome.status == 200:
-            pytest.fail("20,000 interim responses were relayed")
+def test_a_broken_answer_is_502(gateway):
+    response = gateway.request("/garbage")
+    assert response.status == 502 and response.has("x-request-id") and b"nonsense" not in response.body
 
 
 def test_broken_answers_are_counted(gateway):
