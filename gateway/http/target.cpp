@@ -164,6 +164,7 @@ std::expected<void, Refusal> request_target(const RequestHead& head, RequestTarg
   target.port = 0;
   target.query = {};
   target.has_query = false;
+  target.is_https = false;
   const Field* host = fields.find(FieldId::host);
   if (host == nullptr) {
     if (head.minor_version != 0) return std::unexpected(Refusal::host_missing);
@@ -180,6 +181,7 @@ std::expected<void, Refusal> request_target(const RequestHead& head, RequestTarg
     return std::unexpected(Refusal::target_malformed);
   }
   if (parts.absolute) {
+    target.is_https = parts.default_port == 443;
     std::string authority;
     std::uint16_t port = 0;
     if (!parse_host(parts.authority, authority, port)) return std::unexpected(Refusal::target_malformed);

@@ -248,6 +248,14 @@ bool is_websocket_upgrade(const RequestHead& head) noexcept {
   return !head.fields.repeated(FieldId::upgrade) && is_name<"websocket">(head.fields.find(FieldId::upgrade)->value);
 }
 
+bool is_websocket_switch(const ResponseHead& head) noexcept {
+  const Fields& fields = head.fields;
+  return head.status == 101 && head.minor_version == 1 && !fields.has(FieldId::content_length) &&
+         !fields.has(FieldId::transfer_encoding) && fields.has(FieldId::upgrade) &&
+         !fields.repeated(FieldId::upgrade) && is_name<"websocket">(fields.find(FieldId::upgrade)->value) &&
+         any_list_contains(fields, FieldId::connection, "upgrade") && check_connection(fields, false).has_value();
+}
+
 bool list_contains(std::string_view list, std::string_view lower_case_token) noexcept {
   return !each_element(list, [&](std::string_view element) { return !equals_ignore_case(element, lower_case_token); });
 }

@@ -60,6 +60,7 @@ struct RequestTarget {
   std::string path;  // normalised, see normalise_path; "*" for OPTIONS *
   std::string_view query;  // without "?", as received; empty if none
   bool has_query = false;
+  bool is_https = false;  // an absolute-form that says so: not for a connection in the clear (RFC 9110 section 7.4)
 };
 
 /// Checks Host, the form of the target and the duplicates, and normalises the path. Routing and the upstream use
@@ -99,6 +100,10 @@ struct RequestTarget {
 /// True for an opening handshake of a WebSocket (RFC 6455 section 4.1) as far as the upgrade goes: GET, HTTP/1.1,
 /// "Connection: upgrade", "Upgrade: websocket" and nothing else on offer.
 [[nodiscard]] bool is_websocket_upgrade(const RequestHead& head) noexcept;
+
+/// True for the server's side of it: 101 of HTTP/1.1 with "Connection: upgrade", "Upgrade: websocket" and nothing else, and no
+/// framing (RFC 9110 section 8.6).
+[[nodiscard]] bool is_websocket_switch(const ResponseHead& head) noexcept;
 
 /// True if `list` (a comma-separated header value) contains `lower_case_token`, case-insensitively.
 [[nodiscard]] bool list_contains(std::string_view list, std::string_view lower_case_token) noexcept;

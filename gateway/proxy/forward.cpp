@@ -296,7 +296,10 @@ Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
     if (error != Errc::ok) co_return error;
     const int status = exchange.response.status;
     if (status >= 200) co_return Errc::ok;
-    if (status == 101) co_return exchange.wants_websocket ? Errc::ok : Errc::malformed;
+    if (status == 101) {
+      const bool switched = exchange.wants_websocket && http::is_websocket_switch(exchange.response);
+      co_return switched ? Errc::ok : Errc::malformed;
+    }
     // 100 Continue is the gateway's own business; others are passed on to clients that know them (RFC 9110 section 15.2).
     if (status != 100 && exchange.head.minor_version == 1) {
       connection.out.clear();

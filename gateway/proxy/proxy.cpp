@@ -155,6 +155,10 @@ bool find_way(Connection& connection) {
   } else if (host == nullptr) {
     exchange.answer(404, Reason::no_route, "There is no site of this name here.");
     return false;
+  } else if (exchange.target.is_https && !exchange.peer_trusted) {
+    exchange.answer(421, Reason::misdirected, "The request asks for https on a connection without TLS.");
+    exchange.reply.close = true;
+    return false;
   } else if (host->tls) {
     exchange.redirect_to_https = true;
     exchange.redirect_port = connection.listener.redirect_port;

@@ -166,6 +166,14 @@ def test_absolute_form_that_disagrees(gateway, upstreams, target, host):
     assert requests_of(upstreams) == []
 
 
+def test_https_is_not_for_a_connection_in_the_clear(gateway, upstreams, upstream):
+    """RFC 9110 section 7.4: unless a trusted proxy has taken TLS off."""
+    assert gateway.request("https://shop.test/api").status == 421
+    assert requests_of(upstreams) == []
+    with Gateway({"shop": tenant("shop", upstream)}, {"trusted_proxies": ["127.0.0.1"]}) as behind:
+        assert behind.request("https://shop.test/api").status == 200
+
+
 def test_connect_is_refused(gateway, upstreams):
     response = gateway.request("shop.test:443", method="CONNECT", host="shop.test:443")
     assert response.status in (400, 405, 501)

@@ -187,6 +187,19 @@ def test_names_are_case_insensitive(upgrade, connection_field):
         assert connection.exchange(request_bytes(headers=headers)).status == 101
 
 
+@pytest.mark.parametrize("start, fields", [
+    (b"HTTP/1.1 101 Switching Protocols\r\n", fields) for fields in (
+        b"", b"Upgrade: websocket\r\n", b"Connection: upgrade\r\n", b"Connection: upgrade\r\nUpgrade: h2c\r\n", b"Connection: upgrade\r\nUpgrade: websocket, h2c\r\n",
+        b"Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n", b"Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n",
+        b"Connection: a b\r\nUpgrade: websocket\r\n")
+] + [(b"HTTP/1.0 101 Switching Protocols\r\n", b"Connection: upgrade\r\nUpgrade: websocket\r\n")])
+def test_a_switch_to_something_else_is_refused(start, fields):
+    """RFC 9110 section 7.8: the upstream may switch to what it was asked for, and must say so."""
+    with scripted(start + fields + b"\r\nhello") as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, gateway.connect() as connection:
+        response = connection.exchange(request_bytes(headers=KEY))
+        assert response.status == 502 and b"hello" not in response.body
+
+
 def tunnel(connection):
     """An upstream that is raw: it switches, then sends back what it gets, and ends when the other side does."""
     from harness.http1 import read_request_head

@@ -39,6 +39,18 @@ TEST(RequestTargetTest, ReducesAbsoluteFormToItsPath) {
   EXPECT_EQ(judge_request(bare, head).target.as_received, "/");
 }
 
+TEST(RequestTargetTest, TellsWhetherAbsoluteFormSaysHttps) {
+  RequestHead head;
+  for (const char* target : {"https://a.example/x", "HTTPS://a.example:443", "https://a.example/http://b"}) {
+    const std::string message = get_target(target);
+    EXPECT_TRUE(judge_request(message, head).target.is_https) << target;
+  }
+  for (const char* target : {"http://a.example/x", "/https://a.example", "/x?https://a.example"}) {
+    const std::string message = get_target(target);
+    EXPECT_FALSE(judge_request(message, head).target.is_https) << target;
+  }
+}
+
 TEST(RequestTargetTest, TakesTheHostOfAbsoluteFormInHttp10) {
   RequestHead head;
   const std::string message = "GET http://B.example:81/x HTTP/1.0\r\n\r\n";
@@ -51,7 +63,7 @@ TEST(RequestTargetTest, ForgetsTheRequestBefore) {
   RequestHead head;
   RequestTarget target;
   std::size_t scanned = 0;
-  const std::string first = "GET /a?b HTTP/1.1\r\nHost: a.example:1\r\n\r\n";
+  const std::string first = "GET https://a.example:1/a?b HTTP/1.1\r\nHost: a.example:1\r\n\r\n";
   ASSERT_EQ(parse_request_head(first, {}, scanned, head).status, ParseStatus::complete);
   ASSERT_TRUE(request_target(head, target));
   const std::string second = "GET /c HTTP/1.0\r\n\r\n";
@@ -62,6 +74,7 @@ TEST(RequestTargetTest, ForgetsTheRequestBefore) {
   EXPECT_EQ(target.path, "/c");
   EXPECT_EQ(target.query, "");
   EXPECT_FALSE(target.has_query);
+  EXPECT_FALSE(target.is_https);
 }
 
 struct PathCase {

@@ -123,6 +123,34 @@ TEST(IsWebsocketUpgrade, IsForNothingElse) {
   EXPECT_FALSE(is_websocket("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
 }
 
+bool switches(const std::string& message) {
+  ResponseHead head;
+  std::size_t scanned = 0;
+  EXPECT_EQ(parse_response_head(message, {}, scanned, head).status, ParseStatus::complete) << message;
+  return is_websocket_switch(head);
+}
+
+TEST(IsWebsocketSwitch, NeedsStatusConnectionAndUpgrade) {
+  const std::string line = "HTTP/1.1 101 Switching Protocols\r\n";
+  EXPECT_TRUE(switches(line + "Connection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"));
+  EXPECT_TRUE(switches(line + "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\nX: a\r\n\r\n"));
+  EXPECT_FALSE(switches(line + "\r\n"));
+  EXPECT_FALSE(switches(line + "Upgrade: websocket\r\n\r\n"));
+  EXPECT_FALSE(switches(line + "Connection: upgrade\r\n\r\n"));
+  EXPECT_FALSE(switches("HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"));
+  EXPECT_FALSE(switches("HTTP/1.0 101 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"));
+}
+
+TEST(IsWebsocketSwitch, IsToNothingElseAndHasNoFraming) {
+  const std::string start = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n";
+  EXPECT_FALSE(switches(start + "Upgrade: h2c\r\n\r\n"));
+  EXPECT_FALSE(switches(start + "Upgrade: websocket, h2c\r\n\r\n"));
+  EXPECT_FALSE(switches(start + "Upgrade: websocket\r\nUpgrade: h2c\r\n\r\n"));
+  EXPECT_FALSE(switches(start + "Upgrade: websocket\r\nContent-Length: 0\r\n\r\n"));
+  EXPECT_FALSE(switches(start + "Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n"));
+  EXPECT_FALSE(switches(start + "Upgrade: websocket\r\nConnection: a b\r\n\r\n"));
+}
+
 /// What is left of "Max-Forwards: `value`" for this method.
 std::optional<std::uint64_t> hops(const std::string& method, const std::string& value) {
   const std::string message = method + " / HTTP/1.1\r\nHost: a\r\nMax-Forwards: " + value + "\r\n\r\n";
