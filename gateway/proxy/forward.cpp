@@ -285,8 +285,8 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
   co_return close ? Attempt::done_close : Attempt::done_keep;
 }
 
-// Interim answers on the way to the final head. ok: exchange.response is it.
-Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
+// Interim answers on the way to the final head. ok: exchange.response is it, and nobody else writes to the client any more.
+Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream, ClientTurn& turn) {
   Exchange& exchange = connection.exchange;
   constexpr int max_interim = 16;
   const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
@@ -295,7 +295,13 @@ Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
                                                    timeout, exchange.settings->limits.min_rate_bytes_per_second);
     if (error != Errc::ok) co_return error;
     const int status = exchange.response.status;
-    if (status >= 200) co_return Errc::ok;
+    if (status >= 200) {
+      // An answer that came before the whole body: nothing may get in between its bytes.
+      co_await turn.take();
+      connection.sent_continue = true;
+      turn.give(connection.stream.loop());
+      co_return Errc::ok;
+    }
     if (status == 101) {
       const bool switched = exchange.wants_websocket && http::is_websocket_switch(exchange.response);
       co_return switched ? Errc::ok : Errc::malformed;
@@ -304,7 +310,9 @@ Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream) {
     if (status != 100 && exchange.head.minor_version == 1) {
       connection.out.clear();
       append_interim_head(connection.out, exchange.response);
+      co_await turn.take();
       const Errc sent = co_await connection.stream.write(connection.out);
+      turn.give(connection.stream.loop());
       if (sent != Errc::ok) co_return Errc::cancelled;
     }
     upstream.buffer.unpin();
@@ -347,7 +355,7 @@ Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream,
     upload.state = Upload::State::running;
     connection.stream.loop().spawn(run_upload(connection, upstream, chunked, upload));
   }
-  error = co_await await_answer(connection, upstream);
+  error = co_await await_answer(connection, upstream, upload.turn);
 
   Attempt result = Attempt::answered;
   if (error == Errc::ok) {

@@ -332,6 +332,7 @@ Task<bool> serve_request(Connection& connection) {
   if (!keep_open && exchange.response_started && exchange.status != 499 && !connection.request_body.ended() &&
       connection.stream.descriptor().is_open()) {
     co_await RequestStory::linger(connection);
+    connection.stream.expires_never();  // a slow reader still gets what the kernel holds for it
   }
   co_return keep_open;
 }

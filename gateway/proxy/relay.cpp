@@ -73,7 +73,6 @@ Task<bool> send_continue(Connection& connection) {
   if (connection.sent_continue || exchange.head.minor_version == 0 || !exchange.head.fields.has(http::FieldId::expect))
     co_return true;
   connection.sent_continue = true;
-  if (exchange.response_started) co_return true;  // an early answer is under way: nothing may come in between
   if (!connection.buffer.empty()) co_return true;  // the body is coming already
   const Errc error = co_await connection.stream.write("HTTP/1.1 100 Continue\r\n\r\n");
   co_return error == Errc::ok;
@@ -114,7 +113,7 @@ Task<BufferResult> buffer_body(Connection& connection, std::size_t limit) {
 namespace {
 
 Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnection& to, bool chunked,
-                                const Upload& upload) {
+                                Upload& upload) {
   Exchange& exchange = connection.exchange;
   BodyReader& body = connection.request_body;
   const config::GatewayConfig& settings = *exchange.settings;
@@ -160,8 +159,13 @@ Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnec
       co_await connection.stream.loop().yield();
     }
     if (status != BodyReader::Status::need_read) continue;
-    const bool there = co_await send_continue(connection);
-    if (!there) co_return Upload::State::client_failed;
+    if (!connection.sent_continue && http::expects_continue(exchange.head)) {
+      co_await upload.turn.take();
+      const bool there = co_await send_continue(connection);
+      upload.turn.give(connection.stream.loop());
+      if (upload.stop) co_return Upload::State::stopped;
+      if (!there) co_return Upload::State::client_failed;
+    }
     auto got = connection.stream.read_now(body.room());
     if (got && *got == 0) got = co_await await_bytes(connection.stream, body);
     if (upload.stop) co_return Upload::State::stopped;

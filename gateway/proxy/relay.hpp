@@ -1,6 +1,9 @@
 // Between client and upstream: the request's body up, the answer down, WebSockets both ways. Called by proxy.cpp.
 #pragma once
 
+#include <coroutine>
+#include <utility>
+
 #include "gateway/proxy/connection.hpp"
 #include "gateway/upstream/connection_pool.hpp"
 
@@ -30,12 +33,37 @@ enum class Forwarded {
 /// Sends the client 100 Continue if it waits for that (RFC 9110 section 10.1.1), once. False: it is gone.
 [[nodiscard]] runtime::Task<bool> send_continue(Connection& connection);
 
+/// Whose turn it is to write to the client while a body is under way, as a stream has one writer: the upload asks for the
+/// body with 100 (Continue), and the side of the answer sends interim ones. For these two.
+class ClientTurn {
+ public:
+  struct Taking {
+    ClientTurn& turn;
+    bool await_ready() const noexcept { return !std::exchange(turn.taken_, true); }
+    void await_suspend(std::coroutine_handle<> awaiting) const noexcept { turn.waiting_ = awaiting; }
+    void await_resume() const noexcept {}
+  };
+  [[nodiscard]] Taking take() noexcept { return {*this}; }
+  /// To the other side, if that waits.
+  void give(runtime::Loop& loop) {
+    if (waiting_)
+      loop.schedule(std::exchange(waiting_, {}));
+    else
+      taken_ = false;
+  }
+
+ private:
+  bool taken_ = false;
+  std::coroutine_handle<> waiting_;
+};
+
 /// A request body under way to the upstream, beside the wait for the answer.
 struct Upload {
   enum class State { running, done, client_failed, client_malformed, client_late, too_large, upstream_failed, stopped };
   State state = State::done;
-  bool stop = false;                       // the answer is complete: nobody wants the rest
+  bool stop = false;  // the answer is complete: nobody wants the rest
   std::coroutine_handle<> joiner;
+  ClientTurn turn;
   [[nodiscard]] bool finished() const noexcept { return state != State::running; }
 };
 
@@ -44,7 +72,7 @@ struct Upload {
                                              Upload& upload);
 
 enum class RelayResult {
-  complete,         // the client has the whole answer
+  complete,  // the client has the whole answer
   upstream_failed,  // the answer broke off
   client_failed,
 };
