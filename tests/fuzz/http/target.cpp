@@ -1,12 +1,14 @@
 // Fuzzes hosts and targets: the first line is a Host, the rest a target. Beyond "no crash":
 // - a normal path is normal: absolute, no longer than before, without "//", "." and "..", and normal when normalised
-// again
+// again; and it is what a slow normaliser makes of it that does one step after another
 // - a host is in lower case, and means itself when read again
 // - the target for the WAF has no "%3f" in its path, and nothing else is changed
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "gateway/http/h1_parser.hpp"
 #include "gateway/http/validate.hpp"
@@ -26,9 +28,61 @@ bool has_segment(std::string_view path, std::string_view segment) {
   return path.find(inner) != std::string_view::npos || path.ends_with(inner.substr(0, inner.size() - 1));
 }
 
+/// RFC 3986 section 6.2.2, a step at a time: decode, merge slashes, walk the segments. None where a path is refused.
+std::optional<std::string> normalise_slowly(std::string_view path) {
+  if (!path.starts_with('/')) return std::nullopt;
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string decoded;
+  for (std::size_t at = 0; at < path.size(); ++at) {
+    if (path[at] != '%') {
+      decoded += path[at];
+      continue;
+    }
+    unsigned value = 0;
+    for (std::size_t digit = 1; digit <= 2; ++digit) {
+      if (at + digit >= path.size()) return std::nullopt;
+      const char c = path[at + digit];
+      const std::size_t number = digits.find(c >= 'a' && c <= 'f' ? static_cast<char>(c - 32) : c);
+      if (number == std::string_view::npos) return std::nullopt;
+      value = value * 16 + static_cast<unsigned>(number);
+    }
+    at += 2;
+    if (value == 0) return std::nullopt;
+    if (plain.find(static_cast<char>(value)) != std::string_view::npos)
+      decoded += static_cast<char>(value);
+    else
+      decoded.append({'%', digits[value / 16], digits[value % 16]});
+  }
+  std::vector<std::string> segments;
+  bool directory = true;  // the path ends in a slash
+  for (std::size_t at = 0; at < decoded.size();) {
+    const std::size_t end = std::min(decoded.find('/', at), decoded.size());
+    const std::string segment = decoded.substr(at, end - at);
+    if (!segment.empty()) directory = end != decoded.size();
+    if (segment == "..") {
+      if (segments.empty()) return std::nullopt;
+      segments.pop_back();
+      directory = true;
+    } else if (segment == ".") {
+      directory = true;
+    } else if (!segment.empty()) {
+      segments.push_back(segment);
+    }
+    at = end + 1;
+  }
+  std::string out;
+  for (const std::string& segment : segments) out += "/" + segment;
+  return directory || segments.empty() ? out + "/" : out;
+}
+
 void check_path(std::string_view path) {
   std::string out = "left over";
-  if (!normalise_path(path, out)) return;
+  const bool taken = normalise_path(path, out).has_value();
+  const auto slowly = normalise_slowly(path);
+  require(taken == slowly.has_value(), "both normalisers take it or refuse it");
+  if (!taken) return;
+  require(out == *slowly, "both normalisers make the same of it");
   require(out.starts_with('/') && out.size() <= path.size(), "a normal path is absolute and no longer");
   require(out.find("//") == std::string::npos, "a normal path has no double slash");
   require(!has_segment(out, ".") && !has_segment(out, ".."), "a normal path has no dot segments");
