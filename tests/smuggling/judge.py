@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import termios
+import threading
 import time
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from violations import is_host  # noqa: E402
 
 REFUSED, FORWARDED, WRONG = "refused", "forwarded", "wrong"
 PATIENCE = 0.4      # a proxy that has not said a word by then waits for more
+GRACE = 0.03        # what was smuggled is answered by then
 CLOSING = 3.0       # to close after the client has
 FRAMING = ("content-length", "transfer-encoding", "host")
 
@@ -48,6 +50,7 @@ class Recorder:
 
     def __init__(self, handler=answer):
         self.upstream = Upstream(handler)
+        self.upstream.late = threading.Event()
         self.handler = handler
         self.marks = {}
         self.number = 0
@@ -91,6 +94,12 @@ class Recorder:
             if complaint:
                 complaints.append(complaint)
         return requests, complaints
+
+    def wait_late(self, case):
+        """Until what comes late has come, and the proxy had time to notice."""
+        if case.end == "late" and self.upstream.late.wait(2):
+            self.upstream.late.clear()
+            time.sleep(LATE)
 
     def drop(self):
         """Closes all connections: the next case begins without the last one's."""
@@ -192,6 +201,9 @@ def converse(address, data, method="GET", pieces=None, count=1, patience=PATIENC
                 if not finished and (last.closes or last.status >= 400 or len(answers.responses) < count):
                     connection.raw.settimeout(patience if len(answers.responses) < count else PATIENCE)
                     continue   # another answer, or the end, should follow by itself
+                if not finished:
+                    connection.raw.settimeout(GRACE)
+                    continue   # nothing should
             if not finished:
                 finished = True
                 connection.finish_sending()
@@ -265,17 +277,18 @@ def judge_request(case, answers, requests, complaints, poisoned, statuses):
     return Verdict(REFUSED, "")
 
 
-def try_answer(address, case, secure=None):
+def try_answer(address, recorder, case, secure=None):
     """The verdict on one answer: on what the client got, and on whoever comes next. secure: the address to ask over TLS."""
     host = "secure.test" if secure else "shop.test"
+    waited = False
     with Connection(secure or address, tls=bool(secure), server_name=host, timeout=CLOSING) as connection:
         connection.send(request_bytes(case.method, "/answer/" + case.name, host, version=case.version))
         try:
             response = connection.response(case.method)
             verdict = judge_answer(case, response)
             if not response.closes and verdict.kind != WRONG:
-                if case.end == "late":
-                    time.sleep(2 * LATE)
+                recorder.wait_late(case)
+                waited = True
                 connection.send(request_bytes(target="/next/" + case.name, host=host))
                 found = connection.outcome()
                 if not isinstance(found, (Closed, Truncated)) and found.status < 500 and b'"/next/' + case.name.encode() not in found.body:
@@ -286,8 +299,8 @@ def try_answer(address, case, secure=None):
             verdict = Verdict(REFUSED, "no end")
         except Violation as violation:
             verdict = Verdict(WRONG, f"unreadable: {str(violation)[:160]}")
-    if case.end == "late":
-        time.sleep(2 * LATE)
+    if not waited:
+        recorder.wait_late(case)
     poisoned = follow_up(address, case.name) or follow_up(address, case.name)
     return Verdict(WRONG, poisoned) if poisoned else verdict
 
@@ -328,6 +341,7 @@ def answering(cases):
             time.sleep(LATE)   # after what was sent has been read
             connection.reset()
         elif case.end == "late":
-            time.sleep(LATE)
+            time.sleep(LATE)   # the connection is idle by then
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
+            connection.upstream.late.set()
     return handler

@@ -20,6 +20,9 @@ import run  # noqa: E402
 from case import BARE, HIDDEN, ONE, case, get, head, post, read  # noqa: E402
 from harness.client import request_bytes  # noqa: E402
 
+judge.GRACE = 0.01   # the gateway is next door
+
+
 @pytest.fixture(scope="module")
 def recorder():
     with judge.Recorder(judge.answering(answers.CASES)) as running:
@@ -69,9 +72,9 @@ def test_requests_in_pieces(proxy, recorder):
 
 
 @pytest.fixture(scope="module")
-def judged_answer(proxy):
+def judged_answer(proxy, recorder):
     def judged(message, secure=None):
-        verdict = judge.try_answer(proxy.http, message, secure)
+        verdict = judge.try_answer(proxy.http, recorder, message, secure)
         return verdict.kind == judge.WRONG and verdict.note
     return judged
 
