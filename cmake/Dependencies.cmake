@@ -5,6 +5,7 @@ pkg_check_modules(re2 REQUIRED IMPORTED_TARGET GLOBAL re2)                  # co
 pkg_check_modules(idn2 REQUIRED IMPORTED_TARGET GLOBAL libidn2)             # config/: host names as A-labels
 pkg_check_modules(modsecurity REQUIRED IMPORTED_TARGET GLOBAL modsecurity)  # waf/
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET GLOBAL libpcre2-8)         # waf/: patterns are tried before libmodsecurity sees them
+pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET GLOBAL libnghttp2)        # gateway/http
 pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET GLOBAL hiredis)          # ratelimit/
 find_package(OpenSSL REQUIRED)                                              # gateway/net
 find_package(prometheus-cpp CONFIG REQUIRED)                                # gateway/runtime/metrics

@@ -59,7 +59,7 @@ struct Limits {
   std::size_t body_bytes = 10UL * 1024 * 1024;      // request body; 413
   std::size_t connections = 0;                    // 0: the smaller of 50,000 and (RLIMIT_NOFILE - 512) / 2
   std::size_t connections_per_client = 256;       // IPv6 by /64; 0: none
-  std::size_t h2_streams = 100;
+  std::size_t h2_streams = 100;                   // requests at once on one HTTP/2 connection
 };
 
 struct Timeouts {

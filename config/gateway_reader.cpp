@@ -135,7 +135,7 @@ void read_limits(Mapping& m, Limits& limits) {
          "Client connections in all. Without it the smaller of 50000 and what the limit of open files allows.");
   m.read("connections_per_client", limits.connections_per_client, Integer{0, kMostConnections},
          "Connections of one address, IPv6 by /64; 0: no limit.");
-  m.unavailable("h2_streams", "there is no HTTP/2 yet to limit: leave it out");
+  m.read("h2_streams", limits.h2_streams, Integer{1, 10'000}, "Requests at once on one HTTP/2 connection.");
   check_connections(m, limits);
 }
 

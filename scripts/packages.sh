@@ -4,7 +4,7 @@
 # Recommended packages are not installed, so whatever is needed is named.
 packages_build=(
   clang-19 lld-19 llvm-19 libclang-rt-19-dev cmake ninja-build ccache pkg-config
-  libmodsecurity-dev libpcre2-dev libyaml-cpp-dev libre2-dev libidn2-dev libfmt-dev libhiredis-dev libssl-dev
+  libmodsecurity-dev libpcre2-dev libyaml-cpp-dev libre2-dev libidn2-dev libfmt-dev libhiredis-dev libssl-dev libnghttp2-dev
   prometheus-cpp-dev libcli11-dev libmimalloc-dev libgtest-dev libgmock-dev
   python3
 )
@@ -16,7 +16,7 @@ case $(. /etc/os-release 2>/dev/null && printf '%s' "${VERSION_CODENAME:-}") in
 esac
 packages_demo=(python3 curl openssl redis-server redis-tools modsecurity-crs ca-certificates)
 packages_test=(
-  python3 python3-pytest python3-websockets python3-yaml python3-hpack curl openssl ca-certificates
+  python3 python3-pytest python3-websockets python3-h2 python3-hpack python3-yaml nghttp2-client curl openssl ca-certificates
   redis-server redis-tools modsecurity-crs nginx-light libnginx-mod-http-modsecurity wrk chromium git
 )
 packages_bench=(python3 openssl nginx-light libnginx-mod-http-modsecurity haproxy wrk nghttp2-client)

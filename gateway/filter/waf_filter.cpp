@@ -139,7 +139,7 @@ waf::Step inspect_head(Exchange& exchange, std::chrono::nanoseconds budget) {
   start.target = http::target_for_waf(exchange.target.as_received, exchange.waf_target);
   start.received = exchange.target.as_received;
   start.path = exchange.target.path;
-  start.http_version = exchange.head.minor_version == 1 ? "1.1" : "1.0";
+  start.http_version = exchange.head.version();
   start.host = host != nullptr ? host->value : std::string_view{};
   exchange.waf = exchange.waf_engine->begin(*exchange.tenant->waf_policy, start, budget);
   for (const http::Field& field : exchange.head.fields.all()) exchange.waf->add_request_header(field.name, field.value);

@@ -70,6 +70,9 @@ class BodyReader {
   /// The peer has closed its side.
   void closed() noexcept { peer_closed_ = true; }
 
+  /// Keeps trailer fields, as lines, in `lines`, which outlives the reading; after start(). Others drop them.
+  void collect_trailers(std::string& lines) noexcept { chunks_.collect_trailers(lines); }
+
   [[nodiscard]] bool ended() const noexcept { return ended_; }
   /// Body bytes handed out so far, without framing.
   [[nodiscard]] std::uint64_t received() const noexcept { return received_; }

@@ -101,7 +101,7 @@ ChunkedDecoder::State ChunkedDecoder::step(char byte) noexcept {
   }
 }
 
-ChunkedDecoder::Result ChunkedDecoder::next(std::string_view input) noexcept {
+ChunkedDecoder::Result ChunkedDecoder::next(std::string_view input) {
   std::size_t at = 0;
   while (state_ != State::done && state_ != State::failed) {
     if (at == input.size()) return {Status::need_more, at, {}};
@@ -111,7 +111,12 @@ ChunkedDecoder::Result ChunkedDecoder::next(std::string_view input) noexcept {
       if (left_ == 0) state_ = State::data_cr;
       return {Status::data, at + piece, input.substr(at, piece)};
     }
-    state_ = step(input[at++]);
+    const char byte = input[at++];
+    const State before = state_;
+    state_ = step(byte);
+    if (trailers_ != nullptr && before >= State::trailer_start && before <= State::trailer_lf &&
+        state_ != State::end_lf)
+      trailers_->push_back(byte);
   }
   return {state_ == State::done ? Status::done : Status::malformed, at, {}};
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace gatehouse::http {
@@ -11,8 +12,8 @@ namespace gatehouse::http {
 ///
 /// Strict: CRLF only, hex sizes of at most 15 digits without sign or blank, chunk extensions that follow the grammar,
 /// bounded to 256 bytes a chunk and 16 KiB a body, trailer section of field lines bounded to `max_trailer_bytes`; both
-/// are dropped (RFC 9110 section 6.5.1 lets a recipient drop trailers; an upstream must not merge what the WAF never
-/// saw).
+/// are dropped unless collect_trailers() says otherwise (RFC 9110 section 6.5.1 lets a recipient drop trailers; an
+/// upstream must not merge what the WAF never saw).
 class ChunkedDecoder {
  public:
   enum class Status { need_more, data, done, malformed };
@@ -29,9 +30,12 @@ class ChunkedDecoder {
 
   explicit ChunkedDecoder(std::size_t max_trailer_bytes = 8 * 1024) noexcept : max_trailer_bytes_(max_trailer_bytes) {}
 
+  /// Keeps the trailer section's lines, each with its CRLF, in `lines`, which outlives the body.
+  void collect_trailers(std::string& lines) noexcept { trailers_ = &lines; }
+
   /// Looks at the start of `input`. Call again with the rest until need_more (all is consumed), done or malformed.
   /// After done nothing is consumed any more: the rest belongs to the next message. After malformed all is malformed.
-  [[nodiscard]] Result next(std::string_view input) noexcept;
+  [[nodiscard]] Result next(std::string_view input);
 
   [[nodiscard]] bool done() const noexcept { return state_ == State::done; }
 
@@ -57,6 +61,7 @@ class ChunkedDecoder {
   std::size_t extension_total_ = 0;
   std::size_t trailer_bytes_ = 0;
   std::size_t max_trailer_bytes_;
+  std::string* trailers_ = nullptr;
 };
 
 /// Writes "SIZE CRLF" for a chunk of `size` bytes (> 0) into `out`; returns the length. The data is followed by CRLF.

@@ -102,8 +102,13 @@ struct RequestHead {
   Method method = Method::other;
   std::string_view method_name;
   std::string_view target;  // as received
-  int minor_version = 1;    // HTTP/1.x
+  int minor_version = 1;    // HTTP/1.x; 1 for a request of HTTP/2, which means what the same one of HTTP/1.1 does
+  bool is_http2 = false;
   Fields fields;
+
+  [[nodiscard]] std::string_view version() const noexcept {
+    return is_http2 ? "2" : minor_version == 1 ? "1.1" : "1.0";
+  }
 };
 
 struct ResponseHead {

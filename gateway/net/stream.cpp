@@ -206,6 +206,12 @@ bool Stream::is_quiet() const noexcept {
          (ssl_ == nullptr || SSL_has_pending(ssl_) == 0);
 }
 
+std::uint64_t Stream::delivered() const noexcept {
+  int unsent = 0;
+  if (::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) != 0) return moved_;
+  return moved_ - std::min<std::uint64_t>(moved_, static_cast<std::uint64_t>(unsent));
+}
+
 bool Stream::has_input() const noexcept {
   char byte = 0;
   return (ssl_ != nullptr && SSL_has_pending(ssl_) != 0) ||
@@ -290,7 +296,8 @@ Stream::Progress Stream::try_write(std::span<std::string_view> slices, Errc& fai
 // --- operations
 
 Stream::ReadOperation Stream::read(std::span<char> buffer) noexcept { return {*this, buffer}; }
-Stream::ReadableOperation Stream::readable() noexcept { return ReadableOperation(*this); }
+Stream::ReadableOperation Stream::readable() noexcept { return {*this, true}; }
+Stream::ReadableOperation Stream::arrival() noexcept { return {*this, false}; }
 Stream::WriteOperation Stream::write(std::span<const std::string_view> slices) noexcept { return {*this, slices}; }
 Stream::WriteOperation Stream::write(std::string_view bytes) noexcept { return {*this, {&bytes, 1}}; }
 Stream::ConnectOperation Stream::connect(const SocketAddress& peer) noexcept { return {*this, peer}; }
@@ -327,7 +334,7 @@ bool Stream::ReadableOperation::await_ready() noexcept {
     failure = Errc::reset;
     return true;
   }
-  return stream_.descriptor_.readable || (stream_.ssl_ != nullptr && SSL_has_pending(stream_.ssl_) != 0);
+  return stream_.descriptor_.readable || (looks_at_tls_ && stream_.ssl_ != nullptr && SSL_has_pending(stream_.ssl_) != 0);
 }
 
 void Stream::ReadableOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {

@@ -47,6 +47,8 @@ class Stream {
   [[nodiscard]] std::expected<std::size_t, Errc> read_now(std::span<char> buffer) noexcept;
   /// Waits until a read would find something (bytes, end or error), so that an idle connection holds no buffer.
   [[nodiscard]] ReadableOperation readable() noexcept;
+  /// The same after a read that found nothing: TLS may hold a part of a record, which is not enough.
+  [[nodiscard]] ReadableOperation arrival() noexcept;
   /// Looks at what has arrived without taking it; plain sockets only. Empty when nothing has; an error at the end of the
   /// stream. After this, readable() waits until more has come.
   [[nodiscard]] std::expected<std::string_view, Errc> peek(std::span<char> room) noexcept;
@@ -93,6 +95,10 @@ class Stream {
   [[nodiscard]] bool has_input() const noexcept;
 
   [[nodiscard]] bool is_tls() const noexcept { return ssl_ != nullptr; }
+  /// Whether the handshake has agreed on HTTP/2 (ALPN "h2", RFC 9113 section 3.2).
+  [[nodiscard]] bool speaks_http2() const noexcept;
+  /// Bytes that have left for the peer, and those that came from it: what grows while it moves anything.
+  [[nodiscard]] std::uint64_t delivered() const noexcept;
   /// The settings that SNI chose; null without TLS.
   [[nodiscard]] const ServerTls* server_tls() const noexcept { return server_tls_.get(); }
   [[nodiscard]] const char* tls_version() const noexcept;
@@ -169,7 +175,7 @@ class Stream::ReadOperation final : public IoWaiter {
 
 class Stream::ReadableOperation final : public IoWaiter {
  public:
-  explicit ReadableOperation(Stream& stream) noexcept : stream_(stream) {}
+  ReadableOperation(Stream& stream, bool looks_at_tls) noexcept : stream_(stream), looks_at_tls_(looks_at_tls) {}
   bool attempt() noexcept override { return true; }
   bool await_ready() noexcept;
   void await_suspend(std::coroutine_handle<> awaiting) noexcept;
@@ -177,6 +183,7 @@ class Stream::ReadableOperation final : public IoWaiter {
 
  private:
   Stream& stream_;
+  bool looks_at_tls_;
   bool suspended_ = false;
 };
 

@@ -99,6 +99,14 @@ struct SocketBio {
 
 const char* Stream::tls_version() const noexcept { return ssl_ != nullptr ? SSL_get_version(ssl_) : ""; }
 
+bool Stream::speaks_http2() const noexcept {
+  if (ssl_ == nullptr) return false;
+  const unsigned char* chosen = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl_, &chosen, &size);
+  return size == 2 && std::memcmp(chosen, "h2", 2) == 0;
+}
+
 std::string Stream::peer_subject() const {
   if (ssl_ == nullptr) return {};
   X509* const certificate = SSL_get0_peer_certificate(ssl_);

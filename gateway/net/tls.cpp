@@ -32,9 +32,9 @@ int refuse_passphrase(char*, int, int, void*) { return -1; }  // an encrypted ke
 
 int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
                 unsigned offered_size, void*) {
-  static constexpr unsigned char http11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+  static constexpr unsigned char ours[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};  // the best first
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, http11, sizeof http11, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
+  if (SSL_select_next_proto(&chosen, out_size, ours, sizeof ours, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
     return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 7301 section 3.2
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;

@@ -16,7 +16,7 @@ void append_access_record(std::string& out, const filter::Exchange& exchange, st
   out += '"';
   record.text("http.request.id", exchange.request_id);
   record.text("http.request.method", exchange.head.method_name);
-  record.text("http.version", exchange.head.minor_version == 1 ? "1.1" : "1.0");
+  record.text("http.version", exchange.head.version());
   if (exchange.settings->access_log.client_ip != config::ClientIpDetail::none) {
     if (exchange.settings->access_log.client_ip == config::ClientIpDetail::full) {
       record.text("client.ip", exchange.client_text);

@@ -46,7 +46,7 @@ std::string_view status_text(int status) noexcept {
   }
 }
 
-void append_http_date(std::string& out) {
+std::string_view http_date() {
   thread_local std::time_t cached_second = -1;
   thread_local char cached[32];
   const std::time_t now = std::time(nullptr);
@@ -61,7 +61,7 @@ void append_http_date(std::string& out) {
                   months[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
     cached_second = now;
   }
-  out += cached;
+  return cached;
 }
 
 namespace {
@@ -82,6 +82,23 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out += value;
   out += "\r\n";
 }
+
+// Where the fields of an answer go: lines of HTTP/1, or a field section of HTTP/2. One list of fields serves both.
+class Lines {
+ public:
+  explicit Lines(std::string& out) : out_(out) {}
+  void add(std::string_view name, std::string_view value) { append_field(out_, name, value); }
+  void add_lines(std::string_view lines) { out_ += lines; }
+  void add_number(std::string_view name, std::uint64_t number) {
+    out_ += name;
+    out_ += ": ";
+    runtime::append_number(out_, number);
+    out_ += "\r\n";
+  }
+
+ private:
+  std::string& out_;
+};
 
 // The weight of a media range in thousandths: its q parameter, 1000 without one (RFC 9110 section 12.4.2).
 int weight_of(std::string_view parameters) noexcept {
@@ -136,12 +153,10 @@ bool prefers_json(const http::Fields& fields) noexcept {
   return json.specificity == 3 && (html.specificity < 3 || json.order < html.order);
 }
 
-}  // namespace
-
-std::size_t append_reply(std::string& out, const Exchange& exchange, bool close) {
+// The body of the gateway's own answer.
+std::string reply_body(const Exchange& exchange, bool json) {
   const filter::Reply& reply = exchange.reply;
   const std::string_view text = status_text(reply.status);
-  const bool json = prefers_json(exchange.head.fields);
   std::string body;
   if (json) {
     runtime::JsonObject object(body);
@@ -158,15 +173,49 @@ std::size_t append_reply(std::string& out, const Exchange& exchange, bool close)
            "</title></head>\n<body><h1>" + title + "</h1><p>" + reply.detail + "</p><p><small>Request " +
            exchange.request_id + "</small></p></body></html>\n";
   }
-  append_status_line(out, reply.status, text);
-  out += "date: ";
-  append_http_date(out);
-  out += json ? "\r\ncontent-type: application/json\r\n" : "\r\ncontent-type: text/html; charset=utf-8\r\n";
-  append_field(out, "content-length", std::to_string(body.size()));
-  out += "cache-control: no-store\r\n";
-  append_field(out, "x-request-id", exchange.request_id);
-  out += reply.fields;
-  out += exchange.response_fields;
+  return body;
+}
+
+template <class Sink>
+void add_reply_fields(Sink& sink, const Exchange& exchange, bool json, std::size_t length) {
+  sink.add("date", http_date());
+  sink.add("content-type", json ? "application/json" : "text/html; charset=utf-8");
+  sink.add_number("content-length", length);
+  sink.add("cache-control", "no-store");
+  sink.add("x-request-id", exchange.request_id);
+  sink.add_lines(exchange.reply.fields);
+  sink.add_lines(exchange.response_fields);
+}
+
+// `has_body`: the framing towards the client is said by somebody else. A 204 has no length (RFC 9110 section 8.6); a
+// HEAD's or a 304's is that of what was not sent.
+template <class Sink>
+void add_client_fields(Sink& sink, const Exchange& exchange, bool has_body) {
+  const http::ResponseHead& head = exchange.response;
+  for (const Field& field : head.fields.all()) {
+    if (http::is_hop_by_hop(field, head.fields)) continue;
+    if (field.id == FieldId::content_length && (has_body || head.status == 204)) continue;
+    sink.add(field.name, field.value);
+  }
+  if (!head.fields.has(FieldId::date)) sink.add("date", http_date());
+  sink.add_lines(exchange.response_fields);
+}
+
+template <class Sink>
+void add_interim_fields(Sink& sink, const http::ResponseHead& head) {
+  for (const Field& field : head.fields.all())
+    if (!http::is_hop_by_hop(field, head.fields) && field.id != FieldId::content_length)
+      sink.add(field.name, field.value);
+}
+
+}  // namespace
+
+std::size_t append_reply(std::string& out, const Exchange& exchange, bool close) {
+  const bool json = prefers_json(exchange.head.fields);
+  const std::string body = reply_body(exchange, json);
+  append_status_line(out, exchange.reply.status, status_text(exchange.reply.status));
+  Lines lines(out);
+  add_reply_fields(lines, exchange, json, body.size());
   if (close)
     out += "connection: close\r\n";
   else if (exchange.head.minor_version == 0)
@@ -175,6 +224,13 @@ std::size_t append_reply(std::string& out, const Exchange& exchange, bool close)
   if (exchange.head.method == http::Method::head) return 0;
   out += body;
   return body.size();
+}
+
+void collect_reply(http::H2Fields& fields, std::string& body, const Exchange& exchange) {
+  const bool json = prefers_json(exchange.head.fields);
+  body = reply_body(exchange, json);
+  add_reply_fields(fields, exchange, json, body.size());
+  if (exchange.head.method == http::Method::head) body.clear();
 }
 
 void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind body, std::uint64_t length) {
@@ -218,27 +274,13 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
 
 void append_client_head(std::string& out, const Exchange& exchange, ClientFraming framing, std::uint64_t length,
                         bool close) {
-  const http::ResponseHead& head = exchange.response;
-  append_status_line(out, head.status, head.reason);
-  for (const Field& field : head.fields.all()) {
-    if (http::is_hop_by_hop(field, head.fields)) continue;
-    // A 204 has no length (RFC 9110 section 8.6); a HEAD's or a 304's is that of what was not sent.
-    if (field.id == FieldId::content_length && (framing != ClientFraming::none || head.status == 204)) continue;
-    append_field(out, field.name, field.value);
-  }
-  if (!head.fields.has(FieldId::date)) {
-    out += "date: ";
-    append_http_date(out);
-    out += "\r\n";
-  }
-  out += exchange.response_fields;
-  if (framing == ClientFraming::chunked) {
+  append_status_line(out, exchange.response.status, exchange.response.reason);
+  Lines lines(out);
+  add_client_fields(lines, exchange, framing != ClientFraming::none);
+  if (framing == ClientFraming::chunked)
     out += "transfer-encoding: chunked\r\n";
-  } else if (framing == ClientFraming::length) {
-    out += "content-length: ";
-    runtime::append_number(out, length);
-    out += "\r\n";
-  }
+  else if (framing == ClientFraming::length)
+    lines.add_number("content-length", length);
   if (close)
     out += "connection: close\r\n";
   else if (exchange.head.minor_version == 0)
@@ -246,13 +288,19 @@ void append_client_head(std::string& out, const Exchange& exchange, ClientFramin
   out += "\r\n";
 }
 
+void collect_client_head(http::H2Fields& fields, const Exchange& exchange, const http::BodyFraming& framing) {
+  add_client_fields(fields, exchange, framing.kind != BodyKind::none);
+  if (framing.kind == BodyKind::length) fields.add_number("content-length", framing.length);
+}
+
 void append_interim_head(std::string& out, const http::ResponseHead& head) {
   append_status_line(out, head.status, head.reason);
-  for (const Field& field : head.fields.all())
-    if (!http::is_hop_by_hop(field, head.fields) && field.id != FieldId::content_length)
-      append_field(out, field.name, field.value);
+  Lines lines(out);
+  add_interim_fields(lines, head);
   out += "\r\n";
 }
+
+void collect_interim_head(http::H2Fields& fields, const http::ResponseHead& head) { add_interim_fields(fields, head); }
 
 void append_upgrade_head(std::string& out, const Exchange& exchange) {
   append_status_line(out, 101, "Switching Protocols");
@@ -260,6 +308,14 @@ void append_upgrade_head(std::string& out, const Exchange& exchange) {
     if (!http::is_hop_by_hop(field, exchange.response.fields)) append_field(out, field.name, field.value);
   out += exchange.response_fields;
   out += "connection: upgrade\r\nupgrade: websocket\r\n\r\n";
+}
+
+void collect_upgrade_head(http::H2Fields& fields, const Exchange& exchange) {
+  for (const Field& field : exchange.response.fields.all()) {
+    if (http::is_hop_by_hop(field, exchange.response.fields) || field.id == FieldId::content_length) continue;
+    if (!http::equals_ignore_case(field.name, "sec-websocket-accept")) fields.add(field.name, field.value);
+  }
+  fields.add_lines(exchange.response_fields);
 }
 
 }  // namespace gatehouse::proxy

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "gateway/filter/exchange.hpp"
+#include "gateway/http/h2_session.hpp"
 
 namespace gatehouse::proxy {
 
@@ -34,7 +35,15 @@ void append_interim_head(std::string& out, const http::ResponseHead& head);
 /// Appends the upstream's 101 with the Upgrade that was asked for.
 void append_upgrade_head(std::string& out, const filter::Exchange& exchange);
 
-/// Appends an IMF-fixdate (RFC 9110 section 5.6.7).
-void append_http_date(std::string& out);
+/// The same as fields of HTTP/2, where the version and the frames say what lines about the connection and the framing
+/// say in HTTP/1. What they refer to is `exchange`'s, and must live until they are submitted.
+void collect_reply(http::H2Fields& fields, std::string& body, const filter::Exchange& exchange);
+void collect_client_head(http::H2Fields& fields, const filter::Exchange& exchange, const http::BodyFraming& framing);
+void collect_interim_head(http::H2Fields& fields, const http::ResponseHead& head);
+/// Without Sec-WebSocket-Accept, which has no meaning there (RFC 8441 section 5).
+void collect_upgrade_head(http::H2Fields& fields, const filter::Exchange& exchange);
+
+/// The present time as IMF-fixdate (RFC 9110 section 5.6.7); valid until the next call in another second.
+[[nodiscard]] std::string_view http_date();
 
 }  // namespace gatehouse::proxy

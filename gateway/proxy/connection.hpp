@@ -1,17 +1,26 @@
-// One client connection: PROXY header, TLS, then request after request. Its coroutine owns it.
+// One client connection: PROXY header and TLS, then the version of HTTP that was agreed on. Its coroutine owns it.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "gateway/filter/exchange.hpp"
-#include "gateway/http/body_reader.hpp"
-#include "gateway/http/h1_parser.hpp"
-#include "gateway/http/read_buffer.hpp"
 #include "gateway/net/stream.hpp"
+#include "gateway/proxy/server_stream.hpp"
 #include "gateway/proxy/worker.hpp"
 
 namespace gatehouse::proxy {
+
+/// What an established connection speaks, as the drain sees it.
+class Protocol {
+ public:
+  /// No request is to follow those that are under way.
+  virtual void drain() noexcept = 0;
+  /// Whatever is under way is cut.
+  virtual void end() noexcept = 0;
+
+ protected:
+  ~Protocol() = default;
+};
 
 class Connection {
  public:
@@ -23,47 +32,32 @@ class Connection {
   /// The connection's whole life.
   static runtime::Task<void> run(std::unique_ptr<Connection> connection);
 
-  // What the exchange (proxy.cpp) and the relay work with.
   Worker& worker;
   const ListenerFacts& listener;
   net::Stream stream;
-  http::ReadBuffer buffer;
-  http::BodyReader request_body;
-  SnapshotRef snapshot;              // the one that the present exchange began with; outlives it
-  filter::Exchange exchange;
-  std::string out;                   // heads and answers on their way out
-  bool sent_continue = false;        // 100 Continue has been sent for this request
-  bool idle = false;                 // waits for a request
-  bool fresh = true;                 // for its first
+  Protocol* protocol = nullptr;  // null until one is spoken
+
+  /// Tells an exchange of this connection's own facts; they stay when it is reset.
+  void introduce(filter::Exchange& exchange) const;
+  [[nodiscard]] ConnectionFacts facts() noexcept {
+    return {is_tls_ ? stream.server_tls() : nullptr, listener.redirect_port, tenant_load_};
+  }
 
  private:
   friend class Worker;
 
   runtime::Task<bool> read_proxy_header();
   runtime::Task<bool> handshake();
-  /// Reads one request head; false: the connection ends (an answer to what was malformed has been sent).
-  runtime::Task<bool> read_head(bool first);
-  runtime::Task<void> refuse_head(const http::ParseResult& result);
-  runtime::Task<void> linger();
 
+  SnapshotRef snapshot_;  // until a protocol is spoken
   SocketAddress peer_;
+  bool is_tls_ = false;
+  std::string client_certificate_subject_;
   bool counted_client_ = false;
   IpAddress counted_as_;
-  std::shared_ptr<filter::TenantLoad> tenant_load_;  // of the tenant whose share of connections this one takes
+  std::shared_ptr<filter::TenantLoad> tenant_load_;
   Connection* previous_ = nullptr;
   Connection* next_ = nullptr;
-
-  friend struct RequestStory;
 };
-
-/// Serves the request whose head `connection.exchange` holds, up to the access record. True: another may follow.
-/// proxy.cpp
-[[nodiscard]] runtime::Task<bool> serve_request(Connection& connection);
-
-/// Writes the gateway's own answer that exchange.reply describes. False: the client is gone.
-[[nodiscard]] runtime::Task<bool> send_reply(Connection& connection, bool close);
-
-/// Ends the exchange: filters, metrics, access record. Once a request.
-void complete(Connection& connection);
 
 }  // namespace gatehouse::proxy

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "gateway/filter/filter.hpp"
+#include "gateway/http/h1_parser.hpp"
 #include "gateway/proxy/answers.hpp"
 #include "gateway/proxy/relay.hpp"
 
@@ -35,28 +36,23 @@ class InFlight {
 };
 
 // While the upstream is waited for: notices that the client leaves, and gives the upstream up then.
-class ClientWatch {
+class ClientWatch final : public ClientWatcher {
  public:
-  ClientWatch(Connection& connection, UpstreamConnection& upstream) : connection_(connection), upstream_(upstream) {
-    auto& descriptor = connection.stream.descriptor();
-    descriptor.hangup_context = this;
-    descriptor.on_hangup = [](void* self) { static_cast<ClientWatch*>(self)->look(); };
-    if (descriptor.hung_up || connection.worker.ending) look();
+  ClientWatch(ServerStream& stream, UpstreamConnection& upstream) : stream_(stream), upstream_(upstream) {
+    stream_.watch(this);
   }
-  ~ClientWatch() { connection_.stream.descriptor().on_hangup = nullptr; }
+  ~ClientWatch() { stream_.watch(nullptr); }
   ClientWatch(const ClientWatch&) = delete;
   ClientWatch& operator=(const ClientWatch&) = delete;
   [[nodiscard]] bool gone() const noexcept { return gone_; }
 
- private:
-  void look() noexcept {
-    // Bytes behind the request are another request, of a client that may well be there.
-    const bool left = connection_.worker.ending || (connection_.buffer.empty() && connection_.stream.peer_is_gone());
-    if (!left) return;
+  void client_left() noexcept override {
     gone_ = true;
     upstream_.stream.cancel(Errc::cancelled);
   }
-  Connection& connection_;
+
+ private:
+  ServerStream& stream_;
   UpstreamConnection& upstream_;
   bool gone_ = false;
 };
@@ -70,8 +66,7 @@ struct JoinUpload {
 
 // What became of one attempt.
 enum class Attempt {
-  done_keep,      // the client has its answer
-  done_close,
+  done,           // the client has what it gets
   answered,       // exchange.reply is set
   client_gone,
   stale,          // a kept connection turned out dead before a byte of the answer
@@ -185,19 +180,17 @@ Task<Errc> buffer_response(Exchange& exchange, UpstreamConnection& upstream, Bod
 }
 
 // The answer's own journey, once its final head is known. `upload` may still run.
-Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, bool& reusable) {
-  Exchange& exchange = connection.exchange;
+Task<Attempt> bring_back(ServerStream& stream, UpstreamConnection& upstream, bool& reusable) {
+  Exchange& exchange = stream.exchange;
   const http::ResponseHead& head = exchange.response;
   reusable = false;
 
   if (head.status == 101) {
-    connection.out.clear();
-    append_upgrade_head(connection.out, exchange);
     exchange.status = 101;
     exchange.response_started = true;
-    const Errc error = co_await connection.stream.write(connection.out);
-    if (error == Errc::ok) co_await run_tunnel(connection, upstream);
-    co_return Attempt::done_close;
+    const Errc error = co_await stream.switch_protocols();
+    if (error == Errc::ok) co_await run_tunnel(stream, upstream);
+    co_return Attempt::done;
   }
 
   const auto framing = http::response_framing(head, exchange.head.method);
@@ -214,6 +207,9 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
 
   BodyReader body;
   body.start(*framing, upstream.buffer, exchange.worker.body_buffers);
+  // No rule sees trailers, so there are none where answers are inspected.
+  std::string trailers;
+  if (!exchange.plain_answer && framing->kind == BodyKind::chunked) body.collect_trailers(trailers);
   std::string inspected;
   bool have_inspected = false;
   if (framing->kind != BodyKind::none) {
@@ -241,53 +237,27 @@ Task<Attempt> bring_back(Connection& connection, UpstreamConnection& upstream, b
     }
   }
 
-  const bool old_client = exchange.head.minor_version == 0;
-  ClientFraming to_client = ClientFraming::none;
-  std::uint64_t length = 0;
-  switch (framing->kind) {
-    case BodyKind::none: break;
-    case BodyKind::length:
-      to_client = ClientFraming::length;
-      length = framing->length;
-      break;
-    case BodyKind::chunked:
-    case BodyKind::until_close: to_client = old_client ? ClientFraming::until_close : ClientFraming::chunked; break;
-  }
-  const bool close = to_client == ClientFraming::until_close || exchange.worker.draining ||
-                     !connection.request_body.ended() ||
-                     http::wants_close(exchange.head.fields, exchange.head.minor_version);
-  connection.out.clear();
-  append_client_head(connection.out, exchange, to_client, length, close);
   exchange.status = head.status;
-  if (have_inspected && !inspected.empty()) {
-    // The inspected beginning goes out with the head, framed as the rest will be.
-    if (to_client == ClientFraming::chunked) {
-      char size[20];
-      connection.out.append(size, http::write_chunk_head(inspected.size(), size));
-      connection.out.append(inspected).append("\r\n");
-    } else {
-      connection.out.append(inspected);
-    }
-    exchange.response_body_bytes += inspected.size();
-  }
-  const RelayResult result = co_await relay_answer(connection, upstream, body, to_client == ClientFraming::chunked);
+  const bool kept = framing->kind != BodyKind::until_close && !http::wants_close(head.fields, head.minor_version);
+  stream.begin_answer(*framing);
+  const RelayResult result = co_await relay_answer(stream, upstream, body, inspected, trailers);
   switch (result) {
-    case RelayResult::client_failed: co_return Attempt::done_close;
+    case RelayResult::client_failed: co_return Attempt::done;
     case RelayResult::upstream_failed:
       // Nothing in the client's framing may say that this was the whole answer.
-      connection.stream.abort();
-      co_return Attempt::done_close;
+      stream.abort_answer();
+      co_return Attempt::done;
     case RelayResult::complete: break;
   }
   body.release();
-  reusable = framing->kind != BodyKind::until_close && !http::wants_close(head.fields, head.minor_version);
+  reusable = kept;
   upstream.buffer.unpin();
-  co_return close ? Attempt::done_close : Attempt::done_keep;
+  co_return Attempt::done;
 }
 
-// Interim answers on the way to the final head. ok: exchange.response is it, and nobody else writes to the client any more.
-Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream, ClientTurn& turn) {
-  Exchange& exchange = connection.exchange;
+// Interim answers on the way to the final head. ok: exchange.response is it.
+Task<Errc> await_answer(ServerStream& stream, UpstreamConnection& upstream) {
+  Exchange& exchange = stream.exchange;
   constexpr int max_interim = 16;
   const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
   for (int interim = 0; interim < max_interim; ++interim) {
@@ -296,23 +266,16 @@ Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream, Cl
     if (error != Errc::ok) co_return error;
     const int status = exchange.response.status;
     if (status >= 200) {
-      // An answer that came before the whole body: nothing may get in between its bytes.
-      co_await turn.take();
-      connection.sent_continue = true;
-      turn.give(connection.stream.loop());
+      if (!stream.body_ended()) co_await stream.end_interim();
       co_return Errc::ok;
     }
     if (status == 101) {
       const bool switched = exchange.wants_websocket && http::is_websocket_switch(exchange.response);
       co_return switched ? Errc::ok : Errc::malformed;
     }
-    // 100 Continue is the gateway's own business; others are passed on to clients that know them (RFC 9110 section 15.2).
-    if (status != 100 && exchange.head.minor_version == 1) {
-      connection.out.clear();
-      append_interim_head(connection.out, exchange.response);
-      co_await turn.take();
-      const Errc sent = co_await connection.stream.write(connection.out);
-      turn.give(connection.stream.loop());
+    // 100 Continue is the gateway's own business.
+    if (status != 100) {
+      const Errc sent = co_await stream.send_interim();
       if (sent != Errc::ok) co_return Errc::cancelled;
     }
     upstream.buffer.unpin();
@@ -320,28 +283,28 @@ Task<Errc> await_answer(Connection& connection, UpstreamConnection& upstream, Cl
   co_return Errc::malformed;
 }
 
-Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream, const ClientWatch& watch,
+Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, const ClientWatch& watch,
                            const AttemptPlan& plan, runtime::TimePoint began, bool& reusable) {
-  Exchange& exchange = connection.exchange;
+  Exchange& exchange = stream.exchange;
   const config::GatewayConfig& settings = *exchange.settings;
   const auto timeout = exchange.route->config->timeout.value_or(settings.timeouts.response);
   const bool has_body = exchange.framing.kind != BodyKind::none;
   const bool streaming = has_body && !exchange.body_buffered;
 
-  connection.out.clear();
+  stream.out.clear();
   if (!has_body)
-    append_upstream_head(connection.out, exchange, BodyKind::none, 0);
+    append_upstream_head(stream.out, exchange, BodyKind::none, 0);
   else if (!streaming)
-    append_upstream_head(connection.out, exchange, BodyKind::length, exchange.body.size());
+    append_upstream_head(stream.out, exchange, BodyKind::length, exchange.body.size());
   else
-    append_upstream_head(connection.out, exchange, exchange.framing.kind, exchange.framing.length);
+    append_upstream_head(stream.out, exchange, exchange.framing.kind, exchange.framing.length);
   const bool chunked = streaming && exchange.framing.kind == BodyKind::chunked;
   if (chunked && !exchange.body.empty()) {
     char size[20];
-    connection.out.append(size, http::write_chunk_head(exchange.body.size(), size));
-    connection.out.append(exchange.body).append("\r\n");
+    stream.out.append(size, http::write_chunk_head(exchange.body.size(), size));
+    stream.out.append(exchange.body).append("\r\n");
   }
-  const std::array<std::string_view, 2> message{connection.out,
+  const std::array<std::string_view, 2> message{stream.out,
                                                 chunked ? std::string_view() : std::string_view(exchange.body)};
   upstream.stream.expires_after(timeout);
   Errc error = co_await upstream.stream.write(message);
@@ -353,9 +316,9 @@ Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream,
   Upload upload;
   if (streaming && error == Errc::ok) {
     upload.state = Upload::State::running;
-    connection.stream.loop().spawn(run_upload(connection, upstream, chunked, upload));
+    exchange.worker.loop.spawn(run_upload(stream, upstream, chunked, upload));
   }
-  error = co_await await_answer(connection, upstream, upload.turn);
+  error = co_await await_answer(stream, upstream);
 
   Attempt result = Attempt::answered;
   if (error == Errc::ok) {
@@ -365,7 +328,7 @@ Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream,
     if ((status == 502 && plan.may_retry_502) || (status == 503 && plan.may_retry_503))
       result = Attempt::bad_status;
     else
-      result = co_await bring_back(connection, upstream, reusable);
+      result = co_await bring_back(stream, upstream, reusable);
   } else if (watch.gone()) {
     result = Attempt::client_gone;
   } else if (upload.state != Upload::State::running && upload.state != Upload::State::done &&
@@ -385,14 +348,14 @@ Task<Attempt> attempt_once(Connection& connection, UpstreamConnection& upstream,
     // The answer is there before the request's end: the rest of the request is of no use to anybody.
     upload.stop = true;
     reusable = false;
-    connection.stream.descriptor().fail_waiters(Errc::cancelled);
+    stream.stop_reading();
     upstream.stream.descriptor().fail_waiters(Errc::cancelled);
     co_await JoinUpload{upload};
   }
   if (streaming && upload.state != Upload::State::done) {
     exchange.reply.close = true;
     reusable = false;
-    if (result == Attempt::done_keep) result = Attempt::done_close;
+    stream.must_close();
   }
   co_return result;
 }
@@ -419,8 +382,8 @@ upstream::ConnectionPool& pool_of(Exchange& exchange, const Service& service, up
 }
 
 // One attempt at the endpoint that exchange.choice names, over a kept connection or (`fresh`) a new one.
-Task<Attempt> try_endpoint(Connection& connection, const AttemptPlan& plan, bool fresh) {
-  Exchange& exchange = connection.exchange;
+Task<Attempt> try_endpoint(ServerStream& stream, const AttemptPlan& plan, bool fresh) {
+  Exchange& exchange = stream.exchange;
   const Service& service = *exchange.route->service;
   upstream::ServiceLoad::Site& load = service.load[exchange.worker.id].sites[exchange.choice.site];
   const InFlight in_flight(load.in_flight[exchange.choice.endpoint]);
@@ -430,7 +393,7 @@ Task<Attempt> try_endpoint(Connection& connection, const AttemptPlan& plan, bool
   auto upstream = fresh ? nullptr : pool.take_idle();
   const bool is_new = upstream == nullptr;
   if (is_new) upstream = pool.make();
-  const ClientWatch watch(connection, *upstream);
+  const ClientWatch watch(stream, *upstream);
   if (watch.gone()) co_return Attempt::client_gone;
   if (is_new) {
     const Errc error = co_await open(*upstream, service, pool.key(), exchange.settings->timeouts);
@@ -441,15 +404,15 @@ Task<Attempt> try_endpoint(Connection& connection, const AttemptPlan& plan, bool
     }
   }
   bool reusable = false;
-  const Attempt result = co_await attempt_once(connection, *upstream, watch, plan, began, reusable);
+  const Attempt result = co_await attempt_once(stream, *upstream, watch, plan, began, reusable);
   if (reusable && upstream->buffer.empty()) pool.give_back(std::move(upstream));
   co_return result;
 }
 
 }  // namespace
 
-Task<Forwarded> forward(Connection& connection) {
-  Exchange& exchange = connection.exchange;
+Task<void> forward(ServerStream& stream) {
+  Exchange& exchange = stream.exchange;
   const Service& service = *exchange.route->service;
   const config::Retry& retry = service.config.retry;
   const bool replayable =
@@ -460,33 +423,32 @@ Task<Forwarded> forward(Connection& connection) {
     const Service::Choice choice = service.choose(exchange.worker.id, tried);
     if (!choice.found()) {
       if (tried.empty()) exchange.answer_unavailable(Reason::no_endpoint, "No endpoint of the service is available.");
-      co_return Forwarded::answered;  // after an attempt: its failure stands
+      co_return;  // after an attempt: its failure stands
     }
     exchange.choice = choice;
     exchange.reply = {};
     const bool another = attempt < retry.attempts && service.has_alternative(tried, choice);
     const AttemptPlan plan{another && replayable && retry.on_502, another && replayable && retry.on_503};
-    const Attempt result = co_await try_endpoint(connection, plan, fresh);
+    const Attempt result = co_await try_endpoint(stream, plan, fresh);
     fresh = false;
     bool again = false;
     switch (result) {
-      case Attempt::done_keep: co_return Forwarded::keep_open;
-      case Attempt::done_close: co_return Forwarded::close;
-      case Attempt::answered: co_return Forwarded::answered;
+      case Attempt::done:
+      case Attempt::answered: co_return;
       case Attempt::client_gone:
         if (!exchange.response_started) exchange.status = 499;
-        co_return Forwarded::close;
+        co_return;
       case Attempt::stale:
         // The peer closed a kept connection at the moment of its reuse (RFC 9112 section 9.3.1): no fault of the endpoint, so the
         // same one is asked over a new connection.
-        if (!replayable) co_return Forwarded::answered;
+        if (!replayable) co_return;
         fresh = true;
         continue;
       case Attempt::refused: again = another && retry.on_connect; break;  // nothing was sent: safe for every method
       case Attempt::reset: again = another && replayable && retry.on_reset; break;
       case Attempt::bad_status: again = true; break;
     }
-    if (!again) co_return Forwarded::answered;
+    if (!again) co_return;
     tried.push_back(choice);
     ++attempt;
   }

@@ -6,8 +6,8 @@
 #include "gateway/filter/filter.hpp"
 #include "gateway/proxy/access_log.hpp"
 #include "gateway/proxy/answers.hpp"
-#include "gateway/proxy/connection.hpp"
 #include "gateway/proxy/relay.hpp"
+#include "gateway/proxy/server_stream.hpp"
 #include "gateway/runtime/metric_families.hpp"
 
 namespace gatehouse::proxy {
@@ -17,7 +17,6 @@ using filter::Exchange;
 using filter::Reason;
 using filter::Step;
 using http::BodyKind;
-using http::BodyReader;
 using http::FieldId;
 using runtime::Errc;
 using runtime::Task;
@@ -110,8 +109,8 @@ void refuse(Exchange& exchange, http::Refusal refusal) {
 }
 
 // Framing, target, client: what must be beyond doubt before anything else is asked. False: answered.
-bool understand(Connection& connection) {
-  Exchange& exchange = connection.exchange;
+bool understand(ServerStream& stream) {
+  Exchange& exchange = stream.exchange;
   const bool client_known = find_client(exchange);
   name_request(exchange);
   if (!client_known) {
@@ -119,7 +118,7 @@ bool understand(Connection& connection) {
     exchange.reply.close = true;
     return false;
   }
-  const auto framing = http::request_framing(exchange.head);
+  const auto framing = stream.framing();
   if (!framing) {
     refuse(exchange, framing.error());
     return false;
@@ -136,18 +135,18 @@ bool understand(Connection& connection) {
     exchange.reply.close = true;
     return false;
   }
-  connection.request_body.start(exchange.framing, connection.buffer, exchange.worker.body_buffers);
+  stream.start_body();
   exchange.wants_websocket = exchange.framing.kind == BodyKind::none && http::is_websocket_upgrade(exchange.head);
   return true;
 }
 
 // Host -> tenant -> route. False: answered.
-bool find_way(Connection& connection) {
-  Exchange& exchange = connection.exchange;
-  const HostEntry* const host = connection.snapshot->find_host(exchange.target.host);
+bool find_way(ServerStream& stream) {
+  Exchange& exchange = stream.exchange;
+  const HostEntry* const host = stream.snapshot->find_host(exchange.target.host);
   if (exchange.is_tls) {
     // RFC 9110 section 15.5.20: a connection made for one host does not speak for another whose TLS differs.
-    if (host == nullptr || host->tls.get() != connection.stream.server_tls()) {
+    if (host == nullptr || host->tls.get() != stream.connection_facts().tls) {
       exchange.answer(421, Reason::misdirected, "This connection was not made for the requested host.");
       exchange.reply.close = true;
       return false;
@@ -161,7 +160,7 @@ bool find_way(Connection& connection) {
     return false;
   } else if (host->tls) {
     exchange.redirect_to_https = true;
-    exchange.redirect_port = connection.listener.redirect_port;
+    exchange.redirect_port = stream.connection_facts().redirect_port;
   }
   exchange.tenant = &host->tenant->tenant;
   exchange.tenant->requests_in_flight->add(1);
@@ -203,8 +202,8 @@ void answer_too_large(Exchange& exchange) {
 }
 
 // Reads the body as far as the filters need it, then asks them again. False: answered, or the client is gone.
-Task<bool> pass_body_filters(Connection& connection) {
-  Exchange& exchange = connection.exchange;
+Task<bool> pass_body_filters(ServerStream& stream) {
+  Exchange& exchange = stream.exchange;
   const std::size_t hard_limit = exchange.settings->limits.body_bytes;
   if (exchange.framing.kind == BodyKind::length && exchange.framing.length > hard_limit) {
     answer_too_large(exchange);
@@ -217,7 +216,7 @@ Task<bool> pass_body_filters(Connection& connection) {
       // What fits is known before it comes, for most bodies: else many that come at once would all be refused halfway.
       BufferResult result = BufferResult::whole;
       runtime::Deadline patience(
-          connection.stream.loop(),
+          exchange.worker.loop,
           [](void* slow) {
             auto& late = *static_cast<Exchange*>(slow);
             late.hold_at_most(late.body.size());
@@ -230,7 +229,7 @@ Task<bool> pass_body_filters(Connection& connection) {
         else
           result = BufferResult::no_memory;
       }
-      if (result == BufferResult::whole) result = co_await buffer_body(connection, std::min(need.limit, hard_limit));
+      if (result == BufferResult::whole) result = co_await buffer_body(stream, std::min(need.limit, hard_limit));
       patience.cancel();
       switch (result) {
         case BufferResult::whole: exchange.body_buffered = true; break;
@@ -282,63 +281,22 @@ bool take_connection_share(Exchange& exchange, std::shared_ptr<filter::TenantLoa
   return false;
 }
 
-// True if the rest of the request is at hand, so that the next one can be found after it.
-bool skip_rest_of_body(Connection& connection) {
-  for (;;) {
-    const BodyReader::Result result = connection.request_body.next();
-    if (result.status == BodyReader::Status::end) {
-      connection.request_body.give_back();
-      return true;
-    }
-    if (result.status != BodyReader::Status::piece) return false;
-  }
-}
-
 }  // namespace
 
-// A friend of Connection: the parts of the story that touch what is private to it.
-struct RequestStory {
-  static std::shared_ptr<filter::TenantLoad>& share(Connection& connection) { return connection.tenant_load_; }
-  static Task<void> linger(Connection& connection) { return connection.linger(); }
-};
+Task<void> serve_request(ServerStream& stream) {
+  Exchange& exchange = stream.exchange;
 
-Task<bool> serve_request(Connection& connection) {
-  Exchange& exchange = connection.exchange;
-
-  bool passed = understand(connection) && find_way(connection) &&
-                take_connection_share(exchange, RequestStory::share(connection));
+  bool passed = understand(stream) && find_way(stream) &&
+                take_connection_share(exchange, stream.connection_facts().tenant_load);
   if (passed) passed = co_await pass_filters(exchange);
-  if (passed) passed = co_await pass_body_filters(connection);
-
-  bool keep_open = false;
-  if (passed) {
-    const Forwarded forwarded = co_await forward(connection);
-    keep_open = forwarded == Forwarded::keep_open;
-  }
-  if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started) {
-    const bool skipped = !exchange.reply.close &&
-                         !(exchange.head.fields.has(FieldId::expect) && !connection.sent_continue) &&
-                         skip_rest_of_body(connection);
-    const bool close =
-        !skipped || exchange.worker.draining || http::wants_close(exchange.head.fields, exchange.head.minor_version);
-    const bool sent = co_await send_reply(connection, close);
-    keep_open = sent && !close;
-    complete(connection);
-    if (sent && close) co_await RequestStory::linger(connection);
-    co_return keep_open;
-  }
-  complete(connection);
-  // After an early answer the client may still be sending: to close now could take the answer from it (RFC 9112 section 9.6).
-  if (!keep_open && exchange.response_started && exchange.status != 499 && !connection.request_body.ended() &&
-      connection.stream.descriptor().is_open()) {
-    co_await RequestStory::linger(connection);
-    connection.stream.expires_never();  // a slow reader still gets what the kernel holds for it
-  }
-  co_return keep_open;
+  if (passed) passed = co_await pass_body_filters(stream);
+  if (passed) co_await forward(stream);
+  if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started)
+    (void)co_await stream.reply();
+  complete(exchange);
 }
 
-void complete(Connection& connection) {
-  Exchange& exchange = connection.exchange;
+void complete(Exchange& exchange) {
   filter::WorkerContext& worker = exchange.worker;
   if (exchange.status == 0) exchange.status = 499;
   for (const filter::Filter& filter : filter::builtin_filters())

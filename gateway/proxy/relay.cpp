@@ -2,8 +2,8 @@
 // memory does not grow with a body's size.
 #include "gateway/proxy/relay.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "gateway/http/chunked.hpp"
 
@@ -17,23 +17,15 @@ using runtime::Task;
 namespace {
 
 constexpr std::size_t yield_after_bytes = 1024 * 1024;  // then other connections have their turn
+constexpr std::size_t max_pieces = 2;                   // in one write
 
 bool is_lateness(Errc error) noexcept { return error == Errc::timed_out || error == Errc::too_slow; }
 
-// Reads the next bytes of a body. Who is waited for keeps no buffer meanwhile: most of the clients of an event stream
-// are silent most of the time.
-Task<std::expected<std::size_t, Errc>> await_bytes(net::Stream& stream, BodyReader& body) {
-  body.release_if_empty();
-  const Errc ready = co_await stream.readable();
-  if (ready != Errc::ok) co_return std::unexpected(ready);
-  co_return co_await stream.read(body.room());
-}
-
-// Slices of one write: pieces of a body, framed as chunks if asked for. Views stay valid until the source is read again.
+// Slices of one write to an upstream: pieces of a body, framed as chunks if asked for. Views stay valid until the
+// source is read again.
 class Gather {
  public:
   explicit Gather(bool chunked) : chunked_(chunked) {}
-  void add_head(std::string_view head) { push(head); }
   void add_piece(std::string_view piece) {
     if (chunked_) {
       auto& text = heads_[pieces_];
@@ -56,77 +48,70 @@ class Gather {
   void clear() noexcept { count_ = pieces_ = bytes_ = 0; }
 
  private:
-  static constexpr std::size_t max_pieces = 2;  // head + 2 x (chunk head, piece, line end) + last chunk: 8 slices
   void push(std::string_view slice) { slices_[count_++] = slice; }
   bool chunked_;
-  std::array<std::string_view, 8> slices_;
+  std::array<std::string_view, 8> slices_;  // two times chunk head, piece, line end; the last chunk
   char heads_[max_pieces][20];
   std::size_t count_ = 0;
   std::size_t pieces_ = 0;
   std::size_t bytes_ = 0;
 };
 
-}  // namespace
-
-Task<bool> send_continue(Connection& connection) {
-  const Exchange& exchange = connection.exchange;
-  if (connection.sent_continue || exchange.head.minor_version == 0 || !exchange.head.fields.has(http::FieldId::expect))
-    co_return true;
-  connection.sent_continue = true;
-  if (!connection.buffer.empty()) co_return true;  // the body is coming already
-  const Errc error = co_await connection.stream.write("HTTP/1.1 100 Continue\r\n\r\n");
-  co_return error == Errc::ok;
+// Trailer fields without those that mean something to a gateway: nothing behind a body may say how it is framed, for
+// whom it is or whom it is from (RFC 9110 section 6.5.1).
+std::string trailers_to_pass_on(std::string_view lines) {
+  std::string passed;
+  while (!lines.empty()) {
+    const std::size_t end = std::min(lines.find("\r\n"), lines.size());
+    const std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 2, lines.size()));
+    const std::string_view name = line.substr(0, line.find(':'));
+    if (http::field_id(name) == http::FieldId::other) passed.append(line).append("\r\n");
+  }
+  return passed;
 }
 
-Task<BufferResult> buffer_body(Connection& connection, std::size_t limit) {
-  Exchange& exchange = connection.exchange;
-  BodyReader& body = connection.request_body;
-  const config::GatewayConfig& settings = *exchange.settings;
-  connection.stream.expires_when_idle(settings.timeouts.request_body_idle, settings.limits.min_rate_bytes_per_second);
+}  // namespace
+
+Task<BufferResult> buffer_body(ServerStream& stream, std::size_t limit) {
+  Exchange& exchange = stream.exchange;
+  stream.start_reading();
   for (;;) {
-    const BodyReader::Result result = body.next();
+    const BodyReader::Result result = stream.next_body();
     switch (result.status) {
       case BodyReader::Status::piece:
         if (!exchange.hold(exchange.body.size() + result.data.size())) co_return BufferResult::no_memory;
         exchange.body.append(result.data);
-        exchange.request_body_bytes = body.received();
+        exchange.request_body_bytes = stream.body_received();
         if (exchange.body.size() > limit) co_return BufferResult::over_limit;
         continue;
-      case BodyReader::Status::end: body.give_back(); co_return BufferResult::whole;
+      case BodyReader::Status::end: stream.finish_body(); co_return BufferResult::whole;
       case BodyReader::Status::malformed: co_return BufferResult::malformed;
       case BodyReader::Status::truncated: co_return BufferResult::client_gone;
       case BodyReader::Status::need_read: break;
     }
-    const bool there = co_await send_continue(connection);
-    if (!there) co_return BufferResult::client_gone;
-    auto got = connection.stream.read_now(body.room());
-    if (got && *got == 0) got = co_await await_bytes(connection.stream, body);
-    if (got)
-      body.filled(*got);
-    else if (is_lateness(got.error()))
-      co_return BufferResult::late;
-    else
-      body.closed();
+    const Errc error = co_await stream.await_body();
+    if (is_lateness(error)) co_return BufferResult::late;
+    if (error != Errc::ok) co_return BufferResult::client_gone;
   }
 }
 
 namespace {
 
-Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnection& to, bool chunked,
-                                Upload& upload) {
-  Exchange& exchange = connection.exchange;
-  BodyReader& body = connection.request_body;
+Task<Upload::State> upload_body(ServerStream& stream, upstream::UpstreamConnection& to, bool chunked,
+                                const Upload& upload) {
+  Exchange& exchange = stream.exchange;
   const config::GatewayConfig& settings = *exchange.settings;
   const std::size_t limit = settings.limits.body_bytes;
   const auto timeout = exchange.route->config->timeout.value_or(settings.timeouts.response);
-  connection.stream.expires_when_idle(settings.timeouts.request_body_idle, settings.limits.min_rate_bytes_per_second);
+  stream.start_reading();
   Gather gather(chunked);
   std::size_t since_yield = 0;
   for (;;) {
     bool ended = false;
     BodyReader::Status status = BodyReader::Status::piece;
     while (!gather.full() && !ended) {
-      const BodyReader::Result result = body.next();
+      const BodyReader::Result result = stream.next_body();
       status = result.status;
       if (status == BodyReader::Status::piece)
         gather.add_piece(result.data);
@@ -135,8 +120,8 @@ Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnec
       else
         break;
     }
-    exchange.request_body_bytes = body.received();
-    if (body.received() > limit) co_return Upload::State::too_large;
+    exchange.request_body_bytes = stream.body_received();
+    if (stream.body_received() > limit) co_return Upload::State::too_large;
     if (ended) gather.add_end();
     if (!gather.empty()) {
       since_yield += gather.bytes();
@@ -149,44 +134,32 @@ Task<Upload::State> upload_body(Connection& connection, upstream::UpstreamConnec
       if (error != Errc::ok) co_return Upload::State::upstream_failed;
     }
     if (ended) {
-      body.give_back();
+      stream.finish_body();
       co_return Upload::State::done;
     }
     if (status == BodyReader::Status::malformed) co_return Upload::State::client_malformed;
     if (status == BodyReader::Status::truncated) co_return Upload::State::client_failed;
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
-      co_await connection.stream.loop().yield();
+      co_await exchange.worker.loop.yield();
     }
     if (status != BodyReader::Status::need_read) continue;
-    if (!connection.sent_continue && http::expects_continue(exchange.head)) {
-      co_await upload.turn.take();
-      const bool there = co_await send_continue(connection);
-      upload.turn.give(connection.stream.loop());
-      if (upload.stop) co_return Upload::State::stopped;
-      if (!there) co_return Upload::State::client_failed;
-    }
-    auto got = connection.stream.read_now(body.room());
-    if (got && *got == 0) got = co_await await_bytes(connection.stream, body);
+    const Errc error = co_await stream.await_body();
     if (upload.stop) co_return Upload::State::stopped;
-    if (got)
-      body.filled(*got);
-    else if (is_lateness(got.error()))
-      co_return Upload::State::client_late;
-    else
-      body.closed();
+    if (is_lateness(error)) co_return Upload::State::client_late;
+    if (error != Errc::ok) co_return Upload::State::client_failed;
   }
 }
 
 }  // namespace
 
-Task<void> run_upload(Connection& connection, upstream::UpstreamConnection& to, bool chunked, Upload& upload) {
-  upload.state = co_await upload_body(connection, to, chunked, upload);
-  const config::GatewayConfig& settings = *connection.exchange.settings;
+Task<void> run_upload(ServerStream& stream, upstream::UpstreamConnection& to, bool chunked, Upload& upload) {
+  upload.state = co_await upload_body(stream, to, chunked, upload);
+  const Exchange& exchange = stream.exchange;
   switch (upload.state) {
     case Upload::State::done: {
       // The answer is awaited from now on.
-      const auto timeout = connection.exchange.route->config->timeout.value_or(settings.timeouts.response);
+      const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
       to.stream.expires_after(timeout);
       break;
     }
@@ -195,41 +168,45 @@ Task<void> run_upload(Connection& connection, upstream::UpstreamConnection& to, 
     case Upload::State::upstream_failed: break;  // an early answer may still be there to be read
     default: to.stream.cancel(Errc::cancelled); break;
   }
-  if (upload.joiner) connection.stream.loop().schedule(upload.joiner);
+  if (upload.joiner) exchange.worker.loop.schedule(upload.joiner);
 }
 
-Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnection& from, BodyReader& body,
-                               bool to_chunked) {
-  Exchange& exchange = connection.exchange;
-  const config::GatewayConfig& settings = *exchange.settings;
-  const auto timeout = exchange.route->config->timeout.value_or(settings.timeouts.response);
-  connection.stream.expires_when_idle(settings.timeouts.request_body_idle, settings.limits.min_rate_bytes_per_second);
-  Gather gather(to_chunked);
-  gather.add_head(connection.out);
+Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnection& from, BodyReader& body,
+                               std::string_view beginning, const std::string& trailers) {
+  Exchange& exchange = stream.exchange;
+  const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
+  std::array<std::string_view, max_pieces> pieces;
+  std::size_t count = 0;
+  std::size_t bytes = 0;
   std::size_t since_yield = 0;
+  const auto add = [&](std::string_view piece) {
+    pieces[count++] = piece;
+    bytes += piece.size();
+  };
+  if (!beginning.empty()) add(beginning);
   for (;;) {
     bool ended = false;
     BodyReader::Status status = BodyReader::Status::piece;
-    while (!gather.full() && !ended) {
+    while (count < max_pieces && !ended) {
       const BodyReader::Result result = body.next();
       status = result.status;
       if (status == BodyReader::Status::piece)
-        gather.add_piece(result.data);
+        add(result.data);
       else if (status == BodyReader::Status::end)
         ended = true;
       else
         break;
     }
-    if (ended) gather.add_end();
+    if (ended && !trailers.empty()) stream.set_trailers(trailers_to_pass_on(trailers));
     // The head waits for the first piece when that can be had at once: one record, one system call.
-    const bool head_alone = !gather.empty() && gather.bytes() == 0 && !exchange.response_started;
-    const bool read_first = head_alone && status == BodyReader::Status::need_read && from.stream.descriptor().readable;
-    if (!gather.empty() && !read_first) {
-      since_yield += gather.bytes();
-      exchange.response_started = true;
-      const Errc error = co_await connection.stream.write(gather.slices());
-      exchange.response_body_bytes += gather.bytes();
-      gather.clear();
+    const bool head_alone = count == 0 && !ended && !exchange.response_started;
+    const bool read_first = head_alone && status == BodyReader::Status::need_read &&
+                            from.stream.descriptor().readable && stream.window() > 0;
+    if ((count > 0 || ended || head_alone) && !read_first) {
+      since_yield += bytes;
+      const Errc error = co_await stream.write({pieces.data(), count}, ended);
+      exchange.response_body_bytes += bytes;
+      count = bytes = 0;
       if (error != Errc::ok) co_return RelayResult::client_failed;
     }
     if (ended) co_return RelayResult::complete;
@@ -237,29 +214,34 @@ Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnect
       co_return RelayResult::upstream_failed;
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
-      co_await connection.stream.loop().yield();
+      co_await exchange.worker.loop.yield();
     }
     if (status != BodyReader::Status::need_read) continue;
-    if (read_first) {
-      // At most one look: if it would block after all, the head goes out alone.
-      from.stream.expires_after(timeout);
-      const auto got = from.stream.read_now(body.room());
-      if (got && *got == 0) {
-        exchange.response_started = true;
-        const Errc error = co_await connection.stream.write(gather.slices());
-        gather.clear();
-        if (error != Errc::ok) co_return RelayResult::client_failed;
-      } else if (got) {
-        body.filled(*got);
-      } else {
-        body.closed();
-        if (got.error() != Errc::end_of_stream) co_return RelayResult::upstream_failed;
-      }
+    const std::size_t window = stream.window();
+    if (window == 0) {
+      // Nothing is read that the client does not take, and nothing is held for it.
+      from.stream.expires_never();
+      body.release_if_empty();
+      const Errc error = co_await stream.await_window();
+      if (error != Errc::ok) co_return RelayResult::client_failed;
       continue;
     }
     from.stream.expires_after(timeout);
-    auto got = from.stream.read_now(body.room());
-    if (got && *got == 0) got = co_await await_bytes(from.stream, body);
+    const std::span<char> room = body.room();
+    auto got = from.stream.read_now(room.first(std::min(room.size(), window)));
+    if (got && *got == 0) {
+      if (read_first) {
+        // It would block after all: the head goes out alone.
+        const Errc error = co_await stream.write({}, false);
+        if (error != Errc::ok) co_return RelayResult::client_failed;
+        continue;
+      }
+      // Who is waited for keeps no buffer meanwhile: most of the clients of an event stream are silent most of the time.
+      body.release_if_empty();
+      const Errc ready = co_await from.stream.readable();
+      if (ready == Errc::ok) continue;
+      got = std::unexpected(ready);
+    }
     if (got) {
       body.filled(*got);
     } else {
@@ -272,80 +254,122 @@ Task<RelayResult> relay_answer(Connection& connection, upstream::UpstreamConnect
 
 namespace {
 
-// One direction of a tunnel.
-struct Direction {
-  bool finished = false;
+// The directions of a tunnel. The tunnel ends with the second that ends.
+struct Tunnel {
+  ServerStream& client;
+  upstream::UpstreamConnection& upstream;
+  runtime::Duration idle;
+  int open = 2;
   std::coroutine_handle<> joiner;
+
+  // Either direction keeps the tunnel alive.
+  void keep_alive() {
+    client.keep_tunnel_alive(idle);
+    upstream.stream.expires_after(idle);
+  }
+  void end() noexcept {
+    client.cancel();
+    upstream.stream.cancel(Errc::cancelled);
+  }
+  void leave() {
+    if (--open == 0 && joiner) client.exchange.worker.loop.schedule(joiner);
+  }
 };
 
-Task<void> pump(net::Stream& from, net::Stream& to, http::ReadBuffer& buffer, runtime::Duration idle,
-                std::uint64_t& bytes, Direction& direction) {
+Task<void> pump_up(Tunnel& tunnel) {
+  Exchange& exchange = tunnel.client.exchange;
   std::size_t since_yield = 0;
   for (;;) {
-    if (!buffer.empty()) {
-      const std::string_view data = buffer.unread();
-      const Errc error = co_await to.write(data);
-      bytes += data.size();
-      since_yield += data.size();
-      buffer.consume(data.size());
-      if (error != Errc::ok) break;
+    const BodyReader::Result result = tunnel.client.next_body();
+    Errc error = Errc::ok;
+    if (result.status == BodyReader::Status::piece) {
+      error = co_await tunnel.upstream.stream.write(result.data);
+      exchange.request_body_bytes += result.data.size();
+      since_yield += result.data.size();
+    } else if (result.status == BodyReader::Status::end) {
+      tunnel.upstream.stream.shutdown_send();  // the other direction may go on
+      break;
+    } else if (result.status == BodyReader::Status::need_read) {
+      tunnel.keep_alive();
+      error = co_await tunnel.client.await_body();
+    } else {
+      error = Errc::reset;
+    }
+    if (error != Errc::ok) {
+      tunnel.end();
+      break;
     }
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
-      co_await from.loop().yield();
+      co_await exchange.worker.loop.yield();
     }
-    buffer.release_if_empty();
-    // Either direction keeps the tunnel alive.
-    from.expires_after(idle);
-    to.expires_after(idle);
-    const Errc ready = co_await from.readable();
-    if (ready != Errc::ok) break;
-    buffer.make_room(16 * 1024);
-    const auto got = co_await from.read(buffer.room());
-    if (!got) {
-      if (got.error() == Errc::end_of_stream) {
-        to.shutdown_send();  // the other direction may go on
-        direction.finished = true;
-        if (direction.joiner) from.loop().schedule(direction.joiner);
-        co_return;
-      }
-      break;
-    }
-    buffer.filled(*got);
   }
-  from.cancel(Errc::cancelled);
-  to.cancel(Errc::cancelled);
-  direction.finished = true;
-  if (direction.joiner) from.loop().schedule(direction.joiner);
+  tunnel.leave();
 }
 
-struct Join {
-  Direction& direction;
-  bool await_ready() const noexcept { return direction.finished; }
-  void await_suspend(std::coroutine_handle<> awaiting) noexcept { direction.joiner = awaiting; }
+Task<void> pump_down(Tunnel& tunnel) {
+  Exchange& exchange = tunnel.client.exchange;
+  BodyReader body;
+  body.start({http::BodyKind::until_close, 0}, tunnel.upstream.buffer, exchange.worker.body_buffers);
+  std::size_t since_yield = 0;
+  for (;;) {
+    const BodyReader::Result result = body.next();
+    Errc error = Errc::ok;
+    if (result.status == BodyReader::Status::piece) {
+      error = co_await tunnel.client.write({&result.data, 1}, false);
+      exchange.response_body_bytes += result.data.size();
+      since_yield += result.data.size();
+    } else if (result.status == BodyReader::Status::end) {
+      error = co_await tunnel.client.write({}, true);
+      if (error == Errc::ok) break;
+    } else {
+      tunnel.keep_alive();
+      const std::size_t window = tunnel.client.window();
+      if (window == 0) {
+        body.release_if_empty();
+        error = co_await tunnel.client.await_window();
+      } else {
+        const std::span<char> room = body.room();
+        const auto got = tunnel.upstream.stream.read_now(room.first(std::min(room.size(), window)));
+        if (got && *got > 0) {
+          body.filled(*got);
+        } else if (got) {
+          body.release_if_empty();
+          error = co_await tunnel.upstream.stream.readable();
+        } else if (got.error() == Errc::end_of_stream) {
+          body.closed();
+        } else {
+          error = got.error();
+        }
+      }
+    }
+    if (error != Errc::ok) {
+      tunnel.end();
+      break;
+    }
+    if (since_yield >= yield_after_bytes) {
+      since_yield = 0;
+      co_await exchange.worker.loop.yield();
+    }
+  }
+  tunnel.leave();
+}
+
+struct JoinTunnel {
+  Tunnel& tunnel;
+  bool await_ready() const noexcept { return tunnel.open == 0; }
+  void await_suspend(std::coroutine_handle<> awaiting) noexcept { tunnel.joiner = awaiting; }
   void await_resume() const noexcept {}
 };
 
 }  // namespace
 
-Task<void> run_tunnel(Connection& connection, upstream::UpstreamConnection& upstream) {
-  Exchange& exchange = connection.exchange;
-  const runtime::Duration idle = exchange.settings->timeouts.tunnel_idle;
-  // What came behind the request's head belongs to the tunnel; the head itself is still needed for the access record.
-  http::ReadBuffer from_client;
-  if (const std::string_view early = connection.buffer.unread(); !early.empty()) {
-    from_client.make_room(early.size());
-    std::memcpy(from_client.room().data(), early.data(), early.size());
-    from_client.filled(early.size());
-    connection.buffer.consume(early.size());
-  }
-  Direction up;
-  Direction down;
-  runtime::Loop& loop = connection.stream.loop();
-  loop.spawn(pump(connection.stream, upstream.stream, from_client, idle, exchange.request_body_bytes, up));
-  loop.spawn(pump(upstream.stream, connection.stream, upstream.buffer, idle, exchange.response_body_bytes, down));
-  co_await Join{up};
-  co_await Join{down};
+Task<void> run_tunnel(ServerStream& stream, upstream::UpstreamConnection& upstream) {
+  Tunnel tunnel{stream, upstream, stream.exchange.settings->timeouts.tunnel_idle};
+  runtime::Loop& loop = stream.exchange.worker.loop;
+  loop.spawn(pump_up(tunnel));
+  loop.spawn(pump_down(tunnel));
+  co_await JoinTunnel{tunnel};
 }
 
 }  // namespace gatehouse::proxy

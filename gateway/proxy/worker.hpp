@@ -4,10 +4,12 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/filter/worker_context.hpp"
 #include "gateway/net/tls.hpp"
 #include "gateway/proxy/client_count.hpp"
+#include "gateway/proxy/server_stream.hpp"
 #include "gateway/proxy/snapshot.hpp"
 
 namespace gatehouse::proxy {
@@ -56,6 +58,10 @@ class Worker final : public net::SniSelector {
   filter::WorkerContext context;
   Shared& shared;
   SnapshotRef snapshot;
+  // What its HTTP/2 connections use by turns.
+  std::unique_ptr<char[]> input;  // never across a suspension
+  std::string spare_output;
+  std::vector<std::unique_ptr<ServerStream>> spare_streams;
   bool ending = false;  // the drain is over: whatever is open is cut
 
  private:

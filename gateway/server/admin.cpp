@@ -117,7 +117,7 @@ Task<void> Admin::serve(int fd, Door& door) {
     }
     std::string answer = fmt::format("HTTP/1.1 {} {}\r\ndate: ", status,
                                      status == 405 ? "Method Not Allowed" : proxy::status_text(status));
-    proxy::append_http_date(answer);
+    answer += proxy::http_date();
     answer += fmt::format(
         "\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
         "content-security-policy: default-src 'self' 'unsafe-inline'; frame-ancestors 'none'\r\n{}{}\r\n",

@@ -11,6 +11,7 @@
 #include <latch>
 #include <stdexcept>
 
+#include "gateway/http/h2_limits.hpp"
 #include "gateway/runtime/metric_families.hpp"
 #include "gateway/server/admin.hpp"
 #include "gateway/server/status.hpp"
@@ -189,6 +190,8 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(1);
   for (const char* const outcome : {"success", "failure"})
     (void)metrics_.counter(families::config_reloads_total, {outcome});  // alerts need a zero
+  for (int reason = 1; reason < static_cast<int>(http::H2Abuse::count_); ++reason)
+    (void)metrics_.counter(families::http2_abuse_total, {http::abuse_name(static_cast<http::H2Abuse>(reason))});
   // All sockets are open before the first thread runs: an address that is taken is an error at start, with nothing half done.
   admin_ = std::make_unique<Admin>(*this, loop_);
   if (gateway_->admin) admin_->listen(*gateway_->admin, true);

@@ -70,7 +70,7 @@ waf:
   rules: [rules/*.conf, /usr/share/crs/*.conf]
   on_error: pass
   time_budget: 100ms
-limits: {target_bytes: 8KiB, underscores: allow, escaped_slashes: refuse, min_rate: 1KiB/s, buffered_bytes: 64MiB, header_bytes: 32KiB, header_count: 50, body_bytes: 1MiB, connections: 100, connections_per_client: 0}
+limits: {target_bytes: 8KiB, underscores: allow, escaped_slashes: refuse, min_rate: 1KiB/s, buffered_bytes: 64MiB, header_bytes: 32KiB, header_count: 50, body_bytes: 1MiB, connections: 100, connections_per_client: 0, h2_streams: 250}
 timeouts: {tls_handshake: 1s, request_header: 2s, request_body_idle: 3s, idle: 4s, upstream_connect: 5s, response: 6s, tunnel_idle: 2h, shutdown_delay: 0s, shutdown: 7s}
 policy: {tenant_rules: trusted}
 access_log: {path: logs/access.log, client_ip: full}
@@ -105,6 +105,7 @@ audit_log: {path: "-", mask: [iban2, X-Pin]}
   EXPECT_EQ(config.limits.body_bytes, 1048576U);
   EXPECT_EQ(config.limits.connections, 100U);
   EXPECT_EQ(config.limits.connections_per_client, 0U);
+  EXPECT_EQ(config.limits.h2_streams, 250U);
   EXPECT_EQ(config.timeouts.tls_handshake, 1s);
   EXPECT_EQ(config.timeouts.request_header, 2s);
   EXPECT_EQ(config.timeouts.request_body_idle, 3s);
@@ -342,7 +343,6 @@ TEST(Gateway, RefusesWhatThisVersionLacks) {
       {"redis: {sentinel: {}}", "1:9"},
       {"redis: {cluster: []}", "1:9"},
       {"policy: {upstreams: {deny: []}}", "1:10"},
-      {"limits: {h2_streams: 100}", "1:10"},
       {"waf: {verify_sample: 1}", "1:7"},
       {"audit_log: {key_file: a}", "1:13"},
       {"audit_log: {chain: true}", "1:13"},

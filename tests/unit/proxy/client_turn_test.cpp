@@ -1,5 +1,5 @@
-// Who may write to the client while a body is under way. Relaying itself is tested with sockets, in tests/integration.
-#include "gateway/proxy/relay.hpp"
+// Who may write to the client while a body is under way.
+#include "gateway/proxy/client_turn.hpp"
 
 #include <gtest/gtest.h>
 

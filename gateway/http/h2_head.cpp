@@ -1,0 +1,201 @@
+// Field sections of HTTP/2; see h2_head.hpp.
+#include "gateway/http/h2_head.hpp"
+
+#include <algorithm>
+
+#include "gateway/http/characters.hpp"
+#include "gateway/http/validate.hpp"
+
+namespace gatehouse::http {
+
+namespace {
+
+using detail::is;
+
+constexpr std::size_t field_overhead = 32;        // RFC 9113 section 6.5.2
+constexpr std::size_t kept_text = 8 * 1024;       // of a section that is forgotten
+constexpr std::size_t kept_entries = 64;
+
+bool is_value(std::string_view value) noexcept {
+  if (value.empty()) return true;
+  if (is(value.front(), detail::blank) || is(value.back(), detail::blank)) return false;
+  return std::ranges::all_of(value, [](char c) { return is(c, detail::field_value); });
+}
+
+enum class Name : std::uint8_t { fine, underscore, malformed };
+
+Name check_name(std::string_view name) noexcept {
+  if (name.empty()) return Name::malformed;
+  bool underscore = false;
+  for (const char c : name) {
+    if (!is(c, detail::token) || (c >= 'A' && c <= 'Z')) return Name::malformed;
+    underscore = underscore || c == '_';
+  }
+  return underscore ? Name::underscore : Name::fine;
+}
+
+bool is_token(std::string_view text) noexcept {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return is(c, detail::token); });
+}
+
+bool is_target(std::string_view text) noexcept {
+  return std::ranges::all_of(text, [](char c) { return is(c, detail::target); });
+}
+
+// Whether both name the same host and port.
+bool same_authority(std::string_view a, std::string_view b) {
+  if (a == b) return true;
+  std::string host_a, host_b;
+  std::uint16_t port_a = 0, port_b = 0;
+  return parse_host(a, host_a, port_a) && parse_host(b, host_b, port_b) && host_a == host_b && port_a == port_b;
+}
+
+}  // namespace
+
+void H2Head::clear() noexcept {
+  if (text_.capacity() > kept_text) text_ = {};
+  if (entries_.capacity() > kept_entries) entries_ = {};
+  text_.clear();
+  entries_.clear();
+  seen_ = 0;
+  size_ = cookie_bytes_ = 0;
+  cookies_ = 0;
+  host_ = no_entry;
+  fault_ = H2HeadFault::none;
+  has_pseudo_ = has_regular_ = is_websocket_ = false;
+}
+
+void H2Head::add_pseudo(std::string_view name, std::string_view value) {
+  static constexpr std::string_view names[] = {":method", ":scheme", ":authority", ":path", ":protocol"};
+  static_assert(std::size(names) == pseudo_count);
+  has_pseudo_ = true;
+  const auto* const known = std::ranges::find(names, name);
+  if (known == std::end(names) || has_regular_) return fail(H2HeadFault::malformed);
+  const auto which = static_cast<unsigned>(known - names);
+  if ((seen_ & 1U << which) != 0) return fail(H2HeadFault::malformed);
+  seen_ |= 1U << which;
+  pseudo_[which] = {0, 0, static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(value.size()),
+                    FieldId::other};
+  text_ += value;
+}
+
+void H2Head::add(std::string_view name, std::string_view value, const H2Limits& limits) {
+  size_ += name.size() + value.size() + field_overhead;
+  // What is refused is decoded to its end, as the table of the connection wants it, and not kept.
+  if (fault_ == H2HeadFault::malformed || fault_ == H2HeadFault::too_large) return;
+  if (name == ":path" && value.size() > limits.target_bytes) fail(H2HeadFault::target_too_long);
+  if (size_ > limits.header_bytes + field_overhead * limits.header_count ||
+      text_.size() + name.size() + value.size() > limits.header_bytes || entries_.size() >= limits.header_count)
+    return fail(H2HeadFault::too_large);
+  if (!is_value(value)) return fail(H2HeadFault::malformed);
+  if (name.starts_with(':')) return add_pseudo(name, value);
+  has_regular_ = true;
+  const Name checked = check_name(name);
+  if (checked == Name::malformed) return fail(H2HeadFault::malformed);
+  if (checked == Name::underscore && !limits.underscores_allowed) fail(H2HeadFault::refused);
+  const FieldId id = field_id(name);
+  switch (id) {
+    case FieldId::connection:
+    case FieldId::proxy_connection:
+    case FieldId::keep_alive:
+    case FieldId::transfer_encoding:
+    case FieldId::upgrade: return fail(H2HeadFault::malformed);
+    case FieldId::te:
+      if (value != "trailers") return fail(H2HeadFault::malformed);
+      break;
+    case FieldId::host:
+      if (host_ != no_entry) return fail(H2HeadFault::malformed);
+      host_ = static_cast<std::uint32_t>(entries_.size());
+      break;
+    case FieldId::cookie:
+      ++cookies_;
+      cookie_bytes_ += value.size() + 2;
+      break;
+    default: break;
+  }
+  const auto at = static_cast<std::uint32_t>(text_.size());
+  const auto name_size = static_cast<std::uint32_t>(name.size());
+  text_ += name;
+  text_ += value;
+  entries_.push_back({at, name_size, at + name_size, static_cast<std::uint32_t>(value.size()), id});
+}
+
+// RFC 9113 section 8.3.1, 8.5; RFC 8441 section 4.
+void H2Head::check_form(std::string_view wanted_scheme) {
+  if (!has(method) || !is_token(pseudo(method))) return fail(H2HeadFault::malformed);
+  const bool is_connect = pseudo(method) == "CONNECT";
+  if (has(authority) && pseudo(authority).empty()) return fail(H2HeadFault::malformed);
+  if (is_connect && !has(protocol)) {
+    if (!has(authority) || has(scheme) || has(path)) return fail(H2HeadFault::malformed);
+    return;
+  }
+  if (has(protocol) && (!is_connect || !has(authority) || !is_token(pseudo(protocol))))
+    return fail(H2HeadFault::malformed);
+  if (!has(scheme) || !has(path) || pseudo(path).empty()) return fail(H2HeadFault::malformed);
+  const bool asterisk = pseudo(path) == "*" && pseudo(method) == "OPTIONS";
+  if (!asterisk && pseudo(path).front() != '/') return fail(H2HeadFault::malformed);
+  // What no target may hold is malformed in HTTP/1 too, and answered there: 400.
+  if (!is_target(pseudo(path))) fail(H2HeadFault::refused);
+  if (!equals_ignore_case(pseudo(scheme), wanted_scheme)) fail(H2HeadFault::refused);
+  if (has(protocol) && !equals_ignore_case(pseudo(protocol), "websocket")) fail(H2HeadFault::protocol_unknown);
+}
+
+H2HeadFault H2Head::finish(RequestHead& head, std::string_view wanted_scheme, std::string_view websocket_key) {
+  head.fields.clear();
+  head.minor_version = 1;
+  head.is_http2 = true;
+  if (fault_ != H2HeadFault::malformed && fault_ != H2HeadFault::too_large) check_form(wanted_scheme);
+  if (has(authority) && host_ != no_entry &&
+      !same_authority(pseudo(authority), text(entries_[host_].value_at, entries_[host_].value_size)))
+    fail(H2HeadFault::malformed);
+  if (fault_ != H2HeadFault::none) {
+    head.method = Method::other;
+    head.method_name = {};
+    head.target = {};
+    return fault_;
+  }
+
+  // All text first: views into it are made when it does not grow any more.
+  std::uint32_t cookies_at = 0;
+  if (cookies_ > 1) {
+    text_.reserve(text_.size() + cookie_bytes_);
+    cookies_at = static_cast<std::uint32_t>(text_.size());
+    for (const Entry& entry : entries_) {
+      if (entry.id != FieldId::cookie) continue;
+      if (text_.size() != cookies_at) text_ += "; ";
+      text_.append(text_, entry.value_at, entry.value_size);
+    }
+  }
+  is_websocket_ = has(protocol);
+  const auto key_at = static_cast<std::uint32_t>(text_.size());
+  const auto key_size = static_cast<std::uint32_t>(websocket_key.size());
+  if (is_websocket_) text_ += websocket_key;
+
+  head.method_name = is_websocket_ ? std::string_view("GET") : pseudo(method);
+  head.method = method_of(head.method_name);
+  head.target = has(path) ? pseudo(path) : pseudo(authority);
+  if (has(authority))
+    head.fields.push({FieldId::host, "host", pseudo(authority)});
+  else if (host_ != no_entry)
+    head.fields.push({FieldId::host, "host", text(entries_[host_].value_at, entries_[host_].value_size)});
+  bool cookie_done = false;
+  for (const Entry& entry : entries_) {
+    if (entry.id == FieldId::host) continue;
+    std::string_view value = text(entry.value_at, entry.value_size);
+    if (entry.id == FieldId::cookie && cookies_ > 1) {
+      if (cookie_done) continue;
+      cookie_done = true;
+      value = std::string_view(text_).substr(cookies_at, key_at - cookies_at);
+    }
+    if (is_websocket_ && entry.id == FieldId::sec_websocket_key) continue;  // has no meaning here (RFC 8441 section 5)
+    head.fields.push({entry.id, text(entry.name_at, entry.name_size), value});
+  }
+  if (is_websocket_) {
+    head.fields.push({FieldId::connection, "connection", "Upgrade"});
+    head.fields.push({FieldId::upgrade, "upgrade", "websocket"});
+    head.fields.push({FieldId::sec_websocket_key, "sec-websocket-key", text(key_at, key_size)});
+  }
+  return H2HeadFault::none;
+}
+
+}  // namespace gatehouse::http
