@@ -95,7 +95,7 @@ void H2ServerStream::conclude() {
   http::H2Session& session = connection_->session();
   // Nothing in the stream may say that this was the whole answer.
   if (!protocol.end_sent) session.reset(protocol, late_ != Errc::ok ? H2Error::cancel : H2Error::internal_error);
-  give_back_piece();
+  give_back_pieces();
   session.release(protocol);
   connection_->flush();
   connection_ = nullptr;
@@ -107,8 +107,8 @@ void H2ServerStream::conclude() {
   output_event_.clear();
   input_pace_ = output_pace_ = {};
   late_ = Errc::ok;
-  if (piece_.capacity() > kept_piece) piece_ = {};
-  piece_.clear();
+  for (std::string& piece : pieces_)
+    if (piece.capacity() > kept_piece) piece = {};
   taken_ = 0;
   trailers_.clear();
   watcher_ = nullptr;
@@ -158,20 +158,25 @@ std::expected<http::BodyFraming, http::Refusal> H2ServerStream::framing() const 
   return framing;
 }
 
-void H2ServerStream::give_back_piece() {
-  if (piece_.empty()) return;
-  connection_->session().consume(protocol, piece_.size());
-  piece_.clear();
+void H2ServerStream::give_back(std::string& piece) {
+  if (piece.empty()) return;
+  connection_->session().consume(protocol, piece.size());
+  piece.clear();
   connection_->flush();
 }
 
+void H2ServerStream::give_back_pieces() {
+  for (std::string& piece : pieces_) give_back(piece);
+}
+
 BodyReader::Result H2ServerStream::next_body() {
-  give_back_piece();
+  std::string& piece = pieces_[turn_ ^= 1];
+  give_back(piece);
   if (protocol.malformed) return {BodyReader::Status::malformed, {}};
   if (!protocol.incoming.empty()) {
-    piece_.swap(protocol.incoming);
-    taken_ += piece_.size();
-    return {BodyReader::Status::piece, piece_};
+    piece.swap(protocol.incoming);
+    taken_ += piece.size();
+    return {BodyReader::Status::piece, piece};
   }
   if (protocol.request_ended) return {BodyReader::Status::end, {}};
   if (protocol.closed) return {BodyReader::Status::truncated, {}};
@@ -186,6 +191,7 @@ void H2ServerStream::start_reading() {
 }
 
 Task<Errc> H2ServerStream::await_body() {
+  give_back_pieces();
   const auto has_news = [this] {
     return !protocol.incoming.empty() || protocol.request_ended || protocol.malformed || protocol.closed;
   };

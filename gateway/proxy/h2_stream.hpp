@@ -47,7 +47,7 @@ class H2ServerStream final : public ServerStream {
   void stop_reading() noexcept override;
   [[nodiscard]] bool body_ended() const noexcept override;
   [[nodiscard]] std::uint64_t body_received() const noexcept override { return taken_; }
-  void finish_body() override {}
+  void finish_body() override { give_back_pieces(); }
   [[nodiscard]] runtime::Task<runtime::Errc> send_interim() override;
   [[nodiscard]] runtime::Task<void> end_interim() override;
   void begin_answer(const http::BodyFraming& framing) override;
@@ -64,7 +64,8 @@ class H2ServerStream final : public ServerStream {
   void watch(ClientWatcher* watcher) noexcept override;
 
  private:
-  void give_back_piece();
+  void give_back(std::string& piece);
+  void give_back_pieces();
   [[nodiscard]] runtime::Task<runtime::Errc> send(std::span<const std::string_view> pieces, bool end);
 
   H2Connection* connection_ = nullptr;
@@ -73,7 +74,8 @@ class H2ServerStream final : public ServerStream {
   net::Pace input_pace_;
   net::Pace output_pace_;
   runtime::Errc late_ = runtime::Errc::ok;
-  std::string piece_;        // of the body, handed out
+  std::string pieces_[2];    // of the body, handed out by turns
+  unsigned turn_ = 0;
   std::uint64_t taken_ = 0;  // bytes of the body
   http::BodyFraming answer_framing_;
   std::string trailers_;

@@ -55,7 +55,8 @@ class ServerStream {
   [[nodiscard]] virtual std::expected<http::BodyFraming, http::Refusal> framing() const noexcept = 0;
   /// The framing is settled: next_body() may be called from now on.
   virtual void start_body() = 0;
-  /// The next piece at hand, valid until the next call; need_read: await_body().
+  /// The next piece at hand, valid until await_body() or the call after the next one, so that two pieces can be written
+  /// at once; need_read: await_body().
   [[nodiscard]] virtual http::BodyReader::Result next_body() = 0;
   /// From now on the client has to send: the times and rates of bodies hold.
   virtual void start_reading() = 0;

@@ -226,6 +226,12 @@ class Frames:
             assert time.monotonic() - began < timeout, f"still open after {timeout} s; frames: {self.frames[-5:]}"
         return time.monotonic() - began
 
+    def wait(self, condition, timeout=10):
+        end = time.monotonic() + timeout
+        while not condition():
+            assert not self.ended and time.monotonic() < end, f"not so; frames: {self.frames[-5:]}, ended: {self.ended}"
+            self.poll(0.05)
+
     def wait_frame(self, kind, timeout=10, **wanted):
         """The first frame of a kind that comes."""
         end = time.monotonic() + timeout
