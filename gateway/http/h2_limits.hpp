@@ -38,7 +38,7 @@ struct H2Limits {
   std::uint32_t stream_window = 64 * 1024;                // what of a body comes before its reader has taken any
   std::uint32_t connection_window = 64 * 1024;            // of all bodies, as long as memory is scarce
   std::uint32_t large_connection_window = 1024 * 1024;    // and otherwise
-  unsigned continuations = 16;  // frames of one block, empty ones included: 16 KiB each, far more than header_bytes
+  unsigned continuations = 16;  // frames of one block behind its first, empty ones included; each may have 16 KiB
   unsigned header_excess = 4;   // times header_bytes; up to that a request is answered 431
   std::size_t queued_frames = 1000;  // waiting to be written
 };

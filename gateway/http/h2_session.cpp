@@ -288,6 +288,7 @@ struct H2Session::Callbacks {
       stream->pending_bytes -= size;
       me.pending_ -= size;
       stream->sent += size;
+      me.sent_bytes_ += size;
       for (std::string_view& piece : stream->pending) {
         const std::size_t taken = std::min(size, piece.size());
         me.out_->append(piece.substr(0, taken));
@@ -338,6 +339,7 @@ struct H2Session::Callbacks {
       nghttp2_option_set_no_http_messaging(options, 1);  // h2_head.cpp is stricter, and the same for every version
       nghttp2_option_set_no_closed_streams(options, 1);
       nghttp2_option_set_max_outbound_ack(options, 1000);
+      nghttp2_option_set_max_continuations(options, 10'000);  // the guard counts them
     }
     nghttp2_session_callbacks* callbacks = nullptr;
     nghttp2_option* options = nullptr;

@@ -165,6 +165,8 @@ class H2Session {
 
   /// When the header block, or preface, that has begun and not ended began; max(): none has.
   [[nodiscard]] runtime::TimePoint block_began() const noexcept { return block_began_; }
+  /// Bytes of bodies that have been framed, of all streams that ever were.
+  [[nodiscard]] std::uint64_t sent_bytes() const noexcept { return sent_bytes_; }
   [[nodiscard]] bool has_preface() const noexcept { return preface_left_ == 0; }
   /// Whether the client may send bodies at all: else others' readers are what it waits for.
   [[nodiscard]] bool may_receive() const noexcept;
@@ -208,6 +210,7 @@ class H2Session {
   std::string* out_ = nullptr;
   std::size_t enough_ = 0;
   std::size_t pending_ = 0;  // bytes of all streams
+  std::uint64_t sent_bytes_ = 0;
 
   std::size_t reserved_ = 0;  // of the buffers' room, for the larger window
   bool window_grown_ = false;

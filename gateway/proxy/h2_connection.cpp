@@ -29,6 +29,7 @@ http::H2Limits limits_of(const config::Limits& config) {
   limits.header_bytes = config.header_bytes;
   limits.header_count = config.header_count;
   limits.target_bytes = config.target_bytes;
+  limits.continuations = static_cast<unsigned>(std::max<std::size_t>(16, 2 * config.header_bytes / (16 * 1024)));
   limits.streams = static_cast<std::uint32_t>(config.h2_streams);
   limits.underscores_allowed = config.underscores_allowed;
   return limits;
@@ -335,16 +336,14 @@ void H2Connection::on_deadline() {
 
 void H2Connection::look_at_streams(runtime::TimePoint now) {
   bool stalled = false;
-  std::uint64_t sent = 0;
   for (H2ServerStream* stream = streams_; stream != nullptr; stream = stream->next) {
-    sent += stream->protocol.sent;
     stalled = stalled || stream->is_stalled();
     stream->on_tick(now);
   }
   // A client that takes nothing at all of what it asked for is not worth its connection; of one that takes others'
   // answers, the late stream alone is ended.
-  if (!stalled || sent != sent_before_) stalled_since_ = now;
-  sent_before_ = sent;
+  if (!stalled || session_.sent_bytes() != sent_before_) stalled_since_ = now;
+  sent_before_ = session_.sent_bytes();
   if (now - stalled_since_ >= timeouts_.request_body_idle)
     session_.terminate(H2Error::enhance_your_calm, H2Abuse::stalled);
 }

@@ -2,6 +2,7 @@
 test states; meanwhile the gateway's memory grows by at most 16 MiB besides the headers that it holds, and another client waits at most
 250 ms for its answers (the 99th of 100)."""
 import contextlib
+import socket
 import struct
 import threading
 import time
@@ -10,9 +11,9 @@ import pytest
 
 from harness.client import request_bytes
 from harness.gateway import Gateway, tenant
-from harness.http2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, PRIORITY, REFUSED_STREAM, RST_STREAM,
-                           SETTINGS, WINDOW_UPDATE, Client, Frames, frame)
-from harness.transfer import sized_upstream
+from harness.polling import poll
+from harness.http2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM,
+                           RST_STREAM, SETTINGS, WINDOW_UPDATE, Client, Frames, frame)
 from harness.upstream import Upstream
 
 SECURE = [{"name": "shop.test", "tls": {"self_signed": True}}]
@@ -23,9 +24,7 @@ QUICK = {"timeouts": {"request_header": "2s", "request_body_idle": "2s", "idle":
 @pytest.fixture(scope="module")
 def upstream():
     def handler(connection, request):
-        if request.target == "/hang":
-            connection.wait_closed()
-        elif request.target.startswith("/bytes/"):
+        if request.target.startswith("/bytes/"):
             connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {int(request.target[7:])}\r\n\r\n")
             left = int(request.target[7:])
             while left:
@@ -38,7 +37,14 @@ def upstream():
 
 @pytest.fixture(scope="module")
 def gateway(upstream):
-    with Gateway({"shop": tenant(hosts=SECURE, upstream=upstream)}, QUICK) as running:
+    # An upstream that takes every connection and says nothing, at no cost for this process.
+    hole = socket.socket()
+    hole.bind(("127.0.0.1", 0))
+    hole.listen(4096)
+    services = {"web": {"sites": [{"site": "here", "endpoints": [upstream.address]}]},
+                "hole": {"sites": [{"site": "here", "endpoints": ["127.0.0.1:%d" % hole.getsockname()[1]]}]}}
+    routes = [{"match": {"path": "/hole"}, "service": "hole"}, {"match": {"path": "/"}, "service": "web"}]
+    with hole, Gateway({"shop": tenant(hosts=SECURE, services=services, routes=routes)}, QUICK) as running:
         for _ in range(3):
             with Client(running) as client:
                 for _ in range(50):
@@ -66,10 +72,13 @@ class Bystander:
             self.failures.append(error)
 
     def finish(self):
+        end = time.monotonic() + 10
+        while len(self.waits) < 100 and not self.failures and time.monotonic() < end:
+            time.sleep(0.01)  # a short attack has consequences, or it has none
         self.stopped.set()
         self.thread.join(20)
         assert not self.failures, self.failures
-        assert self.waits
+        assert len(self.waits) >= 100
         return sorted(self.waits)[int(len(self.waits) * 0.99)]
 
 
@@ -111,20 +120,16 @@ def figures(gateway):
     return lambda reason: gateway.metric("gatehouse_http2_abuse_total", reason=reason)
 
 
-def test_rapid_reset(gateway, upstream, is_sanitized, figures):
+def test_rapid_reset(gateway, is_sanitized, figures):
     """CVE-2023-44487: disconnected after at most some hundred requests, within 10 s."""
-    before, upstream_before = figures("resets"), len(upstream.requests)
+    before, requests_before = figures("resets"), gateway.metric("gatehouse_requests_total")
     with watched(gateway, is_sanitized), Frames(gateway) as attacker:
-        head = attacker.head("/hang")
-        head = attacker.head("/hang")  # all indexed now
-
         def pair(index):
             stream = 2 * index + 1
-            return frame(HEADERS, END_HEADERS | END_STREAM, stream, head if index else Frames_first) + frame(RST_STREAM, 0, stream, struct.pack(">I", 8))
-        Frames_first = attacker.encoder.__class__().encode([(":method", "GET"), (":scheme", "https"), (":authority", "shop.test"), (":path", "/hang")])
-        flood(attacker, pair, 10)
+            return frame(HEADERS, END_HEADERS | END_STREAM, stream, attacker.head("/hole")) + frame(RST_STREAM, 0, stream, struct.pack(">I", 8))
+        assert flood(attacker, pair, 10) < 100_000
         assert attacker.goaway_error() in (ENHANCE_YOUR_CALM, None)
-    assert len(upstream.requests) - upstream_before < 1000
+    assert gateway.metric("gatehouse_requests_total") - requests_before < 600
     abused(gateway, "resets", before + 1)
 
 
@@ -136,7 +141,7 @@ def test_made_you_reset(gateway, is_sanitized, figures, trigger):
         def provoke(index):
             stream = 2 * index + 1
             extra = [("content-length", "5")] if trigger == "length_mismatch" else [("Upper", "x")] if trigger == "malformed_head" else []
-            opened = frame(HEADERS, END_HEADERS, stream, attacker.head("/hang", "POST", extra=extra))
+            opened = frame(HEADERS, END_HEADERS, stream, attacker.head("/hole", "POST", extra=extra))
             if trigger == "zero_window_update":
                 return opened + frame(WINDOW_UPDATE, 0, stream, bytes(4))
             if trigger == "window_overflow":
@@ -145,18 +150,22 @@ def test_made_you_reset(gateway, is_sanitized, figures, trigger):
                 return opened + frame(DATA, END_STREAM, stream, b"123456")
             return opened
         flood(attacker, provoke, 10, batch=16, pause=0.02)
+        if attacker.goaway_error() == PROTOCOL_ERROR:  # nghttp2 ends the whole connection for it
+            assert trigger == "zero_window_update"
+            return
     abused(gateway, "own_resets", before + 1)
 
 
 @pytest.mark.parametrize("size", [16384, 1, 0])
 def test_continuation_flood(gateway, is_sanitized, figures, size):
-    """CVE-2024-27316: a header block without end costs neither memory nor time; disconnected after 16 frames."""
-    before = figures("continuations")
+    """CVE-2024-27316: a header block without end costs neither memory nor time; disconnected after 16 frames, or by what they hold."""
+    before = figures("continuations") + figures("header_list")
     with watched(gateway, is_sanitized), Frames(gateway) as attacker:
         attacker.send(frame(HEADERS, END_STREAM, 1, attacker.head()))
-        junk = (b"\x00\x01a\x7f\x80\x7f" + bytes(16384))[:size]
+        field = b"\x00\x01a\x64" + b"v" * 100  # literal without indexing
+        junk = (field * 200)[:size // len(field) * len(field)] if size > 1 else bytes(size)
         assert flood(attacker, lambda _: frame(CONTINUATION, 0, 1, junk), 5, batch=4) < 2000
-    abused(gateway, "continuations", before + 1)
+    poll(lambda: figures("continuations") + figures("header_list") > before, "the abuse to be counted")
 
 
 def test_hpack_bomb(gateway, is_sanitized, figures):
@@ -300,22 +309,23 @@ def test_many_streams(gateway, is_sanitized):
     """More streams than limits.h2_streams are refused one by one; those that are open cost little."""
     with watched(gateway, is_sanitized, headers=100 * 64 * 1024), Frames(gateway) as attacker:
         for stream in range(1, 221, 2):
-            attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, attacker.head("/hang")))
+            attacker.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, attacker.head("/hole")))
         attacker.wait(lambda: len(attacker.resets()) >= 10)
         assert set(attacker.resets().values()) == {REFUSED_STREAM} and set(attacker.resets()) == set(range(201, 221, 2))
 
 
 def test_many_connections_with_many_streams(gateway, is_sanitized):
-    """50 connections that hold 100 unfinished uploads each: bounded by what their headers and windows take."""
+    """20 connections that hold 100 unfinished uploads each: bounded by what their headers and windows take."""
     attackers = []
     try:
-        with watched(gateway, is_sanitized, headers=50 * (100 * 8 * 1024 + 64 * 1024)):
-            for _ in range(50):
+        with watched(gateway, is_sanitized, headers=20 * (100 * 24 * 1024 + 64 * 1024)):
+            for _ in range(20):
                 attacker = Frames(gateway)
                 attackers.append(attacker)
-                attacker.send(b"".join(frame(HEADERS, END_HEADERS, stream, attacker.head("/", "POST", extra=[("content-length", "100000")]))
+                attacker.send(b"".join(frame(HEADERS, END_HEADERS, stream, attacker.head("/hole", "POST", extra=[("content-length", "100000")]))
                                        for stream in range(1, 201, 2)))
                 attacker.try_send(b"".join(frame(DATA, 0, stream, b"x" * 600) for stream in range(1, 201, 2)))
+            gateway.wait_metric(lambda value: value >= 2000, "gatehouse_requests_in_flight")
     finally:
         for attacker in attackers:
             attacker.close()
