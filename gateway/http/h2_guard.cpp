@@ -6,21 +6,10 @@
 namespace gatehouse::http {
 
 const char* abuse_name(H2Abuse abuse) noexcept {
-  static constexpr const char* names[] = {"-",
-                                          "resets",
-                                          "own_resets",
-                                          "continuations",
-                                          "header_list",
-                                          "settings",
-                                          "pings",
-                                          "priorities",
-                                          "window_updates",
-                                          "empty_frames",
-                                          "unknown_frames",
-                                          "unread_output",
-                                          "stalled",
-                                          "slow_reader",
-                                          "slow_headers"};
+  static constexpr const char* names[] = {
+      "-",       "resets",      "own_resets",     "continuations", "header_list",    "settings",
+      "pings",   "priorities",  "window_updates", "empty_frames",  "unknown_frames", "unread_output",
+      "stalled", "slow_reader", "slow_headers"};
   static_assert(std::size(names) == static_cast<std::size_t>(H2Abuse::count_));
   return names[static_cast<std::size_t>(abuse)];
 }
@@ -102,9 +91,10 @@ H2Guard::Verdict H2Guard::frame(const H2FrameHead& head, bool is_live, const uns
   if (const Verdict order = check_order(head, is_live); !order.fine()) return order;
   if (const std::size_t wanted = head.wanted_payload(); wanted >= 4) {
     const unsigned char* const at = payload + wanted - 4;
-    const std::uint32_t depends_on = (static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
-                                      static_cast<std::uint32_t>(at[2]) << 8 | at[3]) &
-                                     0x7FFFFFFF;
+    const std::uint32_t depends_on =
+        (static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
+         static_cast<std::uint32_t>(at[2]) << 8 | at[3]) &
+        0x7FFFFFFF;
     if (depends_on == head.stream) return {H2Error::protocol_error};  // RFC 7540 section 5.3.1
   }
   switch (head.type) {

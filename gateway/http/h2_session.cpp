@@ -24,7 +24,8 @@ std::string_view view(const std::uint8_t* data, std::size_t size) noexcept {
 
 std::uint8_t* bytes_of(std::string_view text) noexcept {
   // nghttp2 takes pointers to what it does not change.
-  return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  return reinterpret_cast<std::uint8_t*>(
+      const_cast<char*>(text.data()));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
 }
 
 // Resets that answer a mistake of the client's.
@@ -136,7 +137,9 @@ struct H2Session::Callbacks {
   static int header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t name_size,
                     const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
     H2Session& me = self(user);
-    H2Head* const section = me.in_trailers_ ? &me.trailers_ : me.decoding_ != nullptr ? &me.decoding_->section : nullptr;
+    H2Head* const section = me.in_trailers_           ? &me.trailers_
+                            : me.decoding_ != nullptr ? &me.decoding_->section
+                                                      : nullptr;
     if (section == nullptr) return 0;
     try {
       section->add(view(name, name_size), view(value, value_size), me.limits_);
@@ -232,7 +235,8 @@ struct H2Session::Callbacks {
     switch (frame->hd.type) {
       case NGHTTP2_RST_STREAM:
         me.guard_.closed(static_cast<std::uint32_t>(frame->hd.stream_id), true);
-        if (is_clients_fault(frame->rst_stream.error_code) && !me.guard_.made_to_reset(me.now_)) me.made_to_reset_ = true;
+        if (is_clients_fault(frame->rst_stream.error_code) && !me.guard_.made_to_reset(me.now_))
+          me.made_to_reset_ = true;
         break;
       case NGHTTP2_GOAWAY:
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR) me.terminated_ = true;
@@ -306,9 +310,8 @@ struct H2Session::Callbacks {
     for (const H2Fields::Entry& entry : fields.entries_) {
       const std::string_view names = fields.names_;
       const std::string_view name = names.substr(entry.name_at, entry.name_size);
-      const std::string_view value = entry.number_size != 0
-                                         ? names.substr(entry.name_at + entry.name_size, entry.number_size)
-                                         : entry.value;
+      const std::string_view value =
+          entry.number_size != 0 ? names.substr(entry.name_at + entry.name_size, entry.number_size) : entry.value;
       pairs.push_back({bytes_of(name), bytes_of(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
     }
   }
@@ -394,7 +397,8 @@ void H2Session::inspect(runtime::TimePoint now) {
   bool is_live = false;
   if (frame_.is(H2FrameType::data) || frame_.is(H2FrameType::headers)) {
     nghttp2_stream* const stream = nghttp2_session_find_stream(session_, static_cast<std::int32_t>(frame_.stream));
-    is_live = stream != nullptr && frame_.stream != 0 && nghttp2_stream_get_state(stream) != NGHTTP2_STREAM_STATE_IDLE &&
+    is_live = stream != nullptr && frame_.stream != 0 &&
+              nghttp2_stream_get_state(stream) != NGHTTP2_STREAM_STATE_IDLE &&
               nghttp2_stream_get_state(stream) != NGHTTP2_STREAM_STATE_CLOSED;
   }
   const H2Guard::Verdict verdict = guard_.frame(frame_, is_live, frame_start_.data() + H2FrameHead::size, now);
@@ -536,8 +540,7 @@ void H2Session::write(H2Stream& stream, std::span<const std::string_view> pieces
 std::size_t H2Session::window(const H2Stream& stream) const noexcept {
   if (stream.closed || dead_) return 0;
   const std::int64_t of_stream = nghttp2_session_get_stream_remote_window_size(session_, stream.id);
-  const std::int64_t of_all =
-      nghttp2_session_get_remote_window_size(session_) - static_cast<std::int64_t>(pending_);
+  const std::int64_t of_all = nghttp2_session_get_remote_window_size(session_) - static_cast<std::int64_t>(pending_);
   return static_cast<std::size_t>(std::max<std::int64_t>(0, std::min(of_stream, of_all)));
 }
 

@@ -54,25 +54,25 @@ struct H2Stream {
 
   // --- the request
   H2Head section;
-  RequestHead* head = nullptr;    // where the request is to be written
-  std::string websocket_key;      // for an extended CONNECT
-  std::string incoming;           // of the body: what nobody has taken yet
-  std::size_t unconsumed = 0;     // bytes that the client's window lacks on their account
-  std::uint64_t received = 0;     // of the body, in all
-  std::int64_t announced = -1;    // Content-Length; -1: none
+  RequestHead* head = nullptr;  // where the request is to be written
+  std::string websocket_key;  // for an extended CONNECT
+  std::string incoming;  // of the body: what nobody has taken yet
+  std::size_t unconsumed = 0;  // bytes that the client's window lacks on their account
+  std::uint64_t received = 0;  // of the body, in all
+  std::int64_t announced = -1;  // Content-Length; -1: none
   H2HeadFault fault = H2HeadFault::none;
   bool head_complete = false;
   bool request_ended = false;
-  bool malformed = false;         // it turned out so after its head: the stream has been reset
-  bool closed = false;            // nothing is sent or received any more
+  bool malformed = false;  // it turned out so after its head: the stream has been reset
+  bool closed = false;  // nothing is sent or received any more
 
   // --- the answer
   std::array<std::string_view, 2> pending;  // of the body, not framed yet
   std::size_t pending_bytes = 0;
-  std::uint64_t sent = 0;         // of the body, in all
-  std::string_view trailers;      // lines
-  bool answered = false;          // the final head has been submitted
-  bool end_pending = false;       // the body ends behind what is pending
+  std::uint64_t sent = 0;  // of the body, in all
+  std::string_view trailers;  // lines
+  bool answered = false;  // the final head has been submitted
+  bool end_pending = false;  // the body ends behind what is pending
   bool end_sent = false;
 
   /// As new, with memory kept.
@@ -82,11 +82,11 @@ struct H2Stream {
 struct H2Event {
   enum class Kind : std::uint8_t {
     request,  // the head is complete; `stream->fault` says whether it is one
-    body,     // more of the body has come, or its end, or it is malformed
-    sent,     // what was pending has been framed
-    closed,   // the stream has ended, from whatever side
-    window,   // a window was opened, of a stream or (stream is null) of the connection
-    pong,     // our ping was answered
+    body,  // more of the body has come, or its end, or it is malformed
+    sent,  // what was pending has been framed
+    closed,  // the stream has ended, from whatever side
+    window,  // a window was opened, of a stream or (stream is null) of the connection
+    pong,  // our ping was answered
     none,
   };
   Kind kind;

@@ -39,7 +39,7 @@ class Pace {
     if (waiting_) account(now);
     if (waiting_ && silent_ >= idle_) return runtime::Errc::timed_out;
     return waiting_ && min_rate_ > 0 && credit_ <= runtime::Duration::zero() ? runtime::Errc::too_slow
-                                                                            : runtime::Errc::ok;
+                                                                             : runtime::Errc::ok;
   }
 
  private:

@@ -334,7 +334,8 @@ bool Stream::ReadableOperation::await_ready() noexcept {
     failure = Errc::reset;
     return true;
   }
-  return stream_.descriptor_.readable || (looks_at_tls_ && stream_.ssl_ != nullptr && SSL_has_pending(stream_.ssl_) != 0);
+  return stream_.descriptor_.readable ||
+         (looks_at_tls_ && stream_.ssl_ != nullptr && SSL_has_pending(stream_.ssl_) != 0);
 }
 
 void Stream::ReadableOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {

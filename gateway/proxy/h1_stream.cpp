@@ -315,8 +315,8 @@ Task<bool> H1Stream::send_reply(bool close) {
 }
 
 Task<bool> H1Stream::reply() {
-  const bool skipped = !exchange.reply.close && !(exchange.head.fields.has(FieldId::expect) && !sent_continue_) &&
-                       skip_rest_of_body();
+  const bool skipped =
+      !exchange.reply.close && !(exchange.head.fields.has(FieldId::expect) && !sent_continue_) && skip_rest_of_body();
   const bool close =
       !skipped || exchange.worker.draining || http::wants_close(exchange.head.fields, exchange.head.minor_version);
   const bool sent = co_await send_reply(close);

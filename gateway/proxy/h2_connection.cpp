@@ -50,7 +50,8 @@ H2Connection::H2Connection(Connection& connection)
       session_(limits_, "https", connection.worker.context.body_buffers, *this),
       output_(loop()),
       ended_(loop()),
-      deadline_(loop(), [](void* self) { static_cast<H2Connection*>(self)->on_deadline(); }, this),
+      deadline_(
+          loop(), [](void* self) { static_cast<H2Connection*>(self)->on_deadline(); }, this),
       began_(loop().now()),
       idle_since_(began_),
       stalled_since_(began_) {}
@@ -162,8 +163,7 @@ void H2Connection::handle_events() {
   std::vector<H2Event>& events = session_.events();
   for (std::size_t i = 0; i < events.size(); ++i) {
     const H2Event event = events[i];
-    auto* const stream =
-        event.stream != nullptr ? static_cast<H2ServerStream*>(event.stream->server) : nullptr;
+    auto* const stream = event.stream != nullptr ? static_cast<H2ServerStream*>(event.stream->server) : nullptr;
     switch (event.kind) {
       case H2Event::Kind::request: loop().spawn(serve(*stream)); break;
       case H2Event::Kind::body: stream->on_body(); break;
@@ -294,8 +294,7 @@ void H2Connection::note_abuse() {
 void H2Connection::arm() {
   if (ends_) return;
   const bool is_idle = stream_count_ == 0 && session_.has_preface() && !socket_pace_.is_waiting() &&
-                       session_.block_began() == runtime::TimePoint::max() &&
-                       shutdown_at_ == runtime::TimePoint::max();
+                       session_.block_began() == runtime::TimePoint::max() && shutdown_at_ == runtime::TimePoint::max();
   const runtime::Duration tick =
       std::min<runtime::Duration>(longest_tick, std::min(timeouts_.request_body_idle, timeouts_.request_header) / 4);
   const runtime::TimePoint wanted = is_idle ? idle_since_ + timeouts_.idle : loop().now() + tick;

@@ -60,7 +60,7 @@ class H2Connection final : public Protocol, public http::H2Owner {
 
   runtime::Event output_;  // there is some
   bool writer_ended_ = false;
-  runtime::Event ended_;   // the writer, or the last stream
+  runtime::Event ended_;  // the writer, or the last stream
 
   runtime::Deadline deadline_;
   runtime::TimePoint began_;
@@ -71,8 +71,8 @@ class H2Connection final : public Protocol, public http::H2Owner {
   std::uint64_t sent_before_ = 0;  // of all streams, at the last look
   runtime::TimePoint stalled_since_;
   bool drains_ = false;
-  bool ends_ = false;       // reading is over
-  bool broken_ = false;     // the socket is
+  bool ends_ = false;  // reading is over
+  bool broken_ = false;  // the socket is
   bool abuse_noted_ = false;
 };
 

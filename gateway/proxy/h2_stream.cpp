@@ -140,7 +140,8 @@ void H2ServerStream::on_tick(runtime::TimePoint now) {
     return pace.look(now);
   };
   // Who may not send, or cannot be written to, is not what is waited for.
-  const Errc input = look(input_pace_, protocol.received, body_event_.is_awaited() && connection_->session().may_receive());
+  const Errc input =
+      look(input_pace_, protocol.received, body_event_.is_awaited() && connection_->session().may_receive());
   const Errc output =
       look(output_pace_, protocol.sent, output_event_.is_awaited() && connection_->session().is_blocked(protocol));
   if (late_ != Errc::ok) return;
@@ -153,8 +154,10 @@ void H2ServerStream::on_tick(runtime::TimePoint now) {
 std::expected<http::BodyFraming, http::Refusal> H2ServerStream::framing() const noexcept {
   auto framing = http::request_framing(exchange.head);
   // A body of unknown length goes to the upstream in chunks; the tunnel of a WebSocket is none (RFC 8441 section 5).
-  if (framing && framing->kind == BodyKind::none && !protocol.request_ended && !protocol.section.is_websocket())
-    framing->kind = BodyKind::chunked;
+  // So does one that says it is empty but has not ended: with its length it would be complete at the upstream before it
+  // is known to be well-formed.
+  const bool may_have_body = !protocol.request_ended && !protocol.section.is_websocket();
+  if (framing && may_have_body && framing->length == 0) framing->kind = BodyKind::chunked;
   return framing;
 }
 
@@ -169,11 +172,18 @@ void H2ServerStream::give_back_pieces() {
   for (std::string& piece : pieces_) give_back(piece);
 }
 
+// The last of a body whose length is known waits for the stream's end: what comes behind it makes the request malformed,
+// and such a request is not forwarded (RFC 9113 section 8.1.1).
+bool H2ServerStream::has_piece() const noexcept {
+  const bool is_last = protocol.announced >= 0 && protocol.received == static_cast<std::uint64_t>(protocol.announced);
+  return !protocol.incoming.empty() && (!is_last || protocol.request_ended);
+}
+
 BodyReader::Result H2ServerStream::next_body() {
   std::string& piece = pieces_[turn_ ^= 1];
   give_back(piece);
   if (protocol.malformed) return {BodyReader::Status::malformed, {}};
-  if (!protocol.incoming.empty()) {
+  if (has_piece()) {
     piece.swap(protocol.incoming);
     taken_ += piece.size();
     return {BodyReader::Status::piece, piece};
@@ -193,7 +203,7 @@ void H2ServerStream::start_reading() {
 Task<Errc> H2ServerStream::await_body() {
   give_back_pieces();
   const auto has_news = [this] {
-    return !protocol.incoming.empty() || protocol.request_ended || protocol.malformed || protocol.closed;
+    return has_piece() || protocol.request_ended || protocol.malformed || protocol.closed;
   };
   if (!sent_continue_ && http::expects_continue(exchange.head)) {
     sent_continue_ = true;
@@ -290,7 +300,8 @@ Task<bool> H2ServerStream::reply() {
   exchange.response_body_bytes = out.size();
   exchange.response_started = true;
   if (exchange.settings != nullptr)
-    output_pace_.start(exchange.settings->timeouts.request_body_idle, exchange.settings->limits.min_rate_bytes_per_second);
+    output_pace_.start(exchange.settings->timeouts.request_body_idle,
+                       exchange.settings->limits.min_rate_bytes_per_second);
   connection_->session().submit_answer(protocol, exchange.reply.status, fields, !out.empty());
   if (out.empty()) {
     connection_->flush();

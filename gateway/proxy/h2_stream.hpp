@@ -64,6 +64,7 @@ class H2ServerStream final : public ServerStream {
   void watch(ClientWatcher* watcher) noexcept override;
 
  private:
+  [[nodiscard]] bool has_piece() const noexcept;
   void give_back(std::string& piece);
   void give_back_pieces();
   [[nodiscard]] runtime::Task<runtime::Errc> send(std::span<const std::string_view> pieces, bool end);

@@ -286,13 +286,12 @@ bool take_connection_share(Exchange& exchange, std::shared_ptr<filter::TenantLoa
 Task<void> serve_request(ServerStream& stream) {
   Exchange& exchange = stream.exchange;
 
-  bool passed = understand(stream) && find_way(stream) &&
-                take_connection_share(exchange, stream.connection_facts().tenant_load);
+  bool passed =
+      understand(stream) && find_way(stream) && take_connection_share(exchange, stream.connection_facts().tenant_load);
   if (passed) passed = co_await pass_filters(exchange);
   if (passed) passed = co_await pass_body_filters(stream);
   if (passed) co_await forward(stream);
-  if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started)
-    (void)co_await stream.reply();
+  if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started) (void)co_await stream.reply();
   complete(exchange);
 }
 

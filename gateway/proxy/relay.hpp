@@ -44,7 +44,8 @@ enum class RelayResult {
 /// Sends the answer that has been begun to the client, its head with the first of its body: `beginning`, which has been
 /// taken out of `body` already, then the rest, then `trailers`, lines that `body` has collected.
 [[nodiscard]] runtime::Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnection& from,
-                                                      http::BodyReader& body, std::string_view beginning, const std::string& trailers);
+                                                      http::BodyReader& body, std::string_view beginning,
+                                                      const std::string& trailers);
 
 /// Both directions until one ends (RFC 9110 section 7.8).
 [[nodiscard]] runtime::Task<void> run_tunnel(ServerStream& stream, upstream::UpstreamConnection& upstream);

@@ -75,8 +75,11 @@ inline constexpr MetricFamily connections_refused_total{"gatehouse_connections_r
                                                         K::counter,
                                                         {"listener", "reason"},
                                                         false};
-inline constexpr MetricFamily http2_abuse_total{
-    "gatehouse_http2_abuse_total", "HTTP/2 connections closed for abuse, by what it was", K::counter, {"reason"}, false};
+inline constexpr MetricFamily http2_abuse_total{"gatehouse_http2_abuse_total",
+                                                "HTTP/2 connections closed for abuse, by what it was",
+                                                K::counter,
+                                                {"reason"},
+                                                false};
 inline constexpr MetricFamily requests_in_flight{
     "gatehouse_requests_in_flight", "Requests under way", K::gauge, {"tenant"}, true};
 inline constexpr MetricFamily tls_handshakes_total{

@@ -134,6 +134,8 @@ def test_a_page_with_its_script(gateway, tmp_path):
     assert result["blocked"] == 403 and result["missing"] == 404
     assert result["style"] == "rgb(1, 2, 3)" and result["picture"] == 7
     assert result["socket"] == {"heard": ["hello", 100000], "code": 4001}
+    versions = {record["url.path"]: record["http.version"] for record in gateway.access_records()}
+    assert versions["/api/post"] == "2" and versions["/socket"] == "2", versions
 
 
 def test_an_answer_of_the_gateways_own_is_a_page(gateway, tmp_path):
