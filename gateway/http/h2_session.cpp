@@ -240,6 +240,8 @@ struct H2Session::Callbacks {
         break;
       case NGHTTP2_GOAWAY:
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR) me.terminated_ = true;
+        // Its answer says that the client has seen the notice, so it must not overtake that, as pings do in the queue.
+        if (std::exchange(me.announced_, false)) nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, nullptr);
         break;
       case NGHTTP2_DATA: me.guard_.data_sent(); [[fallthrough]];
       case NGHTTP2_HEADERS:
@@ -378,7 +380,7 @@ void H2Session::count_buffered(std::size_t more, std::size_t less) noexcept { bu
 void H2Session::grow_window() {
   if (window_grown_) return;
   const std::size_t more = limits_.large_connection_window - limits_.connection_window;
-  if (!buffers_.has_room_for(more)) return;
+  if (more == 0 || !buffers_.has_room_for(more)) return;
   window_grown_ = true;
   reserved_ = more;
   count_buffered(more, 0);
@@ -591,7 +593,7 @@ void H2Session::release(H2Stream& stream) {
 void H2Session::announce_shutdown() {
   if (dead_ || terminated_) return;
   nghttp2_submit_shutdown_notice(session_);
-  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+  announced_ = true;
 }
 
 void H2Session::shut_down() {
