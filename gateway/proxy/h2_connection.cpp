@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t input_bytes = 16 * 1024;   // one TLS record
 constexpr std::size_t output_bytes = 48 * 1024;  // framed before the first of it is written
 constexpr unsigned reads_a_turn = 4;
+constexpr std::size_t requests_a_turn = 16;
 constexpr std::size_t spare_streams = 64;  // kept by a worker, with their memory
 constexpr auto longest_tick = std::chrono::seconds(1);
 constexpr auto last_words_time = std::chrono::seconds(2);
@@ -68,6 +69,7 @@ Task<void> H2Connection::run() {
   ends_ = true;
   note_abuse();
   lose_streams();
+  while (!waiting_.empty()) start_requests();  // they are gone, which is what is noted of them
   // Last words, an error as a rule; then the socket goes, whatever tasks are still under way.
   deadline_.set_after(last_words_time);
   if (session_.abuse() == H2Abuse::unread_output) broken_ = true;
@@ -98,6 +100,11 @@ Task<void> H2Connection::read_all() {
     handle_events();
     note_abuse();
     flush();
+    start_requests();
+    while (!waiting_.empty()) {
+      co_await loop().yield();
+      start_requests();
+    }
     if (session_.is_over()) break;
     arm();
     if (reads % reads_a_turn == 0) co_await loop().yield();  // others have their turn, and what was asked is answered
@@ -145,7 +152,9 @@ void H2Connection::remove(H2ServerStream& stream) {
 Task<void> H2Connection::serve(H2ServerStream& stream) {
   try {
     stream.begin(connection_.worker.snapshot);
-    if (stream.protocol.fault == http::H2HeadFault::none)
+    if (stream.protocol.closed && stream.protocol.fault != http::H2HeadFault::malformed)
+      stream.note_gone();  // reset before anything was done for it
+    else if (stream.protocol.fault == http::H2HeadFault::none)
       co_await serve_request(stream);
     else
       co_await stream.refuse();
@@ -165,7 +174,7 @@ void H2Connection::handle_events() {
     const H2Event event = events[i];
     auto* const stream = event.stream != nullptr ? static_cast<H2ServerStream*>(event.stream->server) : nullptr;
     switch (event.kind) {
-      case H2Event::Kind::request: loop().spawn(serve(*stream)); break;
+      case H2Event::Kind::request: waiting_.push_back(stream); break;
       case H2Event::Kind::body: stream->on_body(); break;
       case H2Event::Kind::sent: stream->on_output(); break;
       case H2Event::Kind::closed:
@@ -185,6 +194,13 @@ void H2Connection::handle_events() {
     }
   }
   events.clear();
+}
+
+// Some of the requests that have come. A client that asks for many at once does not keep others' waiting for all of them.
+void H2Connection::start_requests() {
+  const std::size_t count = std::min(waiting_.size(), requests_a_turn);
+  for (std::size_t i = 0; i < count; ++i) loop().spawn(serve(*waiting_[i]));
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 void H2Connection::wake_for_window(const http::H2Stream* stream) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "gateway/http/h2_session.hpp"
 #include "gateway/net/pace.hpp"
@@ -42,6 +43,7 @@ class H2Connection final : public Protocol, public http::H2Owner {
   runtime::Task<void> serve(H2ServerStream& stream);
   runtime::Task<void> linger();
   void handle_events();
+  void start_requests();
   void wake_for_window(const http::H2Stream* stream);
   void remove(H2ServerStream& stream);
   void lose_streams();
@@ -57,6 +59,7 @@ class H2Connection final : public Protocol, public http::H2Owner {
   http::H2Session session_;
   H2ServerStream* streams_ = nullptr;
   std::size_t stream_count_ = 0;
+  std::vector<H2ServerStream*> waiting_;  // requests that nobody serves yet
 
   runtime::Event output_;  // there is some
   bool writer_ended_ = false;

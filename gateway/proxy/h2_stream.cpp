@@ -83,12 +83,22 @@ Task<void> H2ServerStream::refuse() {
   exchange.head.fields.clear();
   exchange.head.method = http::Method::other;
   exchange.head.method_name = exchange.head.target = {};
+  name_request();
+  (void)co_await reply();
+  complete(exchange);
+}
+
+void H2ServerStream::note_gone() {
+  name_request();
+  exchange.status = 499;
+  complete(exchange);
+}
+
+void H2ServerStream::name_request() {
   exchange.worker.ids.append(exchange.request_id);
   exchange.worker.ids.append(exchange.trace_id);
   exchange.client = exchange.peer.ip;
   exchange.client_text = exchange.client.to_string();
-  (void)co_await reply();
-  complete(exchange);
 }
 
 void H2ServerStream::conclude() {

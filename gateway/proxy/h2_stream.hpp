@@ -21,6 +21,8 @@ class H2ServerStream final : public ServerStream {
   void begin(const SnapshotRef& current);
   /// Answers and records a request whose head cannot be served.
   [[nodiscard]] runtime::Task<void> refuse();
+  /// Records a request that the client has reset before it was looked at.
+  void note_gone();
   /// The request has been served: ends the stream and forgets it.
   void conclude();
 
@@ -64,6 +66,7 @@ class H2ServerStream final : public ServerStream {
   void watch(ClientWatcher* watcher) noexcept override;
 
  private:
+  void name_request();
   [[nodiscard]] bool has_piece() const noexcept;
   void give_back(std::string& piece);
   void give_back_pieces();

@@ -158,8 +158,10 @@ def test_request_bodies(gateway, upstream, size, announced):
         seen = json.loads(answer.body)
         assert answer.status == 200 and seen["body_bytes"] == size and seen["body_sha256"] == hashlib.sha256(body).hexdigest()
     fields = {name.lower(): value for name, value in upstream.requests[-1].headers}
-    assert fields.get("content-length") == (str(size) if announced else None)
-    assert fields.get("transfer-encoding") == (None if announced else "chunked")
+    # One that says it is empty, and has not ended with its head, might still turn out to lie.
+    by_length = announced and size > 0
+    assert fields.get("content-length") == (str(size) if by_length else None)
+    assert fields.get("transfer-encoding") == (None if by_length else "chunked")
 
 
 @pytest.mark.parametrize("host", ["shop.test", "waf.test"])
@@ -402,11 +404,13 @@ def test_drain(answering):
 
 def test_downloads_survive_a_drain(answering):
     running, _ = answering(sized_upstream())
-    with Client(running) as client:
-        number = client.request("/bytes/4000000")
-        client.wait(lambda: len(client.answers[number].body) > 100_000)
+    with Frames(running, settings=[(4, 1 << 30)]) as client:
+        client.send(frame(WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4, "big")) + frame(HEADERS, END_HEADERS | END_STREAM, 1, client.head("/bytes/4000000")))
+        client.wait_frame(DATA)
         running.signal(signal.SIGTERM)
-        assert len(client.answer(number).body) == 4_000_000
+        client.wait_frame(GOAWAY)
+        client.wait_end(20)
+        assert sum(len(payload) for kind, _, _, payload in client.frames if kind == DATA) == 4_000_000 and client.goaway_error() == NO_ERROR
     assert running.wait_exit() == 0
 
 

@@ -85,6 +85,7 @@ class Bystander:
 @contextlib.contextmanager
 def watched(gateway, is_sanitized, headers=0):
     """What holds during every attack; `headers`: bytes that the attacker's held headers account for."""
+    alone = Bystander(gateway).finish()  # on a machine that others use, even this takes its time
     before = gateway.memory_bytes()
     gateway.reset_peak_memory()
     bystander = Bystander(gateway)
@@ -94,7 +95,7 @@ def watched(gateway, is_sanitized, headers=0):
         wait = bystander.finish()
     grown = gateway.peak_memory_bytes() - before
     if not is_sanitized:
-        assert wait < 0.25, f"another client waits {wait * 1000:.0f} ms"
+        assert wait < max(0.25, 5 * alone), f"another client waits {wait * 1000:.0f} ms, and {alone * 1000:.0f} ms when alone"
         assert grown <= 16 * MIB + headers, f"the gateway has grown by {grown / MIB:.1f} MiB"
 
 
