@@ -30,6 +30,10 @@ WORKLOADS = {  # name -> path, connections, extra options of wrk
     "1m": ("/file/1m", 8, []),
     "close": ("/page?id=7", 16, ["-H", "Connection: close"]),
 }
+HTTP2_WORKLOADS = {  # name -> path, connections, streams of each
+    "h2": ("/page?id=7&sort=price", 16, 16),
+    "h2-1m": ("/file/1m", 8, 4),
+}
 DEFAULT_TARGETS = "nginx,gatehouse,nginx-waf,gatehouse-waf"
 
 
@@ -139,8 +143,23 @@ class Bench:
             return self.start(name, 0, port, self.binary, "run", "--config", configuration), port
         raise SystemExit(f"unknown target: {name}")
 
+    def load_http2(self, process, port, workload):
+        """The same with h2load, which tells no p99: its longest request stands for it."""
+        path, connections, streams = HTTP2_WORKLOADS[workload]
+        command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{self.seconds}", f"https://localhost:{port}{path}"]
+        before = cpu_seconds(process.pid)
+        text = subprocess.run([*(["taskset", "--cpu-list", "1"] if self.pinned else []), *command], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+        spent = cpu_seconds(process.pid) - before
+        succeeded, failed = map(int, re.search(r"(\d+) succeeded, (\d+) failed", text).groups())
+        number, unit = re.search(r"time for request:\s+\S+\s+([\d.]+)(us|ms|s)\b", text).groups()
+        return {"us": spent * 1e6 / max(succeeded, 1), "rps": succeeded / self.seconds, "failures": failed,
+                "p99_ms": float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]}
+
     def load(self, process, port, workload):
         """One run of wrk: processor time a request, requests a second, p99, failures."""
+        if workload in HTTP2_WORKLOADS:
+            return self.load_http2(process, port, workload)
         path, connections, options = WORKLOADS[workload]
         command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{self.seconds}s", *options, f"https://localhost:{port}{path}"]
         before = cpu_seconds(process.pid)
@@ -177,14 +196,14 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--binary", type=Path, default=ROOT / "build" / "gatehouse")
     options.add_argument("--targets", default=DEFAULT_TARGETS)
-    options.add_argument("--workloads", default=",".join(WORKLOADS))
+    options.add_argument("--workloads", default=",".join([*WORKLOADS, *HTTP2_WORKLOADS]))
     options.add_argument("--seconds", type=int, default=3)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = options.parse_args()
     targets, workloads = arguments.targets.split(","), arguments.workloads.split(",")
     for workload in workloads:
-        if workload not in WORKLOADS:
+        if workload not in WORKLOADS and workload not in HTTP2_WORKLOADS:
             options.error(f"unknown workload: {workload}")
 
     bench = Bench(arguments.binary.resolve(), arguments.seconds)

@@ -2,6 +2,7 @@
 #include "gateway/proxy/h2_connection.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "gateway/runtime/metric_families.hpp"
 
@@ -62,10 +63,13 @@ H2Connection::~H2Connection() { connection_.protocol = nullptr; }
 Task<void> H2Connection::run() {
   connection_.protocol = this;
   connection_.stream.expires_never();
-  if (connection_.worker.context.draining) drain();
   arm();
   loop().spawn(write_all());
-  co_await read_all();
+  try {
+    co_await read_all();
+  } catch (const std::bad_alloc&) {  // the tasks of the connection are joined all the same
+    broken_ = true;
+  }
   ends_ = true;
   note_abuse();
   lose_streams();
@@ -230,6 +234,17 @@ void H2Connection::flush() {
 }
 
 Task<void> H2Connection::write_all() {
+  try {
+    co_await write_frames();
+  } catch (const std::bad_alloc&) {
+    broken_ = true;
+  }
+  if (broken_ && !ends_) connection_.stream.cancel(Errc::reset);
+  writer_ended_ = true;
+  ended_.set();
+}
+
+Task<void> H2Connection::write_frames() {
   net::Stream& stream = connection_.stream;
   std::string& spare = connection_.worker.spare_output;
   for (;;) {
@@ -258,9 +273,6 @@ Task<void> H2Connection::write_all() {
     }
     spare = std::move(out);
   }
-  if (broken_ && !ends_) stream.cancel(Errc::reset);
-  writer_ended_ = true;
-  ended_.set();
 }
 
 // Reads on for a moment after the last words: closing with unread bytes in the socket sends a reset, which can destroy
@@ -307,13 +319,19 @@ void H2Connection::note_abuse() {
 
 // --- time
 
+// Who connects while the gateway is about to go may still ask, if that is soon.
+runtime::Duration H2Connection::idle_time() const noexcept {
+  const runtime::Duration idle = timeouts_.idle;
+  return connection_.worker.context.draining ? std::min<runtime::Duration>(idle, last_words_time) : idle;
+}
+
 void H2Connection::arm() {
   if (ends_) return;
   const bool is_idle = stream_count_ == 0 && session_.has_preface() && !socket_pace_.is_waiting() &&
                        session_.block_began() == runtime::TimePoint::max() && shutdown_at_ == runtime::TimePoint::max();
   const runtime::Duration tick =
       std::min<runtime::Duration>(longest_tick, std::min(timeouts_.request_body_idle, timeouts_.request_header) / 4);
-  const runtime::TimePoint wanted = is_idle ? idle_since_ + timeouts_.idle : loop().now() + tick;
+  const runtime::TimePoint wanted = is_idle ? idle_since_ + idle_time() : loop().now() + tick;
   if (!deadline_.is_set() || deadline_.when() > wanted) deadline_.set(wanted);
 }
 
@@ -342,7 +360,7 @@ void H2Connection::on_deadline() {
     shutdown_at_ = runtime::TimePoint::max();
     session_.shut_down();
   }
-  if (stream_count_ == 0 && now - idle_since_ >= timeouts_.idle && session_.has_preface())
+  if (stream_count_ == 0 && now - idle_since_ >= idle_time() && session_.has_preface())
     session_.terminate(H2Error::no_error);
   note_abuse();
   flush();

@@ -40,6 +40,7 @@ class H2Connection final : public Protocol, public http::H2Owner {
  private:
   runtime::Task<void> read_all();
   runtime::Task<void> write_all();
+  runtime::Task<void> write_frames();
   runtime::Task<void> serve(H2ServerStream& stream);
   runtime::Task<void> linger();
   void handle_events();
@@ -50,6 +51,7 @@ class H2Connection final : public Protocol, public http::H2Owner {
   void note_abuse();
   void on_deadline();
   void arm();
+  [[nodiscard]] runtime::Duration idle_time() const noexcept;
   void look_at_streams(runtime::TimePoint now);
 
   Connection& connection_;
