@@ -13,6 +13,7 @@ ANSWERS = {
     "/length": OK + b"Content-Length: 5\r\n\r\nhello",
     "/chunked": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n",
     "/chunked-trailer": OK + b"Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
+    "/trailers": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 3\r\nHost: b\r\nX-More:2\r\n\r\n",
     "/until-close": OK + b"\r\nhello",
     "/until-close-1.0": b"HTTP/1.0 200 OK\r\n\r\nhello",
     "/until-close-empty": OK + b"\r\n",
@@ -65,6 +66,16 @@ def test_framing(gateway, path, framing, body, tls):
         if not response.closes:
             assert response.framing == framing
             assert connection.exchange(request_bytes(target="/length", host=host)).body == b"hello"
+
+
+@pytest.mark.parametrize("headers, trailers", [([("TE", "trailers"), ("Connection", "TE")], [("x-sum", "1"), ("x-more", "2")]), ([], []),
+                                               ([("TE", "gzip;q=0.5"), ("Connection", "TE")], [])])
+def test_trailers_are_for_who_asks_for_them(gateway, headers, trailers):
+    """And nothing in them may say how a message is framed, or for whom it is (RFC 9110 section 6.5.1)."""
+    with gateway.connect() as connection:
+        response = connection.exchange(request_bytes(target="/trailers", headers=headers))
+        assert response.body == b"hello" and [(name.lower(), value) for name, value in response.trailers] == trailers
+        assert connection.exchange(request_bytes(target="/length")).body == b"hello"
 
 
 def test_chunk_extensions_and_trailers_of_the_upstream(gateway):

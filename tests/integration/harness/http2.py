@@ -1,7 +1,6 @@
 """HTTP/2 towards the gateway, in two manners: Client, which speaks well by python3-h2, and Frames, which says whatever it is told."""
 import contextlib
 import select
-import socket
 import struct
 import time
 
@@ -11,7 +10,7 @@ import h2.events
 import h2.settings
 from hpack import Encoder
 
-from .client import Connection, tls_context
+from .client import tls_context
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -258,6 +257,3 @@ class Frames:
 
     def __exit__(self, *unused):
         self.close()
-
-
-__all__ = ["Client", "Connection", "Frames", "connect", "frame", "settings_frame", "socket"]

@@ -230,6 +230,23 @@ TEST(WriteChunkHead, WritesHexadecimal) {
   EXPECT_EQ(head(~std::size_t{0}), "ffffffffffffffff\r\n");
 }
 
+TEST(ChunkedDecoderTest, CollectsTrailersIfAskedTo) {
+  const std::string_view body = "1\r\nx\r\n0;a=b\r\nX-Sum: 1\r\nY:\r\n\r\nGET";
+  for (const std::size_t step : {std::size_t{1}, std::size_t{3}, body.size()}) {
+    ChunkedDecoder decoder;
+    std::string lines;
+    decoder.collect_trailers(lines);
+    std::size_t at = 0;
+    while (!decoder.done()) {
+      const auto result = decoder.next(body.substr(at, step));
+      ASSERT_NE(result.status, ChunkedDecoder::Status::malformed);
+      at += result.consumed;
+    }
+    EXPECT_EQ(lines, "X-Sum: 1\r\nY:\r\n");
+    EXPECT_EQ(body.substr(at), "GET");
+  }
+}
+
 TEST(WriteChunkHead, IsReadBackByTheDecoder) {
   for (const std::size_t size :
        {std::size_t{1}, std::size_t{9}, std::size_t{10}, std::size_t{255}, std::size_t{70'000}}) {
