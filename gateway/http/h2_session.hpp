@@ -214,7 +214,7 @@ class H2Session {
 
   std::size_t reserved_ = 0;  // of the buffers' room, for the larger window
   bool window_grown_ = false;
-  bool announced_ = false;      // the first GOAWAY is on its way out
+  bool announced_ = false;  // the first GOAWAY is on its way out
   bool made_to_reset_ = false;  // too often
   bool terminated_ = false;
   bool dead_ = false;  // nghttp2 has given up
