@@ -273,6 +273,8 @@ Task<Errc> await_answer(ServerStream& stream, UpstreamConnection& upstream) {
       const bool switched = exchange.wants_websocket && http::is_websocket_switch(exchange.response);
       co_return switched ? Errc::ok : Errc::malformed;
     }
+    // One that announces a body may be read as having one (RFC 9110 section 8.6).
+    if (!http::response_framing(exchange.response, exchange.head.method)) co_return Errc::malformed;
     // 100 Continue is the gateway's own business.
     if (status != 100) {
       const Errc sent = co_await stream.send_interim();

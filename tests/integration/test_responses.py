@@ -28,6 +28,9 @@ ANSWERS = {
     "/early-hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
     "/processing": b"HTTP/1.1 102 Processing\r\n\r\n" * 3 + OK + b"Content-Length: 5\r\n\r\nhello",
     # wrong; tests/smuggling has many more
+    "/interim-with-length": b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
+    "/interim-with-coding": b"HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
+    "/interim-malformed": b"HTTP/1.1 103 Early Hints\r\nContent-Length: x\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
     "/garbage": b"\x00\x01\x02 nonsense\r\n\r\n",
 }
 CLOSING = {path for path in ANSWERS if path.startswith("/until-close")}
@@ -123,9 +126,11 @@ def test_http_1_0_gets_no_chunks(gateway, path):
         connection.expect_closed()
 
 
-def test_a_broken_answer_is_502(gateway):
-    response = gateway.request("/garbage")
-    assert response.status == 502 and response.has("x-request-id") and b"nonsense" not in response.body
+@pytest.mark.parametrize("path", ["/garbage", "/interim-with-length", "/interim-with-coding", "/interim-malformed"])
+def test_a_broken_answer_is_502(gateway, path):
+    response = gateway.request(path)
+    assert response.status == 502 and response.has("x-request-id")
+    assert b"nonsense" not in response.body and b"hello" not in response.body
 
 
 def test_broken_answers_are_counted(gateway):

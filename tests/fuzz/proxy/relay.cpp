@@ -294,7 +294,8 @@ bool relay_answer(Source& upstream, http::ReadBuffer& buffer, filter::Exchange& 
         read_head(upstream, buffer, limits, exchange.response, http::parse_response_head) != Fate::whole)
       return false;  // 502 in truth, which the strict reader need not see
     if (exchange.response.status >= 200) break;
-    if (exchange.response.status == 101) return false;
+    if (exchange.response.status == 101 || !http::response_framing(exchange.response, exchange.head.method))
+      return false;
     if (exchange.response.status != 100 && exchange.head.minor_version == 1)
       proxy::append_interim_head(out.to_client, exchange.response);
     buffer.unpin();
