@@ -166,7 +166,8 @@ std::expected<http::BodyFraming, http::Refusal> H2ServerStream::framing() const 
   // A body of unknown length goes to the upstream in chunks; the tunnel of a WebSocket is none (RFC 8441 section 5).
   // So does one that says it is empty but has not ended: with its length it would be complete at the upstream before it
   // is known to be well-formed.
-  const bool may_have_body = !protocol.request_ended && !protocol.section.is_websocket();
+  const bool comes = !protocol.request_ended || !protocol.incoming.empty();  // it may all be here by now
+  const bool may_have_body = comes && !protocol.section.is_websocket();
   if (framing && may_have_body && framing->length == 0) framing->kind = BodyKind::chunked;
   return framing;
 }
