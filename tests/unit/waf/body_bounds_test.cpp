@@ -56,10 +56,12 @@ TEST(XmlBounds, SeesAttributesBehindWhatLooksLikeTheEndOfAnElement) {
 }
 
 TEST(XmlBounds, RefusesHyphensInComments) {
-  for (const std::string xml : {"<r><!-- a -- b --></r>", "<!----a><r/>", "<!-- --- --><r/>", "<r><!-- -- ", "<!--a---><r/>"})
+  for (const std::string xml :
+       {"<r><!-- a -- b --></r>", "<!----a><r/>", "<!-- --- --><r/>", "<r><!-- -- ", "<!--a---><r/>"})
     EXPECT_FALSE(xml_is_within_bounds(xml)) << xml;
-  for (const std::string xml : {"<r><!-- a - b --></r>", "<!----><r/>", "<!-- ->- --><r>--</r>", "<r><![CDATA[<!-- -- -->]]></r>",
-                                "<r a='<!-- -- '/>", "<?p <!-- -- ?><r/>", "<!-- never ends", "<!-- never ends --", "<!-- never ends -"})
+  for (const std::string xml :
+       {"<r><!-- a - b --></r>", "<!----><r/>", "<!-- ->- --><r>--</r>", "<r><![CDATA[<!-- -- -->]]></r>",
+        "<r a='<!-- -- '/>", "<?p <!-- -- ?><r/>", "<!-- never ends", "<!-- never ends --", "<!-- never ends -"})
     EXPECT_TRUE(xml_is_within_bounds(xml)) << xml;
 }
 
