@@ -211,7 +211,8 @@ def test_no_continue_inside_of_an_early_answer():
         connection.send(head + b"x" * 40000)
         while b"hello" not in connection.buffer.data:
             assert connection.buffer.fill()
-        assert connection.buffer.data.startswith(b"HTTP/1.1 200 OK\r\n")
+        # It may still have come before the answer, if the socket took all that there was of the body.
+        assert connection.buffer.data.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
         upstream.released.set()
         connection.send(b"x" * 20000)
         assert connection.response().body == b"helloworld"
