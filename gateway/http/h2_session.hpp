@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gateway/http/body_reader.hpp"
+#include "gateway/http/h2_fields.hpp"
 #include "gateway/http/h2_guard.hpp"
 #include "gateway/http/h2_head.hpp"
 #include "gateway/http/h2_limits.hpp"
@@ -20,31 +21,6 @@
 struct nghttp2_session;
 
 namespace gatehouse::http {
-
-/// Fields of an answer: names in any case, connection-specific ones left out by whoever adds.
-class H2Fields {
- public:
-  void clear() noexcept {
-    names_.clear();
-    entries_.clear();
-  }
-  /// `value` must live until the fields are submitted.
-  void add(std::string_view name, std::string_view value);
-  /// Lines "name: value CRLF", which must live as long.
-  void add_lines(std::string_view lines);
-  /// A value that is kept here.
-  void add_number(std::string_view name, std::uint64_t number);
-
- private:
-  friend class H2Session;
-  struct Entry {
-    std::size_t name_at, name_size;
-    std::string_view value;  // empty data: a number, behind the name
-    std::size_t number_size = 0;
-  };
-  std::string names_;  // in lower case, with numbers
-  std::vector<Entry> entries_;
-};
 
 /// One request and its answer as the session sees them. Owned by whoever serves it; the session refers to it between
 /// H2Owner::open_stream() and H2Session::release().
