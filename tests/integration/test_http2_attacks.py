@@ -94,6 +94,7 @@ def watched(gateway, is_sanitized, headers=0):
     finally:
         wait = bystander.finish()
     grown = gateway.peak_memory_bytes() - before
+    print(f"another client's p99: {wait * 1000:.1f} ms, alone {alone * 1000:.1f} ms; memory: {grown / MIB:+.1f} MiB")  # pytest -rP
     if not is_sanitized:
         assert wait < max(0.25, 5 * alone), f"another client waits {wait * 1000:.0f} ms, and {alone * 1000:.0f} ms when alone"
         assert grown <= 16 * MIB + headers, f"the gateway has grown by {grown / MIB:.1f} MiB"
