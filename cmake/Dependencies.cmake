@@ -7,5 +7,6 @@ pkg_check_modules(modsecurity REQUIRED IMPORTED_TARGET GLOBAL modsecurity)  # wa
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET GLOBAL libpcre2-8)         # waf/: patterns are tried before libmodsecurity sees them
 pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET GLOBAL libnghttp2)        # gateway/http
 pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET GLOBAL hiredis)          # ratelimit/
-find_package(OpenSSL REQUIRED)                                              # gateway/net
+find_package(OpenSSL REQUIRED)                                              # acme/, gateway/net
+find_package(nlohmann_json 3 REQUIRED)                                     # acme/: what CAs send
 find_package(prometheus-cpp CONFIG REQUIRED)                                # gateway/runtime/metrics

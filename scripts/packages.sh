@@ -5,7 +5,7 @@
 packages_build=(
   clang-19 lld-19 llvm-19 libclang-rt-19-dev cmake ninja-build ccache pkg-config
   libmodsecurity-dev libpcre2-dev libyaml-cpp-dev libre2-dev libidn2-dev libfmt-dev libhiredis-dev libssl-dev libnghttp2-dev
-  prometheus-cpp-dev libcli11-dev libmimalloc-dev libgtest-dev libgmock-dev
+  prometheus-cpp-dev nlohmann-json3-dev libcli11-dev libmimalloc-dev libgtest-dev libgmock-dev
   python3
 )
 # A second opinion for tests and fuzz targets: Beast on messages, Boost.JSON on schemas, libxml2 on XML bodies. Debian 12's
