@@ -9,6 +9,8 @@ namespace gatehouse::http {
 
 namespace {
 
+constexpr std::size_t most_answer_head = 4 * 1024 * 1024;  // limits.header_bytes is 1 MiB at most, and some is added
+
 std::string_view view(const std::uint8_t* data, std::size_t size) noexcept {
   return {reinterpret_cast<const char*>(data), size};
 }
@@ -17,19 +19,6 @@ std::uint8_t* bytes_of(std::string_view text) noexcept {
   // nghttp2 takes pointers to what it does not change.
   return reinterpret_cast<std::uint8_t*>(
       const_cast<char*>(text.data()));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-}
-
-// Resets that answer a mistake of the client's.
-bool is_clients_fault(std::uint32_t error) noexcept {
-  switch (static_cast<H2Error>(error)) {
-    case H2Error::protocol_error:
-    case H2Error::flow_control_error:
-    case H2Error::stream_closed:
-    case H2Error::frame_size_error:
-    case H2Error::refused_stream:
-    case H2Error::enhance_your_calm: return true;
-    default: return false;
-  }
 }
 
 void append_pairs(std::vector<nghttp2_nv>& pairs, const H2Fields& fields) {
@@ -166,7 +155,8 @@ int H2Session::Callbacks::frame_sent(nghttp2_session* session, const nghttp2_fra
   switch (frame->hd.type) {
     case NGHTTP2_RST_STREAM:
       me.guard_.closed(static_cast<std::uint32_t>(frame->hd.stream_id), true);
-      if (is_clients_fault(frame->rst_stream.error_code) && !me.guard_.made_to_reset(me.now_)) me.made_to_reset_ = true;
+      if (me.is_clients_fault(frame->rst_stream.error_code) && !me.guard_.made_to_reset(me.now_))
+        me.made_to_reset_ = true;
       break;
     case NGHTTP2_GOAWAY:
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR) me.terminated_ = true;
@@ -174,19 +164,29 @@ int H2Session::Callbacks::frame_sent(nghttp2_session* session, const nghttp2_fra
       if (std::exchange(me.announced_, false)) nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, nullptr);
       break;
     case NGHTTP2_DATA: me.guard_.data_sent(); [[fallthrough]];
-    case NGHTTP2_HEADERS:
+    case NGHTTP2_HEADERS: {
+      H2Stream* const stream = find(session, frame->hd.stream_id);
+      if (stream == nullptr) break;
+      me.claim(*stream);
       if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) break;
-      if (H2Stream* const stream = find(session, frame->hd.stream_id)) {
-        stream->end_sent = true;
-        try {
-          me.push(H2Event::Kind::sent, stream);
-        } catch (const std::bad_alloc&) {
-          return NGHTTP2_ERR_CALLBACK_FAILURE;
-        }
+      stream->end_sent = true;
+      try {
+        me.push(H2Event::Kind::sent, stream);
+      } catch (const std::bad_alloc&) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
       }
       break;
+    }
     default: break;
   }
+  return 0;
+}
+
+// An answer that cannot be framed ends its stream, or whoever serves it would wait for ever.
+int H2Session::Callbacks::frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int, void*) {
+  if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+      find(session, frame->hd.stream_id) != nullptr)
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
   return 0;
 }
 
@@ -221,7 +221,6 @@ int H2Session::Callbacks::send_data(nghttp2_session* session, nghttp2_frame* fra
   try {
     me.out_->append(reinterpret_cast<const char*>(head), H2FrameHead::size);
     stream->pending_bytes -= size;
-    me.pending_ -= size;
     stream->sent += size;
     me.sent_bytes_ += size;
     for (std::string_view& piece : stream->pending) {
@@ -256,12 +255,14 @@ H2Session::Callbacks::Shared::Shared() {
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data_chunk);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, frame_sent);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, frame_not_sent);
   nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
   nghttp2_option_set_no_auto_window_update(options, 1);
   nghttp2_option_set_no_http_messaging(options, 1);  // h2_head.cpp is stricter, and the same for every version
   nghttp2_option_set_no_closed_streams(options, 1);
   nghttp2_option_set_max_outbound_ack(options, 1000);
   nghttp2_option_set_max_continuations(options, 10'000);  // the guard counts them
+  nghttp2_option_set_max_send_header_block_length(options, most_answer_head);
 }
 
 }  // namespace gatehouse::http

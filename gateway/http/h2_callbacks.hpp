@@ -38,6 +38,7 @@ struct H2Session::Callbacks {
                         std::size_t size, void* user);
   static int stream_closed(nghttp2_session* session, std::int32_t id, std::uint32_t error, void* user);
   static int frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user);
+  static int frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int error, void* user);
   static int send_data(nghttp2_session* session, nghttp2_frame* frame, const std::uint8_t* head, std::size_t size,
                        nghttp2_data_source* source, void* user);
 };

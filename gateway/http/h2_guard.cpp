@@ -62,8 +62,8 @@ H2Guard::Verdict H2Guard::check_order(const H2FrameHead& head, bool is_live) noe
   // Between the frames of a block nothing else may come (RFC 9113 section 6.2).
   if (in_block_ != head.is(H2FrameType::continuation) || (in_block_ && head.stream != block_stream_))
     return {H2Error::protocol_error};
-  if (head.is(H2FrameType::data) && !is_live && head.stream <= last_stream_ && head.stream % 2 == 1 &&
-      past_of(head.stream) != Past::reset_by_us)
+  if (head.is(H2FrameType::data) && !is_live && head.stream <= std::min(last_stream_, last_served_) &&
+      head.stream % 2 == 1 && past_of(head.stream) != Past::reset_by_us)
     return {H2Error::stream_closed};  // RFC 9113 section 5.1, "closed"
   if (!head.is(H2FrameType::headers)) return {};
   if (head.stream % 2 == 0) return {H2Error::protocol_error};
@@ -75,6 +75,7 @@ H2Guard::Verdict H2Guard::check_order(const H2FrameHead& head, bool is_live) noe
     return {};
   }
   if (is_live) return {};  // trailers, or a mistake that nghttp2 sees
+  if (head.stream > last_served_) return {};
   switch (past_of(head.stream)) {
     case Past::reset_by_us: return {};  // it was under way
     case Past::ended: return {H2Error::stream_closed};
@@ -113,6 +114,7 @@ H2Guard::Verdict H2Guard::frame(const H2FrameHead& head, bool is_live, const uns
       if (head.length == 0 && !empty_frames_.take(now)) return calm(H2Abuse::empty_frames);
       break;
     case static_cast<std::uint8_t>(H2FrameType::priority):
+    case static_cast<std::uint8_t>(H2FrameType::priority_update):
       if (!priorities_.take(now)) return calm(H2Abuse::priorities);
       break;
     case static_cast<std::uint8_t>(H2FrameType::rst_stream):

@@ -2,8 +2,8 @@
 // cost more than they bring. Pure: frame headers and a time in, a verdict out. Called by h2_session.cpp; tested alone.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "gateway/http/h2_limits.hpp"
 #include "gateway/runtime/loop.hpp"
@@ -21,7 +21,8 @@ enum class H2FrameType : std::uint8_t {
   ping,
   goaway,
   window_update,
-  continuation
+  continuation,
+  priority_update = 0x10  // RFC 9218 section 7.1
 };
 
 /// RFC 9113 section 7.
@@ -60,7 +61,8 @@ struct H2FrameHead {
 
 class H2Guard {
  public:
-  explicit H2Guard(const H2Limits& limits) noexcept : limits_(limits) {}
+  /// `limits` outlives it. Throws std::bad_alloc.
+  explicit H2Guard(const H2Limits& limits) : limits_(limits), closed_(closed_a_stream * limits.streams + 1) {}
 
   /// What is to become of the connection.
   struct Verdict {
@@ -78,6 +80,8 @@ class H2Guard {
   void closed(std::uint32_t stream, bool by_us) noexcept;
   /// A stream was reset by us for what the client did.
   [[nodiscard]] bool made_to_reset(runtime::TimePoint now) noexcept { return own_resets_.take(now); }
+  /// The last GOAWAY names `stream`: what concerns later ones is ignored (RFC 9113 section 6.8).
+  void serve_up_to(std::uint32_t stream) noexcept { last_served_ = stream; }
   void data_sent() noexcept { window_updates_.give(h2_window_updates_a_frame); }
 
   /// Within a header block: HEADERS without END_HEADERS has come, its end has not.
@@ -100,13 +104,13 @@ class H2Guard {
   enum class Past : std::uint8_t { unknown, ended, reset_by_us };
   [[nodiscard]] Past past_of(std::uint32_t stream) const noexcept;
   [[nodiscard]] Verdict check_order(const H2FrameHead& head, bool is_live) noexcept;
-  [[nodiscard]] Verdict check_headers(const H2FrameHead& head, bool is_live) noexcept;
 
   const H2Limits& limits_;
   Allowance resets_{h2_resets}, own_resets_{h2_own_resets}, settings_{h2_settings}, pings_{h2_pings},
       priorities_{h2_priorities}, window_updates_{h2_window_updates}, empty_frames_{h2_empty_frames},
       unknown_frames_{h2_unknown_frames};
   std::uint32_t last_stream_ = 0;  // the highest that was opened
+  std::uint32_t last_served_ = 0x7FFFFFFF;
   std::uint64_t opened_ = 0;
   bool in_block_ = false;
   std::uint32_t block_stream_ = 0;
@@ -116,7 +120,9 @@ class H2Guard {
     std::uint32_t stream = 0;
     bool by_us = false;
   };
-  std::array<Closed, 64> closed_{};  // the last ones
+  // The last ones. Two generations of streams may end while the bodies of both are under way.
+  static constexpr std::size_t closed_a_stream = 4;
+  std::vector<Closed> closed_;
   std::size_t closed_next_ = 0;
 };
 

@@ -15,6 +15,7 @@ using detail::is;
 constexpr std::size_t field_overhead = 32;        // RFC 9113 section 6.5.2
 constexpr std::size_t kept_text = 8 * 1024;       // of a section that is forgotten
 constexpr std::size_t kept_entries = 64;
+constexpr unsigned most_cookie_parts = 256;       // that count as one field
 
 bool is_value(std::string_view value) noexcept {
   if (value.empty()) return true;
@@ -59,10 +60,10 @@ void H2Head::clear() noexcept {
   entries_.clear();
   seen_ = 0;
   size_ = cookie_bytes_ = 0;
-  cookies_ = 0;
+  cookies_ = cookie_parts_ = 0;
   host_ = no_entry;
   fault_ = H2HeadFault::none;
-  has_pseudo_ = has_regular_ = is_websocket_ = false;
+  has_pseudo_ = has_regular_ = has_length_ = is_websocket_ = false;
 }
 
 void H2Head::add_pseudo(std::string_view name, std::string_view value) {
@@ -80,12 +81,15 @@ void H2Head::add_pseudo(std::string_view name, std::string_view value) {
 }
 
 void H2Head::add(std::string_view name, std::string_view value, const H2Limits& limits) {
-  size_ += name.size() + value.size() + field_overhead;
+  // The parts of a cookie are one field, which clients divide as they like (RFC 9113 section 8.2.3).
+  const bool is_part = cookies_ > 0 && cookies_ < most_cookie_parts && name == "cookie";
+  size_ += name.size() + value.size() + (is_part ? 0 : field_overhead);
   // What is refused is decoded to its end, as the table of the connection wants it, and not kept.
   if (fault_ == H2HeadFault::malformed || fault_ == H2HeadFault::too_large) return;
   if (name == ":path" && value.size() > limits.target_bytes) fail(H2HeadFault::target_too_long);
   if (size_ > limits.header_bytes + field_overhead * limits.header_count ||
-      text_.size() + name.size() + value.size() > limits.header_bytes || entries_.size() >= limits.header_count)
+      text_.size() + name.size() + value.size() > limits.header_bytes ||
+      (!is_part && entries_.size() - cookie_parts_ >= limits.header_count))
     return fail(H2HeadFault::too_large);
   if (!is_value(value)) return fail(H2HeadFault::malformed);
   if (name.starts_with(':')) return add_pseudo(name, value);
@@ -103,12 +107,14 @@ void H2Head::add(std::string_view name, std::string_view value, const H2Limits& 
     case FieldId::te:
       if (value != "trailers") return fail(H2HeadFault::malformed);
       break;
+    case FieldId::content_length: has_length_ = true; break;
     case FieldId::host:
       if (host_ != no_entry) return fail(H2HeadFault::malformed);
       host_ = static_cast<std::uint32_t>(entries_.size());
       break;
     case FieldId::cookie:
       ++cookies_;
+      if (is_part) ++cookie_parts_;
       cookie_bytes_ += value.size() + 2;
       break;
     default: break;
@@ -129,8 +135,8 @@ void H2Head::check_form(std::string_view wanted_scheme) {
     if (!has(authority) || has(scheme) || has(path)) return fail(H2HeadFault::malformed);
     return;
   }
-  if (has(protocol) && (!is_connect || !has(authority) || !is_token(pseudo(protocol))))
-    return fail(H2HeadFault::malformed);
+  if (has(protocol) && (!is_connect || !has(authority) || !is_token(pseudo(protocol)) || has_length_))
+    return fail(H2HeadFault::malformed);  // a tunnel has no length (RFC 9110 section 9.3.6)
   if (!has(scheme) || !has(path) || pseudo(path).empty()) return fail(H2HeadFault::malformed);
   const bool asterisk = pseudo(path) == "*" && pseudo(method) == "OPTIONS";
   if (!asterisk && pseudo(path).front() != '/') return fail(H2HeadFault::malformed);

@@ -38,7 +38,8 @@ class H2Head {
   /// The section is complete: fills `head`, whose views are valid until clear().
   ///
   /// Malformed: :method, :scheme or :path is missing or empty; :path is neither a path nor "*" with OPTIONS; :scheme is
-  /// not `scheme`; :authority is empty, or Host says something else (RFC 9113 section 8.3.1).
+  /// not `scheme`; :authority is empty, or Host says something else (RFC 9113 section 8.3.1); an extended CONNECT with
+  /// Content-Length.
   /// Crumbs of Cookie are joined with "; " (section 8.2.3); :authority becomes Host. An extended CONNECT to websocket
   /// (RFC 8441) becomes the GET with Upgrade that it stands for, with `websocket_key`.
   H2HeadFault finish(RequestHead& head, std::string_view scheme, std::string_view websocket_key);
@@ -78,10 +79,12 @@ class H2Head {
   std::size_t size_ = 0;
   std::size_t cookie_bytes_ = 0;
   unsigned cookies_ = 0;
+  unsigned cookie_parts_ = 0;  // of these: what does not count as a field
   std::uint32_t host_ = no_entry;
   H2HeadFault fault_ = H2HeadFault::none;
   bool has_pseudo_ = false;
   bool has_regular_ = false;
+  bool has_length_ = false;
   bool is_websocket_ = false;
 
   static constexpr std::uint32_t no_entry = 0xFFFFFFFF;

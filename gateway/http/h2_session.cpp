@@ -17,6 +17,8 @@ namespace {
 constexpr std::size_t preface_bytes = NGHTTP2_CLIENT_MAGIC_LEN;
 constexpr std::uint16_t no_rfc7540_priorities = 9;  // SETTINGS_NO_RFC7540_PRIORITIES (RFC 9218 section 2.1)
 constexpr std::size_t kept_body = 16 * 1024;        // memory of a stream that is used again
+constexpr unsigned most_refused_before = 1000;      // streams, before our settings are acknowledged
+constexpr std::size_t most_claimed = 32 * 1024;     // of the connection's window, by one stream
 
 std::int64_t announced_length(const RequestHead& head) noexcept {
   const Field* const field = head.fields.find(FieldId::content_length);
@@ -36,6 +38,7 @@ void H2Stream::clear() noexcept {
   if (incoming.capacity() > kept_body) incoming = {};
   incoming.clear();
   unconsumed = 0;
+  claimed = 0;
   received = 0;
   announced = -1;
   fault = H2HeadFault::none;
@@ -144,6 +147,19 @@ void H2Session::receive(std::string_view bytes, runtime::TimePoint now) {
     terminate(H2Error::enhance_your_calm, H2Abuse::unread_output);
 }
 
+// Resets that answer a mistake of the client's. Before it knows our settings it may open more streams than these allow.
+bool H2Session::is_clients_fault(std::uint32_t error) noexcept {
+  switch (static_cast<H2Error>(error)) {
+    case H2Error::refused_stream: return settings_known_ || ++refused_before_ > most_refused_before;
+    case H2Error::protocol_error:
+    case H2Error::flow_control_error:
+    case H2Error::stream_closed:
+    case H2Error::frame_size_error:
+    case H2Error::enhance_your_calm: return true;
+    default: return false;
+  }
+}
+
 void H2Session::request_complete(H2Stream& stream, bool end_stream) {
   stream.fault = stream.section.finish(*stream.head, scheme_, stream.websocket_key);
   stream.head_complete = true;
@@ -183,6 +199,7 @@ void H2Session::fill(std::string& out, std::size_t enough, runtime::TimePoint no
     if (std::exchange(made_to_reset_, false)) terminate(H2Error::enhance_your_calm, H2Abuse::own_resets);
   }
   out_ = nullptr;
+  if (std::exchange(window_freed_, false)) push(H2Event::Kind::window, nullptr);
 }
 
 bool H2Session::has_output() const noexcept { return !dead_ && nghttp2_session_want_write(session_) != 0; }
@@ -219,7 +236,6 @@ void H2Session::submit_answer(H2Stream& stream, int status, const H2Fields& fiel
     return;
   }
   stream.answered = true;
-  if (!has_body) stream.end_sent = true;  // it goes out with the head
 }
 
 void H2Session::write(H2Stream& stream, std::span<const std::string_view> pieces, bool end) {
@@ -228,15 +244,15 @@ void H2Session::write(H2Stream& stream, std::span<const std::string_view> pieces
     stream.pending[i] = i < pieces.size() ? pieces[i] : std::string_view();
     stream.pending_bytes += stream.pending[i].size();
   }
-  pending_ += stream.pending_bytes;
   stream.end_pending = end;
+  claim(stream);
   nghttp2_session_resume_data(session_, stream.id);  // fails where the head is not sent yet: then it needs none
 }
 
 std::size_t H2Session::window(const H2Stream& stream) const noexcept {
   if (stream.closed || dead_) return 0;
   const std::int64_t of_stream = nghttp2_session_get_stream_remote_window_size(session_, stream.id);
-  const std::int64_t of_all = nghttp2_session_get_remote_window_size(session_) - static_cast<std::int64_t>(pending_);
+  const std::int64_t of_all = nghttp2_session_get_remote_window_size(session_) - static_cast<std::int64_t>(claimed_);
   return static_cast<std::size_t>(std::max<std::int64_t>(0, std::min(of_stream, of_all)));
 }
 
@@ -254,15 +270,29 @@ void H2Session::abandon(H2Stream& stream) {
 }
 
 void H2Session::forget_pending(H2Stream& stream) noexcept {
-  pending_ -= stream.pending_bytes;
+  window_freed_ = window_freed_ || stream.claimed > 0;
   stream.pending_bytes = 0;
   stream.pending = {};
+  claim(stream);
 }
+
+// What is pending takes from the connection's window as much as its own lets through, but not all of it at once: streams
+// that the client has paused leave the window to the others, and one with much to say its share.
+void H2Session::claim(H2Stream& stream) noexcept {
+  claimed_ -= stream.claimed;
+  stream.claimed = 0;
+  if (stream.pending_bytes == 0 || stream.closed || dead_) return;
+  const std::int32_t window = nghttp2_session_get_stream_remote_window_size(session_, stream.id);
+  stream.claimed = std::min({stream.pending_bytes, static_cast<std::size_t>(std::max(window, 0)), most_claimed});
+  claimed_ += stream.claimed;
+}
+
+void H2Session::window_changed(H2Stream& stream) noexcept { claim(stream); }
 
 void H2Session::reset(H2Stream& stream, H2Error error) {
   if (stream.closed) return;
-  forget_pending(stream);
   stream.closed = true;
+  forget_pending(stream);
   if (dead_) return;
   nghttp2_session_set_stream_user_data(session_, stream.id, nullptr);
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, static_cast<std::uint32_t>(error));
@@ -292,8 +322,9 @@ void H2Session::announce_shutdown() {
 
 void H2Session::shut_down() {
   if (dead_ || terminated_) return;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        NGHTTP2_NO_ERROR, nullptr, 0);
+  const std::int32_t last = nghttp2_session_get_last_proc_stream_id(session_);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, nullptr, 0);
+  guard_.serve_up_to(static_cast<std::uint32_t>(last));
 }
 
 void H2Session::terminate(H2Error error, H2Abuse why) {

@@ -45,6 +45,7 @@ struct H2Stream {
   // --- the answer
   std::array<std::string_view, 2> pending;  // of the body, not framed yet
   std::size_t pending_bytes = 0;
+  std::size_t claimed = 0;  // what of that will be taken from the connection's window next
   std::uint64_t sent = 0;  // of the body, in all
   std::string_view trailers;  // lines
   bool answered = false;  // the final head has been submitted
@@ -120,6 +121,8 @@ class H2Session {
   void write(H2Stream& stream, std::span<const std::string_view> pieces, bool end);
   /// How many more bytes of the body the client takes now.
   [[nodiscard]] std::size_t window(const H2Stream& stream) const noexcept;
+  /// The client has changed a window of the stream's.
+  void window_changed(H2Stream& stream) noexcept;
   /// Whether a window of the client's is what stops the stream's output.
   [[nodiscard]] bool is_blocked(const H2Stream& stream) const noexcept;
   /// The connection is lost: nothing more is received or sent, nor said.
@@ -159,6 +162,8 @@ class H2Session {
   void body_ended(H2Stream& stream);
   void fail_request(H2Stream& stream);
   void forget_pending(H2Stream& stream) noexcept;
+  [[nodiscard]] bool is_clients_fault(std::uint32_t error) noexcept;
+  void claim(H2Stream& stream) noexcept;
   void push(H2Event::Kind kind, H2Stream* stream) { events_.push_back({kind, stream}); }
 
   const H2Limits& limits_;
@@ -185,12 +190,15 @@ class H2Session {
   // Output.
   std::string* out_ = nullptr;
   std::size_t enough_ = 0;
-  std::size_t pending_ = 0;  // bytes of all streams
+  std::size_t claimed_ = 0;  // by all streams
   std::uint64_t sent_bytes_ = 0;
 
   std::size_t reserved_ = 0;  // of the buffers' room, for the larger window
   bool window_grown_ = false;
+  bool window_freed_ = false;  // of the connection's, for other streams
   bool announced_ = false;  // the first GOAWAY is on its way out
+  bool settings_known_ = false;  // the client has acknowledged ours
+  unsigned refused_before_ = 0;  // streams, before that
   bool made_to_reset_ = false;  // too often
   bool terminated_ = false;
   bool dead_ = false;  // nghttp2 has given up

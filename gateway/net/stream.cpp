@@ -296,8 +296,7 @@ Stream::Progress Stream::try_write(std::span<std::string_view> slices, Errc& fai
 // --- operations
 
 Stream::ReadOperation Stream::read(std::span<char> buffer) noexcept { return {*this, buffer}; }
-Stream::ReadableOperation Stream::readable() noexcept { return {*this, true}; }
-Stream::ReadableOperation Stream::arrival() noexcept { return {*this, false}; }
+Stream::ReadableOperation Stream::readable() noexcept { return ReadableOperation(*this); }
 Stream::WriteOperation Stream::write(std::span<const std::string_view> slices) noexcept { return {*this, slices}; }
 Stream::WriteOperation Stream::write(std::string_view bytes) noexcept { return {*this, {&bytes, 1}}; }
 Stream::ConnectOperation Stream::connect(const SocketAddress& peer) noexcept { return {*this, peer}; }
@@ -334,8 +333,7 @@ bool Stream::ReadableOperation::await_ready() noexcept {
     failure = Errc::reset;
     return true;
   }
-  return stream_.descriptor_.readable ||
-         (looks_at_tls_ && stream_.ssl_ != nullptr && SSL_has_pending(stream_.ssl_) != 0);
+  return stream_.descriptor_.readable || stream_.holds_input();
 }
 
 void Stream::ReadableOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {

@@ -45,10 +45,9 @@ class Stream {
   [[nodiscard]] ReadOperation read(std::span<char> buffer) noexcept;
   /// One attempt that never waits: 0 when nothing is there yet.
   [[nodiscard]] std::expected<std::size_t, Errc> read_now(std::span<char> buffer) noexcept;
-  /// Waits until a read would find something (bytes, end or error), so that an idle connection holds no buffer.
+  /// Waits until a read may find something (bytes, end or error), so that an idle connection holds no buffer. Behind a
+  /// read that found nothing it waits for more to arrive, whatever part of a TLS record is here already.
   [[nodiscard]] ReadableOperation readable() noexcept;
-  /// The same after a read that found nothing: TLS may hold a part of a record, which is not enough.
-  [[nodiscard]] ReadableOperation arrival() noexcept;
   /// Looks at what has arrived without taking it; plain sockets only. Empty when nothing has; an error at the end of the
   /// stream. After this, readable() waits until more has come.
   [[nodiscard]] std::expected<std::string_view, Errc> peek(std::span<char> room) noexcept;
@@ -117,6 +116,7 @@ class Stream {
   Progress try_write(std::span<std::string_view> slices, Errc& failure) noexcept;
   Progress try_write_plain(std::span<std::string_view> slices, Errc& failure) noexcept;
   Progress try_read_tls(std::span<char> buffer, std::size_t& got, Errc& failure) noexcept;
+  [[nodiscard]] bool holds_input() const noexcept;
   Progress try_write_tls(std::span<std::string_view> slices, Errc& failure) noexcept;
   Progress try_handshake(Errc& failure) noexcept;
   Progress flush(std::string_view bytes, Errc& failure) noexcept;
@@ -149,6 +149,7 @@ class Stream {
   SSL* ssl_ = nullptr;
   bool handshake_done_ = false;
   bool saw_end_ = false;
+  bool record_is_partial_ = false;  // what OpenSSL holds is not a whole record: the last read found nothing in it
   std::shared_ptr<const ServerTls> server_tls_;
   SniSelector* selector_ = nullptr;
   bool more_follows_ = false;  // the record being made is not the last of its write
@@ -175,7 +176,7 @@ class Stream::ReadOperation final : public IoWaiter {
 
 class Stream::ReadableOperation final : public IoWaiter {
  public:
-  ReadableOperation(Stream& stream, bool looks_at_tls) noexcept : stream_(stream), looks_at_tls_(looks_at_tls) {}
+  explicit ReadableOperation(Stream& stream) noexcept : stream_(stream) {}
   bool attempt() noexcept override { return true; }
   bool await_ready() noexcept;
   void await_suspend(std::coroutine_handle<> awaiting) noexcept;
@@ -183,7 +184,6 @@ class Stream::ReadableOperation final : public IoWaiter {
 
  private:
   Stream& stream_;
-  bool looks_at_tls_;
   bool suspended_ = false;
 };
 

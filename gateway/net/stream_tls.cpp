@@ -188,14 +188,20 @@ Stream::Progress Stream::flush_unsent(Errc& failure) noexcept {
   return flush(bytes, failure);
 }
 
+// Whether OpenSSL has taken from the socket what a read can give.
+bool Stream::holds_input() const noexcept {
+  return ssl_ != nullptr && !record_is_partial_ && SSL_has_pending(ssl_) != 0;
+}
+
 Stream::Progress Stream::try_read_tls(std::span<char> buffer, std::size_t& got, Errc& failure) noexcept {
-  if (!descriptor_.readable && SSL_has_pending(ssl_) == 0) return Progress::blocked;
+  if (!descriptor_.readable && !holds_input()) return Progress::blocked;
   loop().scratch().clear();
   ERR_clear_error();
   const int result = SSL_read_ex(ssl_, buffer.data(), buffer.size(), &got);
   if (result != 1) {
     const int error = SSL_get_error(ssl_, result);
     if (error == SSL_ERROR_WANT_READ) {
+      record_is_partial_ = true;
       send_scratch(failure);  // a KeyUpdate's answer, at most
       return Progress::blocked;
     }
@@ -210,6 +216,7 @@ Stream::Progress Stream::try_read_tls(std::span<char> buffer, std::size_t& got, 
     }
     return Progress::failed;
   }
+  record_is_partial_ = false;
   if (!loop().scratch().empty()) send_scratch(failure);
   return Progress::done;
 }

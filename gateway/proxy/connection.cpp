@@ -67,7 +67,7 @@ Connection::Connection(Worker& owner, const ListenerFacts& facts, const SocketAd
 Connection::~Connection() {
   stream.close();
   if (counted_client_) worker.shared.clients.leave(counted_as_);
-  if (tenant_load_) tenant_load_->connections.fetch_sub(1, std::memory_order_relaxed);
+  for (const auto& load : tenant_loads_) load->connections.fetch_sub(1, std::memory_order_relaxed);
   if (next_ != nullptr) next_->previous_ = previous_;
   (previous_ != nullptr ? previous_->next_ : worker.connections_) = next_;
   --worker.connection_count_;

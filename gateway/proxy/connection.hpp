@@ -40,7 +40,7 @@ class Connection {
   /// Tells an exchange of this connection's own facts; they stay when it is reset.
   void introduce(filter::Exchange& exchange) const;
   [[nodiscard]] ConnectionFacts facts() noexcept {
-    return {is_tls_ ? stream.server_tls() : nullptr, listener.redirect_port, tenant_load_};
+    return {is_tls_ ? stream.server_tls() : nullptr, listener.redirect_port, tenant_loads_};
   }
 
  private:
@@ -55,7 +55,7 @@ class Connection {
   std::string client_certificate_subject_;
   bool counted_client_ = false;
   IpAddress counted_as_;
-  std::shared_ptr<filter::TenantLoad> tenant_load_;
+  TenantLoads tenant_loads_;
   Connection* previous_ = nullptr;
   Connection* next_ = nullptr;
 };

@@ -193,6 +193,11 @@ Task<Attempt> bring_back(ServerStream& stream, UpstreamConnection& upstream, boo
     co_return Attempt::done;
   }
 
+  if (exchange.wants_websocket && exchange.head.is_http2 && head.status / 100 == 2) {
+    // To an extended CONNECT this would say that the tunnel is open (RFC 8441 section 5).
+    exchange.answer(502, Reason::upstream, "The service did not open the WebSocket.");
+    co_return Attempt::answered;
+  }
   const auto framing = http::response_framing(head, exchange.head.method);
   if (!framing) {
     exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");

@@ -92,14 +92,12 @@ Task<void> H2Connection::read_all() {
   net::Stream& stream = connection_.stream;
   Worker& worker = connection_.worker;
   if (worker.input == nullptr) worker.input = std::make_unique<char[]>(input_bytes);
-  bool drained = false;
   for (unsigned reads = 1;; ++reads) {
-    const Errc ready = drained ? co_await stream.arrival() : co_await stream.readable();
+    const Errc ready = co_await stream.readable();
     if (ready != Errc::ok) break;
     const auto got = stream.read_now({worker.input.get(), input_bytes});
     if (!got) break;
-    drained = *got == 0;  // or the rest of a TLS record is still to come
-    if (drained) continue;
+    if (*got == 0) continue;  // or the rest of a TLS record is still to come
     session_.receive({worker.input.get(), *got}, loop().now());
     handle_events();
     note_abuse();
@@ -109,9 +107,9 @@ Task<void> H2Connection::read_all() {
       co_await loop().yield();
       start_requests();
     }
-    if (session_.is_over()) break;
     arm();
     if (reads % reads_a_turn == 0) co_await loop().yield();  // others have their turn, and what was asked is answered
+    if (session_.is_over()) break;
   }
 }
 
@@ -207,12 +205,17 @@ void H2Connection::start_requests() {
   waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-void H2Connection::wake_for_window(const http::H2Stream* stream) {
+void H2Connection::wake_for_window(http::H2Stream* stream) {
   if (stream != nullptr) {
-    static_cast<H2ServerStream*>(stream->server)->on_output();
+    auto& one = *static_cast<H2ServerStream*>(stream->server);
+    session_.window_changed(one.protocol);
+    one.on_output();
     return;
   }
-  for (H2ServerStream* each = streams_; each != nullptr; each = each->next) each->on_output();
+  for (H2ServerStream* each = streams_; each != nullptr; each = each->next) {
+    session_.window_changed(each->protocol);
+    each->on_output();
+  }
 }
 
 void H2Connection::lose_streams() {
@@ -368,13 +371,13 @@ void H2Connection::on_deadline() {
 }
 
 void H2Connection::look_at_streams(runtime::TimePoint now) {
-  bool stalled = false;
+  bool stalled = streams_ != nullptr;
   for (H2ServerStream* stream = streams_; stream != nullptr; stream = stream->next) {
-    stalled = stalled || stream->is_stalled();
+    stalled = stalled && stream->is_stalled();
     stream->on_tick(now);
   }
-  // A client that takes nothing at all of what it asked for is not worth its connection; of one that takes others'
-  // answers, the late stream alone is ended.
+  // A client that takes nothing at all of what it asked for is not worth its connection; of one that does anything else
+  // besides, the late stream alone is ended.
   if (!stalled || session_.sent_bytes() != sent_before_) stalled_since_ = now;
   sent_before_ = session_.sent_bytes();
   if (now - stalled_since_ >= timeouts_.request_body_idle)

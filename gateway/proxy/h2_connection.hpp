@@ -45,7 +45,7 @@ class H2Connection final : public Protocol, public http::H2Owner {
   runtime::Task<void> linger();
   void handle_events();
   void start_requests();
-  void wake_for_window(const http::H2Stream* stream);
+  void wake_for_window(http::H2Stream* stream);
   void remove(H2ServerStream& stream);
   void lose_streams();
   void note_abuse();

@@ -149,9 +149,11 @@ void H2ServerStream::on_tick(runtime::TimePoint now) {
     if (waited_for != pace.is_waiting()) waited_for ? pace.begin_wait(now) : pace.end_wait(now);
     return pace.look(now);
   };
-  // Who may not send, or cannot be written to, is not what is waited for.
+  // Who may not send, or cannot be written to, is not what is waited for. Once the answer has begun, the request may be
+  // one half of a conversation, and as slow as that is.
   const Errc input =
-      look(input_pace_, protocol.received, body_event_.is_awaited() && connection_->session().may_receive());
+      look(input_pace_, protocol.received,
+           body_event_.is_awaited() && connection_->session().may_receive() && !exchange.response_started);
   const Errc output =
       look(output_pace_, protocol.sent, output_event_.is_awaited() && connection_->session().is_blocked(protocol));
   if (late_ != Errc::ok) return;
@@ -275,6 +277,13 @@ Task<Errc> H2ServerStream::send(std::span<const std::string_view> pieces, bool e
   co_return Errc::reset;
 }
 
+// Waits until a head that is the whole answer is on its way: what is reset before is not sent.
+Task<Errc> H2ServerStream::await_end() {
+  connection_->flush();
+  while (!protocol.closed && late_ == Errc::ok && !protocol.end_sent) co_await output_event_;
+  co_return protocol.end_sent ? Errc::ok : Errc::reset;
+}
+
 Task<Errc> H2ServerStream::write(std::span<const std::string_view> pieces, bool end) {
   if (protocol.closed || late_ != Errc::ok) co_return Errc::reset;
   if (!exchange.response_started) {
@@ -284,10 +293,7 @@ Task<Errc> H2ServerStream::write(std::span<const std::string_view> pieces, bool 
     http::H2Fields& fields = empty_fields();
     collect_client_head(fields, exchange, answer_framing_);
     connection_->session().submit_answer(protocol, exchange.response.status, fields, has_body);
-    if (!has_body) {
-      connection_->flush();
-      co_return protocol.closed ? Errc::reset : Errc::ok;
-    }
+    if (!has_body) co_return co_await await_end();
   }
   if (end) protocol.trailers = trailers_;
   if (pieces.empty() && !end) {  // the head alone
@@ -314,11 +320,11 @@ Task<bool> H2ServerStream::reply() {
     output_pace_.start(exchange.settings->timeouts.request_body_idle,
                        exchange.settings->limits.min_rate_bytes_per_second);
   connection_->session().submit_answer(protocol, exchange.reply.status, fields, !out.empty());
-  if (out.empty()) {
-    connection_->flush();
-    co_return !protocol.closed;
-  }
   late_ = Errc::ok;  // a body that came too late is what is answered
+  if (out.empty()) {
+    const Errc ended = co_await await_end();
+    co_return ended == Errc::ok;
+  }
   const std::string_view body = out;
   const Errc error = co_await send({&body, 1}, true);
   co_return error == Errc::ok;

@@ -70,6 +70,7 @@ class H2ServerStream final : public ServerStream {
   [[nodiscard]] bool has_piece() const noexcept;
   void give_back(std::string& piece);
   void give_back_pieces();
+  [[nodiscard]] runtime::Task<runtime::Errc> await_end();
   [[nodiscard]] runtime::Task<runtime::Errc> send(std::span<const std::string_view> pieces, bool end);
 
   H2Connection* connection_ = nullptr;

@@ -270,12 +270,15 @@ Task<bool> pass_body_filters(ServerStream& stream) {
   co_return true;
 }
 
-// The share of connections of the tenant that this connection serves first.
-bool take_connection_share(Exchange& exchange, std::shared_ptr<filter::TenantLoad>& taken) {
-  if (taken != nullptr) return true;
+// The connection counts for each tenant that it has served.
+bool take_connection_share(Exchange& exchange, TenantLoads& taken) {
+  const std::shared_ptr<filter::TenantLoad>& load = exchange.tenant->load;
+  if (std::ranges::find(taken, load) != taken.end()) return true;
   const std::size_t limit = exchange.tenant->config->limits.connections;
-  taken = exchange.tenant->load;
-  if (taken->connections.fetch_add(1, std::memory_order_relaxed) < limit || limit == 0) return true;
+  taken.push_back(load);
+  if (load->connections.fetch_add(1, std::memory_order_relaxed) < limit || limit == 0) return true;
+  load->connections.fetch_sub(1, std::memory_order_relaxed);
+  taken.pop_back();
   exchange.answer_unavailable(Reason::overload, "Too many connections are open. Please try again.");
   exchange.reply.close = true;
   return false;
@@ -287,7 +290,7 @@ Task<void> serve_request(ServerStream& stream) {
   Exchange& exchange = stream.exchange;
 
   bool passed =
-      understand(stream) && find_way(stream) && take_connection_share(exchange, stream.connection_facts().tenant_load);
+      understand(stream) && find_way(stream) && take_connection_share(exchange, stream.connection_facts().tenant_loads);
   if (passed) passed = co_await pass_filters(exchange);
   if (passed) passed = co_await pass_body_filters(stream);
   if (passed) co_await forward(stream);

@@ -142,6 +142,7 @@ Task<Upload::State> upload_body(ServerStream& stream, upstream::UpstreamConnecti
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
       co_await exchange.worker.loop.yield();
+      if (upload.stop) co_return Upload::State::stopped;
     }
     if (status != BodyReader::Status::need_read) continue;
     const Errc error = co_await stream.await_body();

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/filter/exchange.hpp"
 #include "gateway/http/body_reader.hpp"
@@ -29,11 +30,14 @@ class ClientWatcher {
   ~ClientWatcher() = default;
 };
 
+/// The tenants whose shares of connections a connection takes.
+using TenantLoads = std::vector<std::shared_ptr<filter::TenantLoad>>;
+
 /// The connection of a stream, as far as a request is concerned with it.
 struct ConnectionFacts {
   const net::ServerTls* tls = nullptr;  // the settings that SNI chose; null: no TLS
   std::uint16_t redirect_port = 443;
-  std::shared_ptr<filter::TenantLoad>& tenant_load;  // of the tenant whose share of connections this one takes
+  TenantLoads& tenant_loads;
 };
 
 class ServerStream {

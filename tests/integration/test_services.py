@@ -1,6 +1,7 @@
 """Services: balancing, health checks, retries, HTTPS upstreams, and what is said when nothing is left."""
 import json
 import ssl
+import threading
 import time
 from collections import Counter
 
@@ -258,6 +259,79 @@ def test_https_upstream(secure_upstream, authority):
         assert who(gateway) == "secure"
         assert who(gateway, method="POST", body="x" * 100_000) == "secure"
         assert secure_upstream.names[-1] == "internal.test"
+
+
+class RecordsInParts:
+    """on_connect of an https upstream: answers one request with `head`, and then with one TLS record whose second half comes later."""
+
+    def __init__(self, certificate, head, body):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(*certificate)
+        self.head, self.body = head, body
+        self.half_is_sent, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, connection):
+        raw, incoming, outgoing = connection.socket, ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def until_done(step):
+            while True:
+                try:
+                    done = step()
+                except ssl.SSLWantReadError:
+                    done = None
+                if outgoing.pending:
+                    raw.sendall(outgoing.read())
+                if done is not None:
+                    return done
+                incoming.write(raw.recv(65536))
+
+        until_done(lambda: tls.do_handshake() or True)
+        until_done(lambda: tls.read(65536))
+        until_done(lambda: tls.write(self.head))
+        assert self.go_on.wait(20)
+        self.go_on.clear()
+        tls.write(self.body)
+        record = outgoing.read()
+        raw.sendall(record[:len(record) // 2])
+        self.half_is_sent.set()
+        assert self.go_on.wait(20)
+        raw.sendall(record[len(record) // 2:])
+        raw.recv(65536)  # until the gateway ends it
+
+
+@pytest.mark.parametrize("kind", ["answer", "tunnel"])
+def test_half_a_record_of_an_https_upstream_costs_nothing(authority, kind):
+    """The rest is waited for, and others are served meanwhile by the one worker."""
+    body = b"x" * 10_000
+    if kind == "answer":
+        head, request = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", request_bytes()
+    else:
+        head = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+        request = request_bytes(headers=[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+                                         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+    parts = RecordsInParts(authority.issue("internal.test"), head, body)
+    with Upstream(on_connect=parts) as upstream, Upstream(name="other") as other:
+        tls = {"ca_file": authority.certificate, "server_name": "internal.test"}
+        tenants = {"shop": tenant(services=service(upstream, protocol="https", tls=tls)), "other": tenant("other", other)}
+        with Gateway(tenants, {"workers": 1}, files=[authority.folder]) as gateway, gateway.connect() as connection:
+            connection.send(request)
+            got = connection.socket.recv(65536)
+            assert b"\r\n\r\n" in got
+            parts.go_on.set()
+            assert parts.half_is_sent.wait(20)
+            assert gateway.request(host="other.test").status == 200
+            before = gateway.cpu_seconds()
+            time.sleep(0.5)  # what is measured is that nothing happens
+            spent = gateway.cpu_seconds() - before
+            assert gateway.request(host="other.test").status == 200
+            parts.go_on.set()
+            while not got.endswith(body):
+                more = connection.socket.recv(65536)
+                assert more, len(got)
+                got += more
+            assert spent < 0.25, spent
 
 
 @pytest.mark.parametrize("tls", [{"server_name": "internal.test"}, {"ca_file": True, "server_name": "other.test"}, {"ca_file": True}])

@@ -82,6 +82,31 @@ TEST(H2Guard, TakesWhatWasUnderWayWhenWeResetAStream) {
   EXPECT_TRUE(g.open(1).fine());  // trailers
 }
 
+TEST(H2Guard, RemembersResetsOfAllStreamsThatMayBeOpen) {
+  Guarded g;
+  for (std::uint32_t stream = 1; stream < 400; stream += 2) {
+    g.open(stream);
+    g.guard.closed(stream, true);
+  }
+  for (std::uint32_t stream = 1; stream < 400; stream += 2) EXPECT_TRUE(g.take(Type::data, stream).fine()) << stream;
+}
+
+TEST(H2Guard, IgnoresStreamsBehindTheLastThatIsServed) {
+  Guarded g;
+  g.open(1);
+  g.guard.closed(1, false);
+  g.guard.serve_up_to(1);
+  EXPECT_TRUE(g.open(3).fine());
+  EXPECT_TRUE(g.take(Type::data, 3).fine());
+  EXPECT_TRUE(g.open(3).fine());  // trailers
+  EXPECT_EQ(g.take(Type::data, 1).error, H2Error::stream_closed);
+}
+
+TEST(H2Guard, TakesAPriorityUpdateForAPriority) {
+  Guarded g;
+  EXPECT_EQ(g.most(Type::priority_update, 0, 5, H2Abuse::priorities), 200);
+}
+
 TEST(H2Guard, LetsNothingIntoAHeaderBlock) {
   Guarded g;
   EXPECT_TRUE(g.take(Type::headers, 1).fine());

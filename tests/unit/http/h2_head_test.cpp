@@ -175,6 +175,17 @@ TEST(H2Head, BoundsSizeAndCount) {
   EXPECT_EQ(fault_of(with(":path", "/" + std::string(50, 'y')), limits), H2HeadFault::target_too_long);
 }
 
+TEST(H2Head, CountsThePartsOfACookieAsOneField) {
+  Pairs parts = get;
+  for (int i = 0; i < 256; ++i) parts.emplace_back("cookie", "c=1");
+  EXPECT_EQ(fault_of(parts), H2HeadFault::none);
+  for (int i = 0; i < 100; ++i) parts.emplace_back("cookie", "c=1");
+  EXPECT_EQ(fault_of(parts), H2HeadFault::too_large);
+  Pairs fields = get;
+  for (int i = 0; i < 101; ++i) fields.emplace_back("x-cookie", "c=1");
+  EXPECT_EQ(fault_of(fields), H2HeadFault::too_large);
+}
+
 TEST(H2Head, MakesAnUpgradeOfAnExtendedConnect) {
   const Pairs connect = with(":method", "CONNECT") + Pairs{{":protocol", "websocket"}};
   Read out;

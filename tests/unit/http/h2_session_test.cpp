@@ -272,6 +272,65 @@ TEST(H2Session, TellsOfResetsAndForgetsWhatWasPending) {
   EXPECT_TRUE(s.written(Type::data).empty());
 }
 
+TEST(H2Session, LetsNoStreamThatIsPausedTakeTheWindowOfOthers) {
+  Session s;
+  s.give(frame(Type::settings, 0, 0, number(4, 2) + number(0, 4)) + frame(Type::headers, end_both, 1, get_block()) +
+         frame(Type::headers, end_both, 3, get_block()));
+  for (const std::size_t i : {0U, 1U}) s.session->submit_answer(s.stream(i), 200, {}, true);
+  const std::string body(60'000, 'b');
+  const std::string_view piece = body;
+  s.session->write(s.stream(0), {&piece, 1}, false);  // its window is closed
+  s.give(frame(Type::window_update, 0, 3, number(65'535, 4)));
+  s.session->window_changed(s.stream(1));
+  EXPECT_EQ(s.session->window(s.stream(0)), 0U);
+  EXPECT_EQ(s.session->window(s.stream(1)), 65'535U);
+
+  s.give(frame(Type::window_update, 0, 1, number(65'535, 4)));  // now it will take of the connection's, a share
+  s.session->window_changed(s.stream(0));
+  EXPECT_EQ(s.session->window(s.stream(1)), 65'535U - 32 * 1024);
+}
+
+TEST(H2Session, TellsOthersOfAWindowThatACancelledStreamGivesBack) {
+  Session s;
+  s.give(frame(Type::headers, end_both, 1, get_block()) + frame(Type::headers, end_both, 3, get_block()));
+  for (const std::size_t i : {0U, 1U}) s.session->submit_answer(s.stream(i), 200, {}, true);
+  const std::string body(60'000, 'b');
+  const std::string_view piece = body;
+  s.session->write(s.stream(0), {&piece, 1}, false);
+  s.give(frame(Type::rst_stream, 0, 1, number(8, 4)));
+  s.events();
+  s.written();
+  EXPECT_THAT(s.events(), ElementsAre(Kind::window));
+  EXPECT_EQ(s.session->window(s.stream(1)), 65'535U);
+}
+
+TEST(H2Session, IgnoresRequestsBehindTheLastOneThatItAnnounced) {
+  Session s;
+  s.give(frame(Type::headers, end_both, 1, get_block()));
+  s.session->shut_down();
+  s.written();
+  s.give(frame(Type::headers, H2FrameHead::end_headers, 3, get_block()) +
+         frame(Type::data, H2FrameHead::end_stream, 3, "late"));
+  EXPECT_EQ(s.goaway_code(), 0xFFFFU);
+  s.session->submit_answer(s.stream(0), 200, {}, false);
+  EXPECT_EQ(s.written(Type::headers).size(), 1U);
+}
+
+TEST(H2Session, DoesNotBlameWhoDoesNotKnowItsSettingsYet) {
+  Session s;
+  std::string requests;
+  for (std::uint32_t i = 0; i < 400; ++i) requests += frame(Type::headers, end_both, 2 * i + 1, get_block());
+  s.give(requests);
+  s.written();
+  EXPECT_EQ(s.session->abuse(), H2Abuse::none);
+
+  s.give(frame(Type::settings, H2FrameHead::ack, 0));
+  requests.clear();
+  for (std::uint32_t i = 400; i < 600; ++i) requests += frame(Type::headers, end_both, 2 * i + 1, get_block());
+  s.give(requests);
+  EXPECT_EQ(s.goaway_code(), 1U);
+}
+
 TEST(H2Session, ResetsWhatIsReleasedUnfinished) {
   Session s;
   s.give(frame(Type::headers, H2FrameHead::end_headers, 1, get_block()) +
@@ -279,6 +338,9 @@ TEST(H2Session, ResetsWhatIsReleasedUnfinished) {
          frame(Type::headers, end_both, 5, get_block()) + frame(Type::data, 0, 1, "half a body"));
   s.session->submit_answer(s.stream(0), 413, {}, false);
   s.session->submit_answer(s.stream(2), 200, {}, false);
+  EXPECT_FALSE(s.stream(0).end_sent);  // what is released before would be lost
+  s.written();
+  EXPECT_TRUE(s.stream(0).end_sent);
   for (std::size_t i = 0; i < 3; ++i) s.session->release(s.stream(i));
   std::vector<std::pair<std::uint32_t, char>> resets;
   for (const auto& each : s.written(Type::rst_stream)) resets.emplace_back(each.head.stream, each.payload[3]);
