@@ -126,4 +126,25 @@ std::string FileRules::why_unreadable(const std::string& absolute_path) {
   return {};
 }
 
+std::string FileRules::why_no_log(const std::string& absolute_path) {
+  const std::string shown = cite(absolute_path, 200);
+  struct stat status{};
+  if (::lstat(absolute_path.c_str(), &status) == 0) {
+    if (S_ISDIR(status.st_mode)) return fmt::format("{} is a folder; name a file in it", shown);
+    if (S_ISLNK(status.st_mode)) return fmt::format("{} is a link, which a log does not follow; name the file", shown);
+    return {};
+  }
+  const auto error_of = [](const fs::path& folder) {
+    struct stat found{};
+    return ::stat(folder.c_str(), &found) != 0 ? errno : S_ISDIR(found.st_mode) ? 0 : ENOTDIR;
+  };
+  const fs::path folder = fs::path(absolute_path).parent_path();
+  int error = error_of(folder);
+  if (error == ENOENT) error = error_of(folder.parent_path());  // one missing folder is made
+  if (error == 0 || error == EACCES) return {};
+  return fmt::format(
+      "there is no folder {} for this log; make it, or name a file elsewhere, or \"-\" for standard output",
+      cite(folder.string(), 200));
+}
+
 }  // namespace gatehouse::config

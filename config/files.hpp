@@ -30,6 +30,10 @@ class FileRules {
   /// Empty if `absolute_path` is a regular file of at most `most_bytes` that this process can read, else what is wrong.
   [[nodiscard]] static std::string why_unreadable(const std::string& absolute_path);
 
+  /// Empty if a log could be written at `absolute_path`, or if only another user could: its folder, or the one above,
+  /// is there, and it is neither a folder nor a link. Else what is wrong. As gateway/runtime/log.cpp opens it.
+  [[nodiscard]] static std::string why_no_log(const std::string& absolute_path);
+
  private:
   std::string base_;  // absolute, "/"-terminated
   std::string own_name_;  // tenant: "STEM.d"

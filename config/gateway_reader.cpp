@@ -264,6 +264,16 @@ void check_gateway(Mapping& m, const GatewayConfig& config) {
   }
 }
 
+/// A log that cannot be opened keeps the gateway from starting.
+void check_log(Mapping& m, std::string_view key, const std::string& path) {
+  if (!path.starts_with('/')) return;
+  const std::string reason = FileRules::why_no_log(path);
+  if (reason.empty()) return;
+  const Node* const log = m.value(key);
+  const Member* const named = log != nullptr ? log->find("path") : nullptr;
+  m.error_at(named != nullptr ? named->value.at : m.at(), fmt::format("{}.path: {}", key, reason));
+}
+
 GatewayConfig standard_gateway(const std::string& file) {
   GatewayConfig config;
   config.file = file;
@@ -294,11 +304,14 @@ LoadedGateway read_gateway(std::string_view text, const std::string& path, bool 
   const auto read = [&](Mapping& m, GatewayConfig& out) {
     read_gateway_keys(m, out, files);
     check_gateway(m, out);
+    if (!on_this_machine) return;
     std::error_code error;
-    if (on_this_machine && !std::filesystem::is_directory(out.tenants_directory, error)) {
+    if (!std::filesystem::is_directory(out.tenants_directory, error)) {
       m.error("tenants",
               fmt::format("there is no directory {} for the tenants' files", cite(out.tenants_directory, 200)));
     }
+    check_log(m, "access_log", out.access_log.path);
+    check_log(m, "audit_log", out.audit_log.path);
   };
   const bool good = object<GatewayConfig>(read).read(source, root, config);
   loaded.problems = source.take_problems();

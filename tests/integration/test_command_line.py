@@ -162,6 +162,28 @@ def test_check_does_not_miss_redis_that_is_wrong(prepared, redis):
     assert "without 'redis'" not in result.stdout, result.stdout
 
 
+@pytest.mark.parametrize("key", ["access_log", "audit_log"])
+@pytest.mark.parametrize("path, words", [("none/of/it.log", "there is no folder"), ("folder", "is a folder"), ("link", "is a link"),
+                                         ("file/a.log", "there is no folder")])
+def test_check_tells_of_logs_that_cannot_be_opened(prepared, tmp_path, key, path, words):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    gateway = prepared(config={key: {"path": str(tmp_path / path)}})
+    result = check(gateway)
+    assert result.returncode == 1
+    message, source = under(result.stdout.splitlines(), "10:9" if key == "access_log" else "13:9")
+    assert words in message and f"{key}.path" in message and path in source
+    with pytest.raises(AssertionError, match=words):
+        gateway.start()
+
+
+@pytest.mark.parametrize("path", ["there.log", "made/new.log"])
+def test_check_makes_no_log(prepared, tmp_path, path):
+    gateway = prepared(config={"access_log": {"path": str(tmp_path / path)}})
+    assert check(gateway).returncode == 0 and not list(tmp_path.iterdir())
+
+
 def test_check_warnings_alone_are_0(prepared):
     """A limit that is meant to be exact without Redis counts on this node alone."""
     gateway = prepared({"shop": tenant(rate_limits={"per_client": {"key": "client_ip", "rate": "10/s", "mode": "exact"}},

@@ -136,6 +136,21 @@ TEST(WhyUnreadable, TellsWhatIsWrong) {
   EXPECT_THAT(FileRules::why_unreadable(folder.path() + "huge"), HasSubstr("has more than"));
 }
 
+TEST(WhyNoLog, TellsWhatIsWrong) {
+  TemporaryFolder folder;
+  folder.write("file", "x");
+  folder.link("link", "file");
+  const std::string at = folder.path();
+  EXPECT_EQ(FileRules::why_no_log(at + "file"), "");
+  EXPECT_EQ(FileRules::why_no_log(at + "new"), "");
+  EXPECT_EQ(FileRules::why_no_log(at + "made/new"), "");
+  EXPECT_EQ(FileRules::why_no_log("/dev/null"), "");
+  EXPECT_THAT(FileRules::why_no_log(at + "none/of/it"), HasSubstr("there is no folder"));
+  EXPECT_THAT(FileRules::why_no_log(at + "file/new"), HasSubstr("there is no folder"));
+  EXPECT_THAT(FileRules::why_no_log(at + "link"), HasSubstr("is a link"));
+  EXPECT_THAT(FileRules::why_no_log(folder.path()), HasSubstr("is a folder"));
+}
+
 TEST(StemOf, IsTheNameWithoutYaml) {
   EXPECT_EQ(stem_of("tenants/shop.yaml"), "shop");
   EXPECT_EQ(stem_of("/a/b/shop.x.yaml"), "shop.x");
