@@ -99,7 +99,6 @@ class Hosts {
 
 void settle_claims(std::vector<LoadedTenant>& tenants) {
   for (LoadedTenant& tenant : tenants) {
-    if (!tenant.config) continue;
     if (tenant.as_written) tenant.config = tenant.as_written;  // settled before, beside other tenants
     tenant.as_written = tenant.config;
   }

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "config/read_file.hpp"
 #include "config/text.hpp"
 
 namespace gatehouse::config {
@@ -20,23 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLongestPath = 1024;
-
-std::string with_slash(std::string folder) {
-  if (!folder.ends_with('/')) folder += '/';
-  return folder;
-}
-
-/// True if `path` is inside of `folder`, both absolute and normalised, `folder` "/"-terminated.
-bool is_below(std::string_view path, std::string_view folder) {
-  return path.size() > folder.size() && path.starts_with(folder);
-}
-
-/// Every link followed; what does not exist stays as written. Empty if that cannot be found out.
-std::string real_path(const std::string& path) {
-  std::error_code error;
-  const fs::path real = fs::weakly_canonical(path, error);
-  return error ? std::string() : real.string();
-}
 
 }  // namespace
 
@@ -91,7 +75,14 @@ std::expected<std::string, std::string> FileRules::resolve(std::string_view path
     return std::unexpected(
         fmt::format("{} is outside of the folders whose files this tenant may name: {}", cite(path), folders()));
   }
-  const std::string real = real_path(absolute);
+  if (!may_read(real_path(absolute))) {
+    return std::unexpected(fmt::format("{} leads by a link out of the folders whose files this tenant may name: {}",
+                                       cite(path), folders()));
+  }
+  return absolute;
+}
+
+bool FileRules::may_read(const std::string& real) const {
   const auto really_below = [&](const std::string& folder) {
     const std::string real_folder = real_path(folder);
     return !real_folder.empty() && is_below(real, with_slash(real_folder));
@@ -99,15 +90,28 @@ std::expected<std::string, std::string> FileRules::resolve(std::string_view path
   // The tenant's folder may itself be a link within the tenants' directory (a ConfigMap's), but not one to elsewhere,
   // nor to another tenant's folder.
   const std::string real_own = real_path(tenants_directory_ + own_name_);
-  const std::string real_tenants = real_path(tenants_directory_);
   const bool own_folder_is_own =
-      is_below(real_own, with_slash(real_tenants)) && fs::path(real_own).filename() == own_name_;
-  if (real.empty() ||
-      !((own_folder_is_own && is_below(real, with_slash(real_own))) || std::ranges::any_of(allowed_, really_below))) {
-    return std::unexpected(fmt::format("{} leads by a link out of the folders whose files this tenant may name: {}",
-                                       cite(path), folders()));
+      is_below(real_own, with_slash(real_path(tenants_directory_))) && fs::path(real_own).filename() == own_name_;
+  return !real.empty() &&
+         ((own_folder_is_own && is_below(real, with_slash(real_own))) || std::ranges::any_of(allowed_, really_below));
+}
+
+std::expected<std::string, std::string> FileRules::read(const std::string& absolute_path) const {
+  const auto named = [&](const std::string& reason) {
+    return std::unexpected(fmt::format("cannot read {}: {}", cite(absolute_path, 200), reason));
+  };
+  std::string text;
+  if (confined_) {
+    auto found = read_confined(absolute_path, [this](const std::string& real) { return may_read(real); }, most_bytes);
+    if (!found) return named(found.error().reason);
+    text = *std::move(found);
+  } else {
+    auto found = read_file(absolute_path, FileKind::regular, most_bytes);
+    if (!found) return named(found.error());
+    text = *std::move(found);
   }
-  return absolute;
+  if (text.size() > most_bytes) return named(fmt::format("it has more than {} bytes", most_bytes));
+  return text;
 }
 
 std::string FileRules::why_unreadable(const std::string& absolute_path) {

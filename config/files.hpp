@@ -6,6 +6,7 @@
 #include <expected>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/gateway_config.hpp"
@@ -19,10 +20,21 @@ class FileRules {
   /// For the tenant whose file is called STEM.yaml: relative paths resolve below tenants/STEM.d/.
   [[nodiscard]] static FileRules of_tenant(const GatewayConfig& gateway, std::string_view stem);
 
+  /// The same rules, but files need not be there: for what was read before.
+  [[nodiscard]] FileRules without_looking() && {
+    looks_ = false;
+    return std::move(*this);
+  }
+  [[nodiscard]] bool looks() const noexcept { return looks_; }
+
   /// The absolute path that `path` means, or why it is refused. For a tenant the path must stay within an allowed
   /// folder both as it is written and after following every link: a link in a folder that a tenant can write must not
   /// lead out of it. A ConfigMap's ..data links stay inside.
   [[nodiscard]] std::expected<std::string, std::string> resolve(std::string_view path) const;
+
+  /// What the regular file at `absolute_path`, which resolve() has returned, holds now, or why it cannot be read. The
+  /// rules for links hold for what is opened, whatever has changed since.
+  [[nodiscard]] std::expected<std::string, std::string> read(const std::string& absolute_path) const;
 
   /// More than any certificate, key or list of authorities has: a file without end must not fill the memory.
   static constexpr std::size_t most_bytes = 4UL * 1024 * 1024;
@@ -35,11 +47,15 @@ class FileRules {
   [[nodiscard]] static std::string why_no_log(const std::string& absolute_path);
 
  private:
+  /// Whether a tenant may read the file at `real`, a path without links.
+  [[nodiscard]] bool may_read(const std::string& real) const;
+
   std::string base_;  // absolute, "/"-terminated
   std::string own_name_;  // tenant: "STEM.d"
   std::string tenants_directory_;  // tenant: the folder that must hold own_name_
   std::vector<std::string> allowed_;  // tenant: policy.files, "/"-terminated
   bool confined_ = false;
+  bool looks_ = true;
 };
 
 /// `path` made absolute below `base` and freed of ".", ".." and "//"; does not look at the disk.

@@ -1,19 +1,15 @@
 // Reading the files of a configuration. See load.hpp.
 #include "config/load.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <expected>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include "config/files.hpp"
 #include "config/gateway_reader.hpp"
+#include "config/read_file.hpp"
 #include "config/text.hpp"
 #include "config/yaml.hpp"
 
@@ -22,53 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string system_message(int code) { return std::generic_category().message(code); }
-
 Problem problem_of(const std::string& file, std::string message) {
   return {Severity::error, {file, 0, 0}, std::move(message), {}, 0};
-}
-
-/// A file of at most kMostBytes (one byte more tells the parser that it is too large). A tenant's must be a regular
-/// file: whoever can put a named pipe or a device there must not stop the gateway with it.
-std::expected<std::string, std::string> read_file(const std::string& path, bool regular_only) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | (regular_only ? O_NONBLOCK : 0));
-  if (fd < 0) return std::unexpected("cannot read the file: " + system_message(errno));
-  struct Closer {
-    int fd;
-    ~Closer() { ::close(fd); }
-  } closer{fd};
-  struct stat status{};
-  if (::fstat(fd, &status) != 0) return std::unexpected("cannot read the file: " + system_message(errno));
-  if (S_ISDIR(status.st_mode)) return std::unexpected("this is a directory, not a file");
-  if (regular_only && !S_ISREG(status.st_mode)) return std::unexpected("this is not a regular file");
-  std::string text;
-  while (text.size() <= kMostBytes) {
-    const std::size_t have = text.size();
-    text.resize(have + 64UL * 1024);
-    const ssize_t count = ::read(fd, text.data() + have, text.size() - have);
-    const int code = errno;
-    text.resize(have + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-    if (count == 0) return text;
-    if (count < 0 && code != EINTR) return std::unexpected("cannot read the file: " + system_message(code));
-  }
-  text.resize(kMostBytes + 1);
-  return text;
 }
 
 bool is_good_stem(std::string_view stem) {
   return !stem.empty() && stem.size() <= 100 &&
          stem.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
              std::string_view::npos;
-}
-
-/// A line of whatever file a link leads to could be shown in a problem. The links of a ConfigMap stay inside.
-bool leads_out_of(const std::string& path, const std::string& directory) {
-  std::error_code error;
-  if (!fs::is_symlink(path, error)) return false;
-  const fs::path folder = fs::canonical(directory, error);
-  if (error) return true;
-  const fs::path file = fs::weakly_canonical(path, error);
-  return error || !file.string().starts_with((folder / "").string());
 }
 
 LoadedTenant load_tenant(const std::string& path, const std::string& name, const GatewayConfig& gateway) {
@@ -85,15 +42,14 @@ LoadedTenant load_tenant(const std::string& path, const std::string& name, const
         path, "the name of a tenant's file has letters, digits, '_', '.' and '-' before .yaml, at most 100"));
     return loaded;
   }
-  if (leads_out_of(path, gateway.tenants_directory)) {
-    loaded.problems.push_back(problem_of(
-        path,
-        "this is a link out of the directory of the tenants' files, which is not followed: put the file itself there"));
-    return loaded;
-  }
-  auto text = read_file(path, true);
+  // A line of whatever file a link leads to could be shown in a problem. The links of a ConfigMap stay inside.
+  const std::string folder = with_slash(real_path(gateway.tenants_directory));
+  const auto text = read_confined(path, [&](const std::string& real) { return is_below(real, folder); }, kMostBytes);
   if (!text) {
-    loaded.problems.push_back(problem_of(path, text.error()));
+    loaded.problems.push_back(problem_of(
+        path, text.error().leads_out ? "this is a link out of the directory of the tenants' files, which is not "
+                                       "followed: put the file itself there"
+                                     : "cannot read the file: " + text.error().reason));
     return loaded;
   }
   return parse_tenant(*text, path, gateway);
@@ -102,14 +58,20 @@ LoadedTenant load_tenant(const std::string& path, const std::string& name, const
 }  // namespace
 
 LoadedGateway load_gateway(const std::string& path) {
-  auto text = read_file(path, false);
+  const auto text = read_file(path, FileKind::any, kMostBytes);
   if (text) return read_gateway(*text, path, true);
   LoadedGateway loaded;
-  loaded.problems.push_back(problem_of(path, text.error()));
+  loaded.problems.push_back(problem_of(path, "cannot read the file: " + text.error()));
   return loaded;
 }
 
 std::expected<std::vector<LoadedTenant>, Problems> load_tenants(const GatewayConfig& gateway) {
+  auto tenants = read_tenants(gateway);
+  if (tenants) settle_claims(*tenants);
+  return tenants;
+}
+
+std::expected<std::vector<LoadedTenant>, Problems> read_tenants(const GatewayConfig& gateway) {
   const auto failed = [&](const std::error_code& error) {
     return std::unexpected(Problems{
         problem_of(gateway.tenants_directory, "cannot read the directory of the tenants' files: " + error.message())});
@@ -129,7 +91,6 @@ std::expected<std::vector<LoadedTenant>, Problems> load_tenants(const GatewayCon
   std::vector<LoadedTenant> tenants;
   tenants.reserve(names.size());
   for (const std::string& name : names) tenants.push_back(load_tenant(gateway.tenants_directory + name, name, gateway));
-  settle_claims(tenants);
   return tenants;
 }
 

@@ -28,6 +28,8 @@ struct LoadedTenant {
   // absent when there is another error, or no host left.
   std::shared_ptr<const TenantConfig> config;
   std::shared_ptr<const TenantConfig> as_written;  // with all of its hosts; set by settle_claims() where `config` was
+  // Of a text with errors, the name and the hosts as far as they could be read: they are this tenant's all the same.
+  std::shared_ptr<const TenantConfig> claims;
   Problems problems;
   std::vector<std::string> missing;  // files that it names and that cannot be read: it may be valid once they are there
 };
@@ -39,16 +41,23 @@ struct LoadedTenant {
 /// Parses one tenant's text. Checks everything that can be checked within the file and against the platform.
 [[nodiscard]] LoadedTenant parse_tenant(std::string_view text, const std::string& path, const GatewayConfig& gateway);
 
+/// Parses a text that has been valid before, under settings of the platform that may be others now. The files that it
+/// names have been read then, and need not be there any more.
+[[nodiscard]] LoadedTenant judge_again(std::string_view text, const std::string& path, const GatewayConfig& gateway);
+
 /// Reads every *.yaml of the tenants' directory in order of file name (also through a ConfigMap's symlinks;
-/// names that begin with "." are skipped) and then settles what concerns several: see settle_claims().
-/// Fails when the directory itself cannot be read: a reload that took that for "no tenants" would take all of them away.
+/// names that begin with "." are skipped), each for itself. Fails when the directory itself cannot be read: a reload that
+/// took that for "no tenants" would take all of them away.
+[[nodiscard]] std::expected<std::vector<LoadedTenant>, Problems> read_tenants(const GatewayConfig& gateway);
+/// And then settles what concerns several: see settle_claims().
 [[nodiscard]] std::expected<std::vector<LoadedTenant>, Problems> load_tenants(const GatewayConfig& gateway);
 
-/// The checks across tenants alone, for callers that have loaded them (tests, reload with last valid versions). `tenants`
-/// must be in order of file name. A host that is claimed twice stays with the first; one that cuts into another
-/// tenant's wildcard, or a wildcard that would cover another's host, is an error of the later one. The later tenant gets
-/// the error and loses that host alone. A tenant's name belongs to the file that is called after it, else to the first;
-/// whoever gives another's loses its config and claims nothing.
+/// The checks across tenants alone. `tenants` must be in order of file name. A host that is claimed twice stays with the
+/// first; one that cuts into another tenant's wildcard, or a wildcard that would cover another's host, is an error of the
+/// later one. The later tenant gets the error and loses that host alone. A tenant's name belongs to the file that is
+/// called after it, else to the first; whoever gives another's loses its config and claims nothing.
+/// To be called again when one of them has been given another `config` and no `as_written`, as a reload does with last
+/// valid versions: what the others lost to it is theirs once more.
 void settle_claims(std::vector<LoadedTenant>& tenants);
 
 /// JSON Schema (2020-12) of gateway.yaml and of a tenant file, for editors.

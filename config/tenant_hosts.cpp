@@ -99,9 +99,14 @@ void read_host(Mapping& m, Host& host, const Platform& platform) {
 }  // namespace
 
 void read_hosts(Mapping& m, TenantConfig& tenant, const Platform& platform) {
-  const auto read = [&](Mapping& inner, Host& host) { read_host(inner, host, platform); };
-  m.require("hosts", tenant.hosts, list_of(object<Host>(read), 1, 1'000),
-            "The hosts that are this tenant's; each belongs to one tenant.");
+  std::vector<Host> named;
+  const auto read = [&](Mapping& inner, Host& host) {
+    read_host(inner, host, platform);
+    if (!host.name.empty()) named.push_back(host);
+  };
+  if (!m.require("hosts", tenant.hosts, list_of(object<Host>(read), 1, 1'000),
+                 "The hosts that are this tenant's; each belongs to one tenant."))
+    tenant.hosts = std::move(named);  // what is wrong with a host does not make it another tenant's
   std::unordered_map<std::string_view, int> lines;
   for (const Host& host : tenant.hosts) {
     const auto [first, is_new] = lines.try_emplace(host.name, host.place.line);

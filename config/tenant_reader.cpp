@@ -49,9 +49,8 @@ void read_tenant_keys(Mapping& m, TenantConfig& tenant, const Platform& platform
   m.unavailable("auth", "let the upstream authenticate its users, or narrow the clients by access: {allow: [...]}");
 }
 
-}  // namespace
-
-LoadedTenant parse_tenant(std::string_view text, const std::string& path, const GatewayConfig& gateway) {
+LoadedTenant parse(std::string_view text, const std::string& path, const GatewayConfig& gateway,
+                   const FileRules& files) {
   LoadedTenant loaded;
   loaded.stem = stem_of(path);
   loaded.name = loaded.stem;
@@ -60,7 +59,6 @@ LoadedTenant parse_tenant(std::string_view text, const std::string& path, const 
   TenantConfig tenant;
   tenant.file = absolute_file(path);
   tenant.text = std::make_shared<const std::string>(source.text());
-  const FileRules files = FileRules::of_tenant(gateway, loaded.stem);
   const Platform platform{gateway, files};
   bool good = false;
   if (root.kind == Node::Kind::null)
@@ -72,8 +70,28 @@ LoadedTenant parse_tenant(std::string_view text, const std::string& path, const 
   if (!tenant.name.empty()) loaded.name = tenant.name;
   loaded.problems = source.take_problems();
   loaded.missing = source.take_missing();
-  if (good && !has_errors(loaded.problems)) loaded.config = std::make_shared<const TenantConfig>(std::move(tenant));
+  if (good && !has_errors(loaded.problems)) {
+    loaded.config = std::make_shared<const TenantConfig>(std::move(tenant));
+  } else {
+    auto claims = std::make_shared<TenantConfig>();
+    claims->file = std::move(tenant.file);
+    claims->text = std::move(tenant.text);
+    claims->name = loaded.name;
+    claims->place = std::move(tenant.place);
+    claims->hosts = std::move(tenant.hosts);
+    loaded.claims = std::move(claims);
+  }
   return loaded;
+}
+
+}  // namespace
+
+LoadedTenant parse_tenant(std::string_view text, const std::string& path, const GatewayConfig& gateway) {
+  return parse(text, path, gateway, FileRules::of_tenant(gateway, stem_of(path)));
+}
+
+LoadedTenant judge_again(std::string_view text, const std::string& path, const GatewayConfig& gateway) {
+  return parse(text, path, gateway, FileRules::of_tenant(gateway, stem_of(path)).without_looking());
 }
 
 std::string tenant_schema() {

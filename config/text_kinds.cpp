@@ -205,7 +205,7 @@ bool File::read(Source& source, const Node& node, std::string& out) const {
     source.error(node.at, path.error());
     return false;
   }
-  if (must_exist) {
+  if (must_exist && files.looks()) {
     if (const std::string reason = FileRules::why_unreadable(*path); !reason.empty()) {
       source.error(node.at, reason);
       source.miss(std::move(*path));

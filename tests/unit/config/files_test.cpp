@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "config/read_file.hpp"
 #include "support.hpp"
 
 namespace gatehouse::config::test {
@@ -134,6 +135,68 @@ TEST(WhyUnreadable, TellsWhatIsWrong) {
   EXPECT_EQ(FileRules::why_unreadable(folder.path() + "huge"), "");
   std::filesystem::resize_file(folder.path() + "huge", FileRules::most_bytes + 1);
   EXPECT_THAT(FileRules::why_unreadable(folder.path() + "huge"), HasSubstr("has more than"));
+}
+
+TEST(FileRulesRead, HoldsForWhatIsThereNow) {
+  TemporaryFolder folder;
+  folder.write("secret/key.pem", "secret");
+  folder.write("tenants/shop.d/a.pem", "own");
+  folder.write("certs/..1/b.pem", "opened");
+  folder.link("certs/..data", "..1");
+  folder.link("certs/b.pem", "..data/b.pem");
+  const std::string a = folder.path() + "tenants/shop.d/a.pem";
+  const FileRules rules = FileRules::of_tenant(gateway_in(folder), "shop");
+  EXPECT_EQ(rules.read(a), "own");
+  EXPECT_EQ(rules.read(folder.path() + "certs/b.pem"), "opened");
+  std::filesystem::remove(a);
+  EXPECT_THAT(rules.read(a).error(), HasSubstr("No such file"));
+  folder.link("tenants/shop.d/a.pem", "../../secret/key.pem");  // after resolve() had seen a file
+  EXPECT_THAT(rules.read(a).error(), HasSubstr("a link leads out"));
+  EXPECT_EQ(FileRules::of_gateway(a).read(a), "secret");  // the platform's own configuration may name any
+  std::filesystem::resize_file(folder.write("tenants/shop.d/huge", "x"), FileRules::most_bytes + 1);
+  EXPECT_THAT(rules.read(folder.path() + "tenants/shop.d/huge").error(), HasSubstr("more than"));
+}
+
+TEST(ReadConfined, FollowsNoLinkThatWasPutThereAfterTheJudgement) {
+  TemporaryFolder folder;
+  folder.write("secret/key.pem", "secret");
+  for (const bool of_the_folder : {false, true}) {
+    std::filesystem::remove_all(folder.path() + "own");
+    const std::string file = folder.write("own/sub/key.pem", "own");
+    int asked = 0;
+    const auto swap = [&](const std::string& real) {
+      if (asked++ > 0) return is_below(real, folder.path() + "own/");
+      if (of_the_folder) {
+        std::filesystem::remove_all(folder.path() + "own/sub");
+        folder.link("own/sub", "../secret");
+      } else {
+        std::filesystem::remove(file);
+        folder.link("own/sub/key.pem", "../../secret/key.pem");
+      }
+      return true;
+    };
+    const auto text = read_confined(file, swap, 100);
+    ASSERT_FALSE(text) << *text;
+    EXPECT_TRUE(text.error().leads_out);
+  }
+}
+
+TEST(ReadConfined, FollowsLinksThatChangeOnTheWay) {
+  TemporaryFolder folder;
+  folder.write("..1/a", "old");
+  folder.write("..2/a", "new");
+  folder.link("..data", "..1");
+  folder.link("a", "..data/a");
+  bool swapped = false;
+  const auto swap = [&](const std::string& real) {  // as the kubelet does it
+    if (!std::exchange(swapped, true)) {
+      folder.link("..tmp", "..2");
+      std::filesystem::rename(folder.path() + "..tmp", folder.path() + "..data");
+      std::filesystem::remove_all(folder.path() + "..1");
+    }
+    return is_below(real, folder.path());
+  };
+  EXPECT_EQ(read_confined(folder.path() + "a", swap, 100), "new");
 }
 
 TEST(WhyNoLog, TellsWhatIsWrong) {

@@ -139,6 +139,41 @@ TEST(LoadGateway, TellsWhyAFileCannotBeRead) {
   EXPECT_THAT(lines_of(load_gateway("/dev/zero").problems), ElementsAre(error_at("0:0", "larger than")));  // bounded
 }
 
+TEST(SettleClaims, GivesBackWhatTheOtherNoLongerClaims) {
+  std::vector<LoadedTenant> tenants{load("a", "a", "shop.example"), load("b", "b", "shop.example")};
+  settle_claims(tenants);
+  EXPECT_FALSE(tenants[1].config);  // nothing was left of it
+  tenants[0] = load("a", "a", "a.example");
+  settle_claims(tenants);
+  ASSERT_TRUE(tenants[1].config);
+  EXPECT_EQ(tenants[1].config->hosts.front().name, "shop.example");
+}
+
+TEST(ParseTenant, KnowsTheHostsOfATextWithErrors) {
+  const LoadedTenant loaded = tenant_of(
+      "hosts: [{name: a.example, tls: {certificate_file: none.pem, key_file: none.pem}}, {name: '*.b.example'}, "
+      "{name: 'c d'}]\nnonsense: true");
+  EXPECT_FALSE(loaded.config);
+  ASSERT_TRUE(loaded.claims);
+  EXPECT_EQ(loaded.claims->name, "shop");
+  ASSERT_EQ(loaded.claims->hosts.size(), 2U);
+  EXPECT_EQ(loaded.claims->hosts[0].name, "a.example");
+  EXPECT_EQ(loaded.claims->hosts[1].name, "*.b.example");
+  EXPECT_FALSE(tenant_of("").claims);
+  const LoadedTenant unreadable = parse_tenant("tenant: [", "/nonexistent/tenants/shop.yaml", gateway_with());
+  EXPECT_EQ(unreadable.claims->name, "shop");  // after the file, whose name it would be
+  EXPECT_THAT(unreadable.claims->hosts, IsEmpty());
+}
+
+TEST(JudgeAgain, AsksForWhatThePlatformPermitsAndNotForFiles) {
+  const std::string text =
+      tenant_with("hosts: [{name: shop.example, tls: {certificate_file: gone.pem, key_file: gone.pem}}]");
+  const std::string path = "/nonexistent/tenants/shop.yaml";
+  EXPECT_FALSE(parse_tenant(text, path, gateway_with()).config);
+  EXPECT_TRUE(judge_again(text, path, gateway_with()).config);
+  EXPECT_FALSE(judge_again(text, path, gateway_with("redis: {url: \"redis://10.0.0.1:80\"}")).config);
+}
+
 TEST(LoadGateway, TakesTheExamplesThatAreShipped) {
   const std::string root = std::filesystem::path(TEST_DATA "/../../").lexically_normal().string();
   const LoadedGateway gateway = load_gateway(root + "deploy/examples/gateway.yaml");
