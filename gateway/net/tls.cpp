@@ -87,6 +87,60 @@ bool costs_too_much(const EVP_PKEY* key) {
   return EVP_PKEY_is_a(key, "RSA") == 1 && EVP_PKEY_get_bits(key) > most_rsa_bits;
 }
 
+/// After a PEM reader has returned nothing: true if the text has ended, false if what stands there is damaged.
+bool at_end_of_pem() {
+  const unsigned long last = ERR_peek_last_error();
+  if (last != 0 && (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE)) return false;
+  ERR_clear_error();
+  return true;
+}
+
+using Outcome = std::expected<void, std::string>;
+
+/// The certificate, then those between it and the root. Returns the first.
+std::expected<X509Ptr, std::string> use_chain(SSL_CTX* context, const std::string& pem) {
+  const BioPtr chain = bio_of(pem);
+  X509Ptr leaf(PEM_read_bio_X509_AUX(chain.get(), nullptr, refuse_passphrase, nullptr));
+  if (!leaf) return failure("the certificate file holds no PEM certificate");
+  if (SSL_CTX_use_certificate(context, leaf.get()) != 1) return failure("the certificate cannot be used");
+  for (int count = 1;; ++count) {
+    X509Ptr next(PEM_read_bio_X509(chain.get(), nullptr, refuse_passphrase, nullptr));
+    if (!next) break;
+    if (count >= most_chain_certificates) return failure("the certificate file holds more than 16 certificates");
+    if (SSL_CTX_add0_chain_cert(context, next.get()) != 1) return failure("a certificate of the chain cannot be used");
+    (void)next.release();  // the context's
+  }
+  if (!at_end_of_pem()) return failure("the certificate chain is damaged");
+  return leaf;
+}
+
+Outcome use_key(SSL_CTX* context, const std::string& pem) {
+  const BioPtr text = bio_of(pem);
+  const KeyPtr key(PEM_read_bio_PrivateKey(text.get(), nullptr, refuse_passphrase, nullptr));
+  if (!key) return failure("the key file holds no unencrypted PEM private key");
+  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1)
+    return failure("the private key does not belong to the certificate");
+  if (costs_too_much(key.get()))
+    return failure("an RSA key has at most 4096 bits: more costs all tenants too much time");
+  return {};
+}
+
+/// The authorities that the peer's certificate may be signed by. A damaged one is an error, not the end of the file:
+/// those behind it would silently not be trusted. `as_hint`: a server tells clients which they are.
+Outcome trust(SSL_CTX* context, const std::string& pem, const std::string& file, bool as_hint) {
+  const BioPtr text = bio_of(pem);
+  X509_STORE* const store = SSL_CTX_get_cert_store(context);
+  int count = 0;
+  while (const X509Ptr ca{PEM_read_bio_X509_AUX(text.get(), nullptr, refuse_passphrase, nullptr)}) {
+    if (X509_STORE_add_cert(store, ca.get()) != 1 || (as_hint && SSL_CTX_add_client_CA(context, ca.get()) != 1))
+      return failure("a certificate of " + file + " cannot be used");
+    ++count;
+  }
+  if (!at_end_of_pem()) return failure("a certificate of " + file + " is damaged");
+  if (count == 0) return failure(file + " holds no PEM certificate");
+  return {};
+}
+
 }  // namespace
 
 std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(const ServerTlsSettings& settings) {
@@ -96,45 +150,13 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
   common_settings(context.get());
   SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
 
-  const BioPtr chain = bio_of(settings.certificate_pem);
-  const X509Ptr leaf(PEM_read_bio_X509_AUX(chain.get(), nullptr, refuse_passphrase, nullptr));
-  if (!leaf) return failure("the certificate file holds no PEM certificate");
-  if (SSL_CTX_use_certificate(context.get(), leaf.get()) != 1) return failure("the certificate cannot be used");
-  for (int count = 1;; ++count) {
-    X509* const next = PEM_read_bio_X509(chain.get(), nullptr, refuse_passphrase, nullptr);
-    if (next == nullptr) {
-      const unsigned long last = ERR_peek_last_error();
-      const bool at_end = ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE;
-      if (last != 0 && !at_end) return failure("the certificate chain is damaged");
-      ERR_clear_error();
-      break;
-    }
-    if (count >= most_chain_certificates || SSL_CTX_add0_chain_cert(context.get(), next) != 1) {
-      X509_free(next);
-      if (count >= most_chain_certificates) return failure("the certificate file holds more than 16 certificates");
-      return failure("a certificate of the chain cannot be used");
-    }
-  }
-
-  const BioPtr key_text = bio_of(settings.key_pem);
-  const KeyPtr key(PEM_read_bio_PrivateKey(key_text.get(), nullptr, refuse_passphrase, nullptr));
-  if (!key) return failure("the key file holds no unencrypted PEM private key");
-  if (SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1 || SSL_CTX_check_private_key(context.get()) != 1)
-    return failure("the private key does not belong to the certificate");
-  if (costs_too_much(key.get()))
-    return failure("an RSA key has at most 4096 bits: more costs all tenants too much time");
+  const auto leaf = use_chain(context.get(), settings.certificate_pem);
+  if (!leaf) return std::unexpected(leaf.error());
+  if (const Outcome used = use_key(context.get(), settings.key_pem); !used) return std::unexpected(used.error());
 
   if (settings.client_auth != config::ClientAuth::off) {
-    const BioPtr cas = bio_of(settings.client_ca_pem);
-    X509_STORE* const store = SSL_CTX_get_cert_store(context.get());
-    int count = 0;
-    while (const X509Ptr ca{PEM_read_bio_X509(cas.get(), nullptr, refuse_passphrase, nullptr)}) {
-      if (X509_STORE_add_cert(store, ca.get()) != 1 || SSL_CTX_add_client_CA(context.get(), ca.get()) != 1)
-        return failure("a certificate of client_ca_file cannot be used");
-      ++count;
-    }
-    ERR_clear_error();
-    if (count == 0) return failure("client_ca_file holds no PEM certificate");
+    if (const Outcome done = trust(context.get(), settings.client_ca_pem, "client_ca_file", true); !done)
+      return std::unexpected(done.error());
     SSL_CTX_set_verify(context.get(),
                        settings.client_auth == config::ClientAuth::required
                            ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
@@ -152,12 +174,12 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
   made->min_version_ = settings.min_version;
   made->client_auth_ = settings.client_auth;
   std::tm expiry{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(leaf.get()), &expiry) == 1)
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(leaf->get()), &expiry) == 1)
     made->not_after_ = std::chrono::system_clock::from_time_t(::timegm(&expiry));
   char issuer[256] = {};
-  X509_NAME_oneline(X509_get_issuer_name(leaf.get()), issuer, sizeof issuer);
+  X509_NAME_oneline(X509_get_issuer_name(leaf->get()), issuer, sizeof issuer);
   made->issuer_ = issuer;
-  made->self_signed_ = X509_NAME_cmp(X509_get_issuer_name(leaf.get()), X509_get_subject_name(leaf.get())) == 0;
+  made->self_signed_ = X509_NAME_cmp(X509_get_issuer_name(leaf->get()), X509_get_subject_name(leaf->get())) == 0;
   return made;
 }
 
@@ -179,18 +201,17 @@ std::expected<std::shared_ptr<const ClientTls>, std::string> ClientTls::create(c
   if (!context) return failure("no TLS context");
   common_settings(context.get());
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  if (settings.ca_file.empty() ? SSL_CTX_set_default_verify_paths(context.get()) != 1
-                               : SSL_CTX_load_verify_file(context.get(), settings.ca_file.c_str()) != 1)
-    return failure("cannot load the CA certificates");
-  if (!settings.certificate_file.empty()) {
-    SSL_CTX_set_default_passwd_cb(context.get(), refuse_passphrase);
-    if (SSL_CTX_use_certificate_chain_file(context.get(), settings.certificate_file.c_str()) != 1)
-      return failure("cannot use the client certificate");
-    if (SSL_CTX_use_PrivateKey_file(context.get(), settings.key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(context.get()) != 1)
-      return failure("cannot use the client certificate's key");
-    if (costs_too_much(SSL_CTX_get0_privatekey(context.get())))
-      return failure("an RSA key has at most 4096 bits: more costs all tenants too much time");
+  if (!settings.ca_pem) {
+    if (SSL_CTX_set_default_verify_paths(context.get()) != 1)
+      return failure("cannot load the system's CA certificates");
+  } else if (const Outcome done = trust(context.get(), *settings.ca_pem, "ca_file", false); !done) {
+    return std::unexpected(done.error());
+  }
+  if (settings.certificate_pem) {
+    if (const auto leaf = use_chain(context.get(), *settings.certificate_pem); !leaf)
+      return std::unexpected("the client certificate: " + leaf.error());
+    if (const Outcome used = use_key(context.get(), settings.key_pem); !used)
+      return std::unexpected("the client certificate: " + used.error());
   }
   std::shared_ptr<ClientTls> made(new ClientTls);
   SSL_CTX_up_ref(context.get());

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,14 +76,13 @@ class ServerTlsBase {
   SSL_CTX* context_;
 };
 
-/// TLS towards an upstream or Redis: verified against `ca_file` or the system's CAs.
+/// TLS towards an upstream or Redis: verified against `ca_pem` or the system's CAs.
 class ClientTls {
  public:
   struct Settings {
-    std::string ca_file;           // absolute; empty: system CAs
-    std::string certificate_file;  // client certificate, with key_file; empty: none
-    std::string key_file;
-    bool operator==(const Settings&) const = default;
+    std::optional<std::string> ca_pem;           // absent: system CAs
+    std::optional<std::string> certificate_pem;  // client certificate, with key_pem
+    std::string key_pem;
   };
   static std::expected<std::shared_ptr<const ClientTls>, std::string> create(const Settings& settings);
   ~ClientTls();

@@ -144,7 +144,10 @@ bool understand(ServerStream& stream) {
 bool find_way(ServerStream& stream) {
   Exchange& exchange = stream.exchange;
   const HostEntry* const host = stream.snapshot->find_host(exchange.target.host);
-  if (exchange.is_tls) {
+  const bool unavailable = host != nullptr && host->tenant->unavailable;
+  if (unavailable) {
+    // Whatever the connection: such a host has no certificate that one could have been made for.
+  } else if (exchange.is_tls) {
     // RFC 9110 section 15.5.20: a connection made for one host does not speak for another whose TLS differs.
     if (host == nullptr || host->tls.get() != stream.connection_facts().tls) {
       exchange.answer(421, Reason::misdirected, "This connection was not made for the requested host.");
@@ -165,6 +168,10 @@ bool find_way(ServerStream& stream) {
   exchange.tenant = &host->tenant->tenant;
   exchange.tenant->requests_in_flight->add(1);
   exchange.tenant->load->requests.fetch_add(1, std::memory_order_relaxed);
+  if (unavailable) {
+    exchange.answer_unavailable(Reason::no_endpoint, "This site is not available at the moment.");
+    return false;
+  }
   if (exchange.redirect_to_https) return true;
   // What is asked of the server as a whole (RFC 9110 section 9.3.7) goes to whoever serves its root.
   const std::string_view path = exchange.target.path == "*" ? std::string_view("/") : exchange.target.path;

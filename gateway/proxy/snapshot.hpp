@@ -21,11 +21,14 @@ namespace gatehouse::proxy {
 struct TenantRoutes {
   filter::Tenant tenant;
   std::vector<std::unique_ptr<re2::RE2>> expressions;  // by route; null where it is no path_regex
+  // Its file has an error, or its certificate, and there is no last valid version: its hosts are answered 503, since
+  // nobody else may have their requests. It has neither services nor routes.
+  bool unavailable = false;
 };
 
 struct HostEntry {
   const TenantRoutes* tenant = nullptr;
-  std::shared_ptr<const net::ServerTls> tls;  // null: tls: off
+  std::shared_ptr<const net::ServerTls> tls;  // null: tls: off, or the tenant is unavailable
   const config::Host* config = nullptr;
 };
 
@@ -38,6 +41,7 @@ struct Snapshot {
   std::shared_ptr<const config::GatewayConfig> config;
   std::shared_ptr<waf::Engine> waf;
   std::vector<std::unique_ptr<TenantRoutes>> tenants;
+  std::vector<std::unique_ptr<TenantRoutes>> unavailable;
   std::unordered_map<std::string, HostEntry, StringHash, std::equal_to<>> hosts;  // "shop.example", "*.example", "*"
   std::shared_ptr<const net::ServerTls> default_tls;  // self-signed: for names that nobody claims
 

@@ -15,6 +15,7 @@
 #include "gateway/runtime/metric_families.hpp"
 #include "gateway/server/admin.hpp"
 #include "gateway/server/status.hpp"
+#include "gateway/server/watched_files.hpp"
 
 namespace gatehouse::server {
 
@@ -186,6 +187,7 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   SnapshotBuilder::Result first = builder_->build(gateway_);
   report(first.problems);
   if (!first.snapshot) throw std::runtime_error("the configuration cannot be served; see the problems above");
+  builder_->commit(first);
   apply(std::move(first));
   metrics_.gauge(families::config_last_reload_successful, {})->set_whole(1);
   for (const char* const outcome : {"success", "failure"})
@@ -311,6 +313,26 @@ void Server::apply(SnapshotBuilder::Result result) {
                  [&](std::span<const std::string> labels) { return is_known(labels.front()); });
 }
 
+// Everything that can fail comes first: what serves is replaced as a whole or not touched. False: the log says why.
+bool Server::try_apply(std::shared_ptr<const config::GatewayConfig> next) {
+  SnapshotBuilder::Result result;
+  try {
+    result = builder_->build(next);
+    report(result.problems);
+    if (result.snapshot) {
+      open_logs(*next);
+      builder_->commit(result);
+      gateway_ = std::move(next);
+      apply(std::move(result));
+      return true;
+    }
+  } catch (const std::runtime_error& error) {
+    journal(Level::error, error.what());
+  }
+  watched_.insert(watched_.end(), result.files.begin(), result.files.end());
+  return false;
+}
+
 void Server::reload(const char* cause) {
   // What changes while this goes on has not been read, or perhaps not: it is read again.
   const std::vector<std::string> known = watched_;
@@ -328,20 +350,7 @@ void Server::reload(const char* cause) {
                   " cannot change while the gateway runs; restart it to apply this",
               {{"cause", cause}});
     } else {
-      SnapshotBuilder::Result result = builder_->build(next);
-      report(result.problems);
-      if (result.snapshot) {
-        try {
-          open_logs(*next);
-          gateway_ = next;
-          apply(std::move(result));
-          applied = true;
-        } catch (const std::runtime_error& error) {
-          journal(Level::error, error.what());
-        }
-      } else if (!result.files.empty()) {
-        watched_.insert(watched_.end(), result.files.begin(), result.files.end());
-      }
+      applied = try_apply(next);
     }
   }
   // In this order: what changes between the two is in neither or makes them differ.

@@ -47,6 +47,7 @@ class Server {
   void make_workers();   // opens their listeners; no thread yet
   void start_workers();
   void reload(const char* cause);
+  bool try_apply(std::shared_ptr<const config::GatewayConfig> next);
   void apply(SnapshotBuilder::Result result);
   void report(const config::Problems& problems);
   void on_signal(int number);

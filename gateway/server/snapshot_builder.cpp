@@ -1,78 +1,37 @@
 // Snapshots from files; see snapshot_builder.hpp.
+//
+// First a version is chosen of each file, for itself: the present one, else the last valid one, else none. Then it is
+// settled whose each host is. So what a file may claim depends neither on the order in which versions were tried nor on
+// whether its tenant can be served at the moment: nobody gets another's requests because of a mistake in the other's
+// file.
 #include "gateway/server/snapshot_builder.hpp"
 
 #include <fmt/format.h>
-#include <glob.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <set>
-#include <span>
+#include <utility>
 
-#include "config/files.hpp"
-#include "gateway/runtime/metric_families.hpp"
-#include "ratelimit/headers.hpp"
-#include "ratelimit/limit_key.hpp"
+#include "gateway/server/watched_files.hpp"
 
 namespace gatehouse::server {
 
-namespace families = runtime::families;
 using config::Problem;
 using config::Problems;
 using config::Severity;
 
-std::string fingerprint(const std::vector<std::string>& files) {
-  std::string text;
-  for (const std::string& file : files) {
-    struct stat status{};
-    if (::stat(file.c_str(), &status) != 0) {
-      text += file + ":absent\n";
-      continue;
-    }
-    text += fmt::format("{}:{}:{}:{}.{}\n", file, status.st_ino, status.st_size, status.st_mtim.tv_sec,
-                        status.st_mtim.tv_nsec);
-  }
-  return text;
-}
-
-std::vector<std::string> expand_glob(const std::string& pattern) {
-  std::vector<std::string> files;
-  glob_t found{};
-  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0)
-    for (std::size_t i = 0; i < found.gl_pathc; ++i) files.emplace_back(found.gl_pathv[i]);
-  ::globfree(&found);
-  return files;
-}
-
-namespace {
-
-/// A tenant's file was a regular and small one when its YAML was read; it may be another by now.
-std::optional<std::string> read_file(const std::string& path) {
-  if (!config::FileRules::why_unreadable(path).empty()) return std::nullopt;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  std::string text(config::FileRules::most_bytes, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad()) return std::nullopt;
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  text.shrink_to_fit();
-  return text;
-}
-
-void add_error(Problems& problems, const config::Place& place, std::string message) {
-  Problem problem;
-  problem.place = place;
-  problem.message = std::move(message);
-  problems.push_back(std::move(problem));
-}
-
-}  // namespace
+/// One tenant's file, and what is to be made of it.
+struct SnapshotBuilder::Candidate {
+  config::LoadedTenant loaded;  // `config` is what it claims
+  std::shared_ptr<const TenantVersion> version;  // null: it cannot be served
+  bool valid = true;  // the file as it is now
+  bool fell_back = false;  // what is above is of the last valid version
+  std::shared_ptr<const config::TenantConfig> present;  // then: what the file as it is now claims
+};
 
 SnapshotBuilder::SnapshotBuilder(runtime::Metrics& metrics, upstream::HealthChecker& health, runtime::Loop& background,
                                  std::size_t workers)
-    : metrics_(metrics), health_(health), background_(background), workers_(workers) {}
+    : health_(health), background_(background), assembler_(metrics, workers) {}
 
 bool SnapshotBuilder::load_waf(const config::GatewayConfig& gateway, Result& result) {
   std::vector<std::string> rule_files;
@@ -104,162 +63,6 @@ bool SnapshotBuilder::load_waf(const config::GatewayConfig& gateway, Result& res
   waf_ = std::move(*engine);
   waf_fingerprint_ = std::move(wanted);
   return true;
-}
-
-std::shared_ptr<const net::ServerTls> SnapshotBuilder::cached_tls(const net::ServerTlsSettings& settings,
-                                                                  const config::Place& place, Problems& problems) {
-  std::string key;  // a digest: no second copy of a private key in memory
-  ratelimit::append_sha256(key, fmt::format("{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
-                                            static_cast<int>(settings.client_auth), settings.certificate_pem,
-                                            settings.key_pem, settings.client_ca_pem));
-  std::weak_ptr<const net::ServerTls>& known = tls_cache_[key];
-  if (auto tls = known.lock()) return tls;
-  auto made = net::ServerTls::create(settings);
-  if (!made) {
-    tls_cache_.erase(key);
-    add_error(problems, place, "the host's TLS cannot be set up: " + made.error());
-    return nullptr;
-  }
-  known = *made;
-  return *made;
-}
-
-std::shared_ptr<const net::ServerTls> SnapshotBuilder::host_tls(const config::Host& host, Problems& problems,
-                                                                std::vector<std::string>& files) {
-  net::ServerTlsSettings settings;
-  if (host.tls == config::HostTls::files) {
-    files.push_back(host.certificate_file);
-    files.push_back(host.key_file);
-    const auto certificate = read_file(host.certificate_file);
-    const auto key = read_file(host.key_file);
-    if (!certificate || !key) {
-      add_error(problems, host.place,
-                "cannot read " + (certificate ? host.key_file : host.certificate_file) +
-                    "; the gateway's user must be able to");
-      return nullptr;
-    }
-    settings.certificate_pem = *certificate;
-    settings.key_pem = *key;
-  } else {
-    auto known = self_signed_.find(host.name);
-    if (known == self_signed_.end()) known = self_signed_.emplace(host.name, net::make_self_signed({host.name})).first;
-    settings = known->second;
-  }
-  settings.min_version = host.min_version;
-  settings.client_auth = host.client_auth;
-  if (host.client_auth != config::ClientAuth::off) {
-    files.push_back(host.client_ca_file);
-    const auto cas = read_file(host.client_ca_file);
-    if (!cas) {
-      add_error(problems, host.place, "cannot read " + host.client_ca_file + "; the gateway's user must be able to");
-      return nullptr;
-    }
-    settings.client_ca_pem = *cas;
-  }
-  return cached_tls(settings, host.place, problems);
-}
-
-std::shared_ptr<const net::ClientTls> SnapshotBuilder::client_tls(const config::UpstreamTls& tls, Problems& problems,
-                                                                  std::vector<std::string>& watched) {
-  const std::vector<std::string> files{tls.ca_file, tls.certificate_file, tls.key_file};
-  std::ranges::copy_if(files, std::back_inserter(watched), [](const std::string& file) { return !file.empty(); });
-  const std::string key = fmt::format("{}\n", fmt::join(files, "\n")) + fingerprint(files);
-  std::weak_ptr<const net::ClientTls>& known = client_tls_cache_[key];
-  if (auto made = known.lock()) return made;
-  auto made = net::ClientTls::create({tls.ca_file, tls.certificate_file, tls.key_file});
-  if (!made) {
-    client_tls_cache_.erase(key);
-    add_error(problems, {}, "TLS to the service cannot be set up: " + made.error());
-    return nullptr;
-  }
-  known = *made;
-  return *made;
-}
-
-std::unique_ptr<proxy::TenantRoutes> SnapshotBuilder::build_tenant(
-    const std::shared_ptr<const config::TenantConfig>& config, const config::GatewayConfig& gateway, Problems& problems,
-    std::vector<std::string>& files, std::vector<std::shared_ptr<const net::ServerTls>>& host_settings) {
-  const std::size_t problems_before = problems.size();
-  auto built = std::make_unique<proxy::TenantRoutes>();
-  filter::Tenant& tenant = built->tenant;
-  tenant.config = config;
-  const std::string& name = config->name;
-
-  for (const config::Host& host : config->hosts)
-    host_settings.push_back(host.tls == config::HostTls::off ? nullptr : host_tls(host, problems, files));
-
-  Problems warnings;
-  auto policy = waf_->policy(*config, gateway.policy.tenant_rules, warnings);
-  problems.insert(problems.end(), warnings.begin(), warnings.end());
-  if (policy)
-    tenant.waf_policy = std::move(*policy);
-  else
-    problems.insert(problems.end(), policy.error().begin(), policy.error().end());
-
-  for (const config::Service& service : config->services) {
-    auto made = std::make_unique<upstream::Service>(service, gateway.site, workers_);
-    if (service.protocol == config::UpstreamProtocol::https) {
-      Problems tls_problems;
-      made->tls = client_tls(service.tls, tls_problems, files);
-      for (Problem& problem : tls_problems) {
-        problem.place = service.place;
-        problem.message = "service '" + service.name + "': " + problem.message;
-        problems.push_back(std::move(problem));
-      }
-    }
-    for (upstream::ServiceSite& site : made->sites)
-      site.duration = metrics_.histogram(families::upstream_duration, {name, service.name, site.name});
-    tenant.services.push_back(std::move(made));
-  }
-  for (const config::RateLimit& limit : config->rate_limits) {
-    auto rule = std::make_unique<filter::RateLimitRule>();
-    rule->config = &limit;
-    rule->parameters = {limit.burst, limit.rate_count,
-                        std::chrono::duration_cast<ratelimit::Microseconds>(limit.rate_period)};
-    ratelimit::append_policy(rule->policy_field, limit.name, rule->parameters);
-    rule->allowed = metrics_.counter(families::ratelimit_decisions_total, {name, limit.name, "allowed"});
-    rule->limited = metrics_.counter(families::ratelimit_decisions_total, {name, limit.name, "limited"});
-    rule->shadow_limited = metrics_.counter(families::ratelimit_decisions_total, {name, limit.name, "shadow_limited"});
-    tenant.rate_limits.push_back(std::move(rule));
-  }
-  for (const config::Route& route : config->routes) {
-    auto made = std::make_unique<filter::Route>();
-    made->config = &route;
-    made->service = tenant.services[route.service].get();
-    for (const std::size_t limit : route.rate_limits) {
-      made->rate_limits.push_back(tenant.rate_limits[limit].get());
-      made->limits_always_in_headers = made->limits_always_in_headers || config->rate_limits[limit].headers_always;
-    }
-    made->duration = metrics_.histogram(families::request_duration, {name, route.name});
-    made->requests =
-        std::vector<std::array<runtime::LazyCounter, static_cast<std::size_t>(upstream::CodeClass::count_)>>(
-            made->service->sites.size() + 1);
-    tenant.routes.push_back(std::move(made));
-    std::unique_ptr<re2::RE2> expression;
-    if (route.match.kind == config::PathMatch::regex) {
-      re2::RE2::Options options;
-      options.set_log_errors(false);
-      options.set_max_mem(config::kRegexMemoryBytes);
-      expression = std::make_unique<re2::RE2>(route.match.path, options);
-      if (!expression->ok())
-        add_error(problems, {config->file, 0, 0}, "route '" + route.name + "': path_regex does not compile");
-    }
-    built->expressions.push_back(std::move(expression));
-  }
-  tenant.requests_in_flight = metrics_.gauge(families::requests_in_flight, {name});
-  tenant.unrouted_duration = metrics_.histogram(families::request_duration, {name, "-"});
-  tenant.waf_duration = metrics_.histogram(families::waf_duration, {name});
-  auto& load = loads_[name];
-  if (!load) load = std::make_shared<filter::TenantLoad>();
-  tenant.load = load;
-
-  const std::span found = std::span(problems).subspan(problems_before);
-  for (Problem& problem : found)
-    if (problem.place.file == config->file && problem.source_line.empty() && config->text)
-      problem.show_source(*config->text);
-  const bool failed =
-      std::ranges::any_of(found, [](const Problem& problem) { return problem.severity == Severity::error; });
-  return failed ? nullptr : std::move(built);
 }
 
 void SnapshotBuilder::start_health_checks(proxy::Snapshot& snapshot) {
@@ -297,101 +100,170 @@ void SnapshotBuilder::start_health_checks(proxy::Snapshot& snapshot) {
   for (std::size_t i = 0; i < endpoints.size(); ++i) endpoints[i]->health = healths[i];
 }
 
+// Problems of the file as it is now go to `result`.
+void SnapshotBuilder::choose(Candidate& candidate, const config::GatewayConfig& gateway, Result& result) {
+  config::LoadedTenant& loaded = candidate.loaded;
+  candidate.valid = !config::has_errors(loaded.problems);
+  result.problems.insert(result.problems.end(), loaded.problems.begin(), loaded.problems.end());
+  result.files.insert(result.files.end(), loaded.missing.begin(), loaded.missing.end());
+  if (loaded.config)
+    candidate.version = make_version(loaded.config, gateway, *waf_, tls_, nullptr, result.problems, result.files);
+  if (candidate.version) return;
+  candidate.valid = false;
+  if (!loaded.config) loaded.config = loaded.claims;
+  fall_back(candidate, gateway, result);
+}
+
+// Takes the last valid version, if there is one and gateway.yaml still permits it.
+void SnapshotBuilder::fall_back(Candidate& candidate, const config::GatewayConfig& gateway, Result& result) {
+  config::LoadedTenant& loaded = candidate.loaded;
+  candidate.fell_back = true;
+  candidate.valid = false;
+  candidate.version = nullptr;
+  const auto known = last_valid_.find(loaded.stem);
+  if (known == last_valid_.end()) return;
+  const TenantVersion& last = *known->second;
+  candidate.present = loaded.as_written ? loaded.as_written : loaded.config;
+  loaded.config = last.written;
+  loaded.as_written = nullptr;
+  Problems problems;
+  bool permitted = true;
+  if (*last.platform != *gateway.text) {
+    config::LoadedTenant again =
+        config::judge_again(*last.written->text, gateway.tenants_directory + loaded.stem + ".yaml", gateway);
+    permitted = again.config != nullptr;
+    if (permitted) loaded.config = again.config;
+    problems = std::move(again.problems);
+  }
+  loaded.name = loaded.config->name;
+  if (permitted) candidate.version = make_version(loaded.config, gateway, *waf_, tls_, &last, problems, result.files);
+  if (candidate.version) return;
+  for (Problem& problem : problems) {
+    if (problem.severity != Severity::error) continue;
+    problem.message = "the last valid version cannot be served either: " + problem.message;
+    result.problems.push_back(std::move(problem));
+  }
+}
+
+// Whose each host and each name is, among all that was chosen.
+void SnapshotBuilder::settle(std::vector<Candidate>& candidates, const config::GatewayConfig& gateway, Result& result) {
+  std::vector<config::LoadedTenant> tenants(candidates.size());
+  for (bool again = true; std::exchange(again, false);) {
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      candidates[i].loaded.problems.clear();
+      tenants[i] = std::move(candidates[i].loaded);
+    }
+    config::settle_claims(tenants);
+    for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i].loaded = std::move(tenants[i]);
+    for (Candidate& candidate : candidates) {
+      if (candidate.loaded.config) continue;
+      // Nothing of it is left. What it was before may have something; else what it is now, which cannot be served, still
+      // has its hosts.
+      const auto known = last_valid_.find(candidate.loaded.stem);
+      if (!candidate.fell_back && candidate.version && known != last_valid_.end() &&
+          *known->second->written->text != *candidate.version->written->text) {
+        result.problems.insert(result.problems.end(), candidate.loaded.problems.begin(),
+                               candidate.loaded.problems.end());
+        fall_back(candidate, gateway, result);
+        again = true;
+      } else if (auto present = std::exchange(candidate.present, nullptr)) {
+        candidate.version = nullptr;
+        candidate.loaded.name = present->name;
+        candidate.loaded.as_written = nullptr;
+        candidate.loaded.config = std::move(present);
+        again = true;
+      }
+    }
+  }
+  for (Candidate& candidate : candidates) {
+    candidate.valid = candidate.valid && !config::has_errors(candidate.loaded.problems);
+    for (Problem& problem : candidate.loaded.problems) {
+      if (candidate.fell_back && candidate.version)
+        problem.message = "of the last valid version, which is served: " + problem.message;
+      result.problems.push_back(std::move(problem));
+    }
+  }
+}
+
+// Puts what is settled into the snapshot.
+void SnapshotBuilder::place(Candidate& candidate, const config::GatewayConfig& gateway, Result& result) {
+  const auto& settled = candidate.loaded.config;
+  proxy::Snapshot& snapshot = *result.snapshot;
+  result.tenants.push_back(
+      {candidate.loaded.name, candidate.valid, settled != nullptr && candidate.version != nullptr});
+  const bool serving = result.tenants.back().serving;
+  if (serving)
+    result.versions[candidate.loaded.stem] = candidate.version;
+  else if (const auto known = last_valid_.find(candidate.loaded.stem); known != last_valid_.end())
+    result.versions.insert(*known);  // it may be good again under another gateway.yaml
+  if (!settled) return;
+  auto built = serving ? assembler_.assemble(*candidate.version, settled, gateway) : assembler_.unavailable(settled);
+  for (const config::Host& host : settled->hosts) {
+    proxy::HostEntry entry{built.get(), nullptr, &host};
+    if (serving && host.tls != config::HostTls::off) entry.tls = candidate.version->host_tls.at(host.name);
+    snapshot.hosts.emplace(host.name, std::move(entry));
+  }
+  (serving ? snapshot.tenants : snapshot.unavailable).push_back(std::move(built));
+}
+
 SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::GatewayConfig> gateway) {
   Result result;
   result.files.push_back(gateway->file);
   if (!load_waf(*gateway, result)) return result;
 
-  auto loaded = config::load_tenants(*gateway);
+  auto loaded = config::read_tenants(*gateway);
   if (!loaded) {  // the folder itself cannot be read
     result.problems.insert(result.problems.end(), loaded.error().begin(), loaded.error().end());
     return result;
   }
-  std::vector<config::LoadedTenant> tenants = std::move(*loaded);
-  std::vector<bool> file_valid;
-  bool substituted = false;
-  for (config::LoadedTenant& tenant : tenants) {
-    result.problems.insert(result.problems.end(), tenant.problems.begin(), tenant.problems.end());
-    result.files.insert(result.files.end(), tenant.missing.begin(), tenant.missing.end());
-    file_valid.push_back(!config::has_errors(tenant.problems));
-    tenant.problems.clear();
-    if (file_valid.back()) continue;
-    if (const auto known = last_valid_.find(tenant.stem); known != last_valid_.end()) {
-      tenant.config = tenant.as_written = known->second;
-      tenant.name = known->second->name;
-      substituted = true;
-    }
-  }
-  if (substituted) config::settle_claims(tenants);  // an old version may claim what another now has
-
   if (!default_tls_) {
     auto made = net::ServerTls::create(net::make_self_signed({"gatehouse.invalid"}));
     if (!made) {
-      add_error(result.problems, {}, "cannot make the default certificate: " + made.error());
+      Problem problem;
+      problem.message = "cannot make the default certificate: " + made.error();
+      result.problems.push_back(std::move(problem));
       return result;
     }
     default_tls_ = std::move(*made);
   }
+  std::vector<Candidate> candidates;
+  candidates.reserve(loaded->size());
+  for (config::LoadedTenant& tenant : *loaded) {
+    candidates.push_back({.loaded = std::move(tenant)});
+    choose(candidates.back(), *gateway, result);
+  }
+  settle(candidates, *gateway, result);
+
   auto* const snapshot = new proxy::Snapshot;
   // A snapshot's end frees rule sets and metrics: not a worker's business while the gateway runs.
-  std::shared_ptr<proxy::Snapshot> shared(snapshot, [this](proxy::Snapshot* last) {
+  result.snapshot = std::shared_ptr<proxy::Snapshot>(snapshot, [this](proxy::Snapshot* last) {
     if (background_.is_running())
       background_.post([last] { delete last; });
     else
       delete last;
   });
-  shared->config = gateway;
-  shared->waf = waf_;
-  shared->default_tls = default_tls_;
+  snapshot->config = gateway;
+  snapshot->waf = waf_;
+  snapshot->default_tls = default_tls_;
+  for (Candidate& candidate : candidates) place(candidate, *gateway, result);
 
-  std::map<std::string, std::shared_ptr<const config::TenantConfig>> valid;
-  for (std::size_t i = 0; i < tenants.size(); ++i) {
-    config::LoadedTenant& tenant = tenants[i];
-    TenantState state{tenant.name, file_valid[i], false};
-    std::vector<std::shared_ptr<const net::ServerTls>> host_settings;
-    std::unique_ptr<proxy::TenantRoutes> built;
-    if (tenant.config) built = build_tenant(tenant.config, *gateway, result.problems, result.files, host_settings);
-    if (!built && tenant.config) {
-      state.valid = false;
-      // The file reads well but cannot be served (a certificate, SecLang): the version before it may.
-      if (const auto known = last_valid_.find(tenant.stem);
-          known != last_valid_.end() && known->second != tenant.as_written) {
-        Problems old_problems;
-        host_settings.clear();
-        tenant.config = tenant.as_written = known->second;
-        state.name = tenant.config->name;
-        built = build_tenant(tenant.config, *gateway, old_problems, result.files, host_settings);
-      }
-    }
-    if (built) {
-      for (std::size_t h = 0; h < tenant.config->hosts.size(); ++h) {
-        const proxy::HostEntry entry{built.get(), host_settings[h], &tenant.config->hosts[h]};
-        if (shared->hosts.emplace(tenant.config->hosts[h].name, entry).second) state.serving = true;
-      }
-      if (state.serving) {
-        shared->tenants.push_back(std::move(built));
-        valid[tenant.stem] = tenant.as_written;
-      }
-    }
-    result.tenants.push_back(std::move(state));
-  }
-  // A file that is not served must not be seen under the name of a tenant that is.
-  std::set<std::string> served;
-  for (const TenantState& state : result.tenants)
-    if (state.serving) served.insert(state.name);
-  for (std::size_t i = 0; i < tenants.size(); ++i) {
+  // A file that has not its name must not be seen under that of a tenant that has it.
+  std::set<std::string> named;
+  for (const Candidate& candidate : candidates)
+    if (candidate.loaded.config) named.insert(candidate.loaded.config->name);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
     TenantState& state = result.tenants[i];
-    if (state.serving || !served.contains(state.name)) continue;
-    state.name = tenants[i].stem;
-    if (served.contains(state.name)) state.name += ".yaml";  // no tenant's name has a dot
+    if (candidates[i].loaded.config || !named.contains(state.name)) continue;
+    state.name = candidates[i].loaded.stem;
+    if (named.contains(state.name)) state.name += ".yaml";  // no tenant's name has a dot
   }
-  last_valid_ = std::move(valid);
-  std::erase_if(tls_cache_, [](const auto& item) { return item.second.expired(); });
-  std::erase_if(client_tls_cache_, [](const auto& item) { return item.second.expired(); });
-  std::erase_if(self_signed_, [&](const auto& item) { return !shared->hosts.contains(item.first); });
-  start_health_checks(*shared);
-  result.snapshot = std::move(shared);
   return result;
+}
+
+void SnapshotBuilder::commit(Result& result) {
+  start_health_checks(*result.snapshot);
+  last_valid_ = std::move(result.versions);
+  tls_.forget_unused([&](const std::string& host) { return result.snapshot->hosts.contains(host); });
 }
 
 }  // namespace gatehouse::server

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/files.hpp"
 #include "gateway/runtime/log.hpp"
 #include "gateway/runtime/metric_families.hpp"
 
@@ -60,6 +61,16 @@ std::optional<std::string> read_password(const std::string& path) {
   text.resize(std::min(size, text.find('\n')));
   if (text.ends_with('\r')) text.pop_back();
   return text;
+}
+
+std::expected<std::shared_ptr<const net::ClientTls>, std::string> make_tls(const std::string& ca_file) {
+  net::ClientTls::Settings settings;
+  if (!ca_file.empty()) {
+    auto ca = config::FileRules::of_gateway(ca_file).read(ca_file);
+    if (!ca) return std::unexpected(ca.error());
+    settings.ca_pem = *std::move(ca);
+  }
+  return net::ClientTls::create(settings);
 }
 
 }  // namespace
@@ -297,7 +308,7 @@ Task<bool> RedisClient::open_stream(std::span<const IpAddress> candidates) {
     if (!attempt_goes_on()) co_return false;
     if (error == Errc::ok && settings_.tls) {
       if (!tls_) {
-        auto made = net::ClientTls::create({.ca_file = settings_.ca_file});
+        auto made = make_tls(settings_.ca_file);
         if (!made) {
           session_.disconnected(made.error(), loop_.now());
           co_return false;

@@ -1,0 +1,104 @@
+// See tls_store.hpp.
+#include "gateway/server/tls_store.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <utility>
+
+#include "ratelimit/limit_key.hpp"
+
+namespace gatehouse::server {
+namespace {
+
+void add_error(const TlsStore::Source& source, const config::Place& place, std::string message) {
+  config::Problem problem;
+  problem.place = place;
+  problem.message = std::move(message);
+  source.problems.push_back(std::move(problem));
+}
+
+/// What a file holds now: it was there and readable when the tenant's YAML was read, and may be another since.
+std::optional<std::string> read(const std::string& file, const config::Place& place, const TlsStore::Source& source) {
+  source.files.push_back(file);
+  auto text = source.rules.read(file);
+  if (text) return *std::move(text);
+  add_error(source, place, text.error() + "; the gateway's user must be able to");
+  return std::nullopt;
+}
+
+std::string digest_of(const std::string& text) {
+  std::string digest;
+  ratelimit::append_sha256(digest, text);
+  return digest;
+}
+
+/// The one that is known as `key`, else what `make` makes.
+template <class Tls, class Make>
+std::shared_ptr<const Tls> shared(std::map<std::string, std::weak_ptr<const Tls>>& known, const std::string& key,
+                                  const Make& make) {
+  if (const auto found = known.find(key); found != known.end())
+    if (auto tls = found->second.lock()) return tls;
+  auto made = make();
+  if (made) known[key] = made;
+  return made;
+}
+
+}  // namespace
+
+std::shared_ptr<const net::ServerTls> TlsStore::of_host(const config::Host& host, const Source& source) {
+  net::ServerTlsSettings settings;
+  if (host.tls == config::HostTls::files) {
+    auto certificate = read(host.certificate_file, host.place, source);
+    auto key = read(host.key_file, host.place, source);
+    if (!certificate || !key) return nullptr;
+    settings.certificate_pem = *std::move(certificate);
+    settings.key_pem = *std::move(key);
+  } else {
+    auto known = self_signed_.find(host.name);
+    if (known == self_signed_.end()) known = self_signed_.emplace(host.name, net::make_self_signed({host.name})).first;
+    settings = known->second;
+  }
+  settings.min_version = host.min_version;
+  settings.client_auth = host.client_auth;
+  if (host.client_auth != config::ClientAuth::off) {
+    auto authorities = read(host.client_ca_file, host.place, source);
+    if (!authorities) return nullptr;
+    settings.client_ca_pem = *std::move(authorities);
+  }
+  const std::string key = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
+                                                static_cast<int>(settings.client_auth), settings.certificate_pem,
+                                                settings.key_pem, settings.client_ca_pem));
+  return shared(hosts_, key, [&]() -> std::shared_ptr<const net::ServerTls> {
+    auto made = net::ServerTls::create(settings);
+    if (made) return *std::move(made);
+    add_error(source, host.place, "the host's TLS cannot be set up: " + made.error());
+    return nullptr;
+  });
+}
+
+std::shared_ptr<const net::ClientTls> TlsStore::of_service(const config::Service& service, const Source& source) {
+  net::ClientTls::Settings settings;
+  if (!service.tls.ca_file.empty()) {
+    settings.ca_pem = read(service.tls.ca_file, service.place, source);
+    if (!settings.ca_pem) return nullptr;
+  }
+  if (!service.tls.certificate_file.empty()) {
+    settings.certificate_pem = read(service.tls.certificate_file, service.place, source);
+    auto key = read(service.tls.key_file, service.place, source);
+    if (!settings.certificate_pem || !key) return nullptr;
+    settings.key_pem = *std::move(key);
+  }
+  const std::string key =
+      digest_of(fmt::format("{}\n{}\n{}\n{}", settings.ca_pem.has_value(), settings.ca_pem.value_or(""),
+                            settings.certificate_pem.value_or(""), settings.key_pem));
+  return shared(services_, key, [&]() -> std::shared_ptr<const net::ClientTls> {
+    auto made = net::ClientTls::create(settings);
+    if (made) return *std::move(made);
+    add_error(source, service.place,
+              "service '" + service.name + "': TLS to the service cannot be set up: " + made.error());
+    return nullptr;
+  });
+}
+
+}  // namespace gatehouse::server
