@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gateway/http/validate.hpp"
 #include "gateway/upstream/redis_client.hpp"
 #include "ratelimit/headers.hpp"
 #include "ratelimit/limit_key.hpp"
@@ -34,7 +35,8 @@ BucketRequest bucket_of(const Exchange& exchange, const RateLimitRule& rule, con
         const http::Field* only = nullptr;
         std::size_t count = 0;
         for (const http::Field& field : exchange.head.fields.all()) {
-          if (!http::equals_ignore_case(field.name, key.name)) continue;
+          if (!http::equals_ignore_case(field.name, key.name) || http::is_taken_out(field, exchange.head.fields))
+            continue;
           only = &field;
           ++count;
         }

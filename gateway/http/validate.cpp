@@ -261,8 +261,11 @@ bool list_contains(std::string_view list, std::string_view lower_case_token) noe
 }
 
 bool is_hop_by_hop(const Field& field, const Fields& fields) noexcept {
-  if (ends_at_this_hop(field.id)) return true;
-  if (!fields.has(FieldId::connection) || names_no_field(fields)) return false;
+  return ends_at_this_hop(field.id) || is_taken_out(field, fields);
+}
+
+bool is_taken_out(const Field& field, const Fields& fields) noexcept {
+  if (!fields.has(FieldId::connection) || names_no_field(fields) || ends_at_this_hop(field.id)) return false;
   return !each_element(fields, FieldId::connection,
                        [&](std::string_view element) { return !equals_ignore_case(element, field.name); });
 }

@@ -117,4 +117,9 @@ struct RequestTarget {
 /// well. Returns `target` itself if there is nothing to do, else `storage`.
 [[nodiscard]] std::string_view target_for_waf(std::string_view target, std::string& storage);
 
+/// True for a field that would go on to the endpoint if Connection did not name it. Whatever the gateway decides by fields
+/// that the configuration names (routes, keys of limits) must take it for absent, as the endpoint will: else a client
+/// shows the gateway one request and the endpoint another.
+[[nodiscard]] bool is_taken_out(const Field& field, const Fields& fields) noexcept;
+
 }  // namespace gatehouse::http

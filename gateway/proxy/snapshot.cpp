@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "gateway/http/validate.hpp"
+
 namespace gatehouse::proxy {
 
 const HostEntry* Snapshot::find_host(std::string_view host) const noexcept {
@@ -46,7 +48,8 @@ const filter::Route* find_route(const TenantRoutes& tenant, std::string_view pat
     if (!match.methods.empty() && std::ranges::find(match.methods, method) == match.methods.end()) return false;
     return std::ranges::all_of(match.headers, [&](const config::HeaderMatch& header) {
       return std::ranges::any_of(fields.all(), [&](const http::Field& field) {
-        return http::equals_ignore_case(field.name, header.name) && (!header.value || field.value == *header.value);
+        return http::equals_ignore_case(field.name, header.name) && (!header.value || field.value == *header.value) &&
+               !http::is_taken_out(field, fields);
       });
     });
   };

@@ -142,6 +142,16 @@ def test_several_fields_are_no_key(gateway):
     assert ask(9, "127.0.1.45") == 200
 
 
+def test_a_header_that_connection_names_is_no_key(gateway, upstream):
+    """The upstream never gets it: a new one each time would be a bucket each time."""
+    def ask(number, *more):
+        return gateway.request("/key", headers=[("Connection", "X-Api-Key"), ("X-Api-Key", f"random{number}"), *more], source="127.0.1.46").status
+    upstream.forget()
+    assert [ask(number) for number in range(4)] == [200, 200, 429, 429]
+    assert ask(4, ("X-Api-Key", "another")) == 429
+    assert all(request.header("x-api-key") is None for request in upstream.requests)
+
+
 def test_a_list_of_keys(gateway):
     def send(count, key, source):
         return statuses(gateway, count, "/both", headers=[("X-Api-Key", key)], source=source)

@@ -128,6 +128,10 @@ def test_header(gateway, headers, route):
     assert route_of(gateway, "/header", headers=headers) == (200, route)
 
 
+def test_header_that_connection_names_is_absent(gateway):
+    assert route_of(gateway, "/header", headers=[("Connection", "X-Version"), ("X-Version", "2")]) == (200, "header-rest")
+
+
 @pytest.mark.parametrize("host, tenant_name", [
     ("shop.test", "shop"), ("SHOP.Test", "shop"), ("shop.test.", "shop"), ("shop.test:80", "shop"), ("shop.test.:8080", "shop"),
     ("a.wild.test", "shop"), ("A.WILD.TEST", "shop"), ("exact.wild.test", "shop"), ("other.test", "other"),

@@ -85,6 +85,16 @@ TEST(IsHopByHop, FollowsConnection) {
   EXPECT_FALSE(ends("host"));
 }
 
+TEST(IsTakenOut, TellsFieldsThatConnectionNamesFromThoseOfThisHop) {
+  const std::string message = get_with({"Connection: X-One, upgrade", "X-One: 1", "X-Two: 2", "Upgrade: websocket"});
+  const RequestHead head = head_with(message);
+  const auto taken_out = [&](std::string_view name) { return is_taken_out(*head.fields.find(name), head.fields); };
+  EXPECT_TRUE(taken_out("x-one"));
+  EXPECT_FALSE(taken_out("x-two"));
+  EXPECT_FALSE(taken_out("upgrade"));  // a route may be for WebSockets
+  EXPECT_FALSE(taken_out("connection"));
+}
+
 TEST(IsHopByHop, IsNotMisledByKeepAlive) {
   const std::string message = get_with({"Connection: Keep-Alive", "X-One: 1"});
   const RequestHead head = head_with(message);

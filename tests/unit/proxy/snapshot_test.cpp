@@ -118,6 +118,20 @@ TEST_F(FindRoute, WantsAllHeaders) {
   EXPECT_EQ(find("/", "GET", {other, user}), "rest");
 }
 
+TEST_F(FindRoute, TakesAFieldThatConnectionNamesForAbsent) {
+  add("canary", {.path = "/", .headers = {{"x-canary", std::nullopt}}});
+  add("socket", {.path = "/", .headers = {{"upgrade", "websocket"}}});
+  add("rest", {.path = "/"});
+  const auto connection = [](std::string_view value) {
+    return http::Field{http::FieldId::connection, "Connection", value};
+  };
+  const http::Field canary{http::FieldId::other, "X-Canary", "1"};
+  EXPECT_EQ(find("/", "GET", {connection("close, x-canary"), canary}), "rest");
+  EXPECT_EQ(find("/", "GET", {canary, connection("X-CANARY")}), "rest");
+  EXPECT_EQ(find("/", "GET", {canary, connection("keep-alive")}), "canary");
+  EXPECT_EQ(find("/", "GET", {connection("upgrade"), {http::FieldId::upgrade, "Upgrade", "websocket"}}), "socket");
+}
+
 TEST(SnapshotRef, LetsGoWithItsLastCopy) {
   bool gone = false;
   {
