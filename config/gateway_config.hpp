@@ -52,6 +52,7 @@ struct Limits {
   std::size_t target_bytes = 16UL * 1024;           // request target; longer is 414
   bool underscores_allowed = false;               // header names with '_'; refused since CGI folds '_' and '-'
   bool escaped_slashes_refused = false;           // "%2F", "%5C", "\" in paths; kept: applications use them in names
+  bool path_parameters_refused = false;           // ";" and "%3B" in paths; kept: some applications need them
   std::size_t min_rate_bytes_per_second = 240;    // slow peers, after 10 s grace; 0: off
   std::size_t buffered_bytes = 512UL * 1024 * 1024; // bodies held in memory by the whole process
   std::size_t header_bytes = 60UL * 1024;           // whole head; 431

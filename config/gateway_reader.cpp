@@ -124,6 +124,8 @@ void read_limits(Mapping& m, Limits& limits) {
          "Header names with '_', which some servers take for '-'.");
   m.read("escaped_slashes", limits.escaped_slashes_refused, Choice<bool>{{{"keep", false}, {"refuse", true}}},
          "Paths with '%2F', '%5C' or a backslash, which some servers take for slashes.");
+  m.read("path_parameters", limits.path_parameters_refused, Choice<bool>{{{"keep", false}, {"refuse", true}}},
+         "Paths with ';' or '%3B', which some servers cut off together with what follows in the segment.");
   m.read("min_rate", limits.min_rate_bytes_per_second, SizePerSecond{},
          "Least rate of a peer that sends or takes a body, after 10 s of grace.");
   m.read("buffered_bytes", limits.buffered_bytes, Size{1_MiB, 1_TiB}, "Bodies held in memory by the whole process.");

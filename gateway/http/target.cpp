@@ -81,6 +81,9 @@ bool pop_segment(std::string& out) {
   return true;
 }
 
+/// Whether the last segment of `out` is "." or "..".
+bool ends_in_dots(std::string_view out) noexcept { return out.ends_with("/.") || out.ends_with("/.."); }
+
 /// "." or ".." at the end of `out`, behind a "/", is resolved. False if it leads above the root.
 bool end_segment(std::string& out) {
   const std::size_t size = out.size();
@@ -132,6 +135,7 @@ std::expected<void, Refusal> normalise_path(std::string_view path, std::string& 
       continue;
     }
     if (byte != '%') {
+      if (byte == ';' && ends_in_dots(out)) return std::unexpected(Refusal::path_dots_and_parameters);
       out.push_back(byte);
       continue;
     }
@@ -144,6 +148,7 @@ std::expected<void, Refusal> normalise_path(std::string_view path, std::string& 
     if (is(byte, detail::unreserved)) {
       out.push_back(byte);
     } else {
+      if (byte == ';' && ends_in_dots(out)) return std::unexpected(Refusal::path_dots_and_parameters);
       constexpr std::string_view digits = "0123456789ABCDEF";
       const char encoded[3] = {'%', digits[high], digits[low]};
       out.append(encoded, sizeof encoded);

@@ -178,6 +178,7 @@ const char* reason_text(Refusal refusal) noexcept {
     case Refusal::connection_malformed: return "a Connection, Proxy-Connection or Upgrade that is no list of tokens";
     case Refusal::connection_names_framing: return "a Connection that names a field meant for the upstream";
     case Refusal::path_above_root: return "a path that leads above the root";
+    case Refusal::path_dots_and_parameters: return "a path with a parameter behind . or ..";
     case Refusal::path_encoding: return "a path with % but no two hexadecimal digits behind it, or with %00";
     case Refusal::upgrade_with_body: return "an upgrade together with a body";
     case Refusal::hops_malformed: return "a Max-Forwards that is no single number";
@@ -242,6 +243,8 @@ std::optional<std::uint64_t> hops_left(const RequestHead& head) noexcept {
 bool has_escaped_slash(std::string_view path) noexcept {
   return path.contains("%2F") || path.contains("%5C") || path.contains('\\');
 }
+
+bool has_path_parameter(std::string_view path) noexcept { return path.contains(';') || path.contains("%3B"); }
 
 bool is_websocket_upgrade(const RequestHead& head) noexcept {
   if (head.method != Method::get || !offers_websocket(head)) return false;

@@ -37,6 +37,7 @@ enum class Refusal : std::uint8_t {
   connection_malformed,  // Connection, Proxy-Connection or Upgrade is no list of tokens (RFC 9110 section 7.6.1)
   connection_names_framing,  // Connection names Host, a framing field or another one meant for the upstream
   path_above_root,  // ".." leads above the root
+  path_dots_and_parameters,  // "." or ".." with a parameter: "/a/..;x/b" is "/b" where parameters are cut off
   path_encoding,  // "%" without two hex digits, or %00
   upgrade_with_body,  // Upgrade to a protocol that we relay together with a request body
   hops_malformed,  // Max-Forwards of TRACE or OPTIONS is not one number (RFC 9110 section 7.6.2)
@@ -76,7 +77,7 @@ struct RequestTarget {
 /// Normalises an absolute path in one pass: percent-encoded unreserved characters are decoded (RFC 3986
 /// section 6.2.2.2), what stays encoded gets upper-case hex, "//" becomes "/", and then "." and ".." segments go, "%2e"
 /// being a dot. "%2F" and "%5C" stay encoded and part no segments, a raw "\" stays as it is: what an upstream makes of
-/// those is for the WAF to judge. Idempotent. `out` is replaced; its content is unspecified if the path is refused.
+/// those is for the WAF to judge. Nor does ";" end a segment, but "." and ".." followed by it are refused. Idempotent. `out` is replaced; its content is unspecified if the path is refused.
 [[nodiscard]] std::expected<void, Refusal> normalise_path(std::string_view path, std::string& out);
 
 /// uri-host [":" port] taken apart as Host is: `host` in lower case without trailing dot. False if it is malformed.
@@ -97,6 +98,10 @@ struct RequestTarget {
 /// `path` is normalised.
 [[nodiscard]] bool has_escaped_slash(std::string_view path) noexcept;
 
+/// True if a segment of the path has a parameter (";a=b", also percent-encoded), which servlet containers cut off before
+/// they look for who serves the path. `path` is normalised.
+[[nodiscard]] bool has_path_parameter(std::string_view path) noexcept;
+
 /// True for an opening handshake of a WebSocket (RFC 6455 section 4.1) as far as the upgrade goes: GET, HTTP/1.1,
 /// "Connection: upgrade", "Upgrade: websocket" and nothing else on offer.
 [[nodiscard]] bool is_websocket_upgrade(const RequestHead& head) noexcept;
@@ -112,14 +117,14 @@ struct RequestTarget {
 /// Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade, HTTP2-Settings.
 [[nodiscard]] bool is_hop_by_hop(const Field& field, const Fields& fields) noexcept;
 
-/// libmodsecurity before 3.0.12 decodes a path before it looks for "?", so what follows "%3f" is hidden from the rules
-/// (CVE-2024-1019): "%3f" in the path becomes "%253f", "%3F" "%253F". The query is left alone: there "%3f" is read
-/// well. Returns `target` itself if there is nothing to do, else `storage`.
-[[nodiscard]] std::string_view target_for_waf(std::string_view target, std::string& storage);
-
 /// True for a field that would go on to the endpoint if Connection did not name it. Whatever the gateway decides by fields
 /// that the configuration names (routes, keys of limits) must take it for absent, as the endpoint will: else a client
 /// shows the gateway one request and the endpoint another.
 [[nodiscard]] bool is_taken_out(const Field& field, const Fields& fields) noexcept;
+
+/// libmodsecurity before 3.0.12 decodes a path before it looks for "?", so what follows "%3f" is hidden from the rules
+/// (CVE-2024-1019): "%3f" in the path becomes "%253f", "%3F" "%253F". The query is left alone: there "%3f" is read
+/// well. Returns `target` itself if there is nothing to do, else `storage`.
+[[nodiscard]] std::string_view target_for_waf(std::string_view target, std::string& storage);
 
 }  // namespace gatehouse::http

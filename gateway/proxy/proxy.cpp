@@ -135,6 +135,11 @@ bool understand(ServerStream& stream) {
     exchange.reply.close = true;
     return false;
   }
+  if (exchange.settings->limits.path_parameters_refused && http::has_path_parameter(exchange.target.path)) {
+    exchange.answer(400, Reason::malformed, "The path has a parameter.");
+    exchange.reply.close = true;
+    return false;
+  }
   stream.start_body();
   exchange.wants_websocket = exchange.framing.kind == BodyKind::none && http::is_websocket_upgrade(exchange.head);
   return true;

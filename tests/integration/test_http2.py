@@ -123,8 +123,16 @@ def test_answers_of_the_gateways_own(gateway):
         assert answer.status == 421 and json.loads(answer.body)["status"] == 421 and answer.header("x-request-id")
         assert client.exchange().status == 200  # the connection goes on
         assert client.exchange("/../x").status == 400
+        assert client.exchange("/a/..;x=y/b").status == 400
         assert client.exchange(method="CONNECTED", target="/").status == 200
         assert client.exchange().status == 200
+
+
+def test_path_parameters_can_be_refused(answering):
+    running, upstream = answering(lambda connection, request: connection.respond(200), config={"limits": {"path_parameters": "refuse"}})
+    with Client(running) as client:
+        assert [client.exchange(target).status for target in ("/a;b=c/d", "/a%3bb", "/a?b;c")] == [400, 400, 200]
+    assert [request.target for request in upstream.requests] == ["/a?b;c"]
 
 
 def test_interim_answers_pass(answering):

@@ -87,7 +87,7 @@ def test_path_is_normalised_before_routing_and_for_the_upstream(gateway, upstrea
     assert upstreams[route].requests[0].target == seen
 
 
-@pytest.mark.parametrize("target", ["/..", "/../api", "/api/../../x", "/%2e%2e/x", "/api/%2e%2E/../x", "/api#x", "/#", "/api/%zz",
+@pytest.mark.parametrize("target", ["/..", "/../api", "/api/../../x", "/%2e%2e/x", "/api/..;/x", "/api/..;x=y/z", "/api/%2e.%3b/x", "/api/.;/x", "/api/%2e%2E/../x", "/api#x", "/#", "/api/%zz",
                                     "/api/%", "/api/%4", "/api/%00", "api", "//", "*"])
 def test_bad_targets(gateway, upstreams, target):
     response = gateway.request(target)
@@ -233,6 +233,20 @@ def test_escaped_slashes_part_no_segments(upstream, target, seen):
     with Gateway({"shop": tenant("shop", upstream)}) as running:
         assert running.request(target).status == 200
     assert [request.target for request in upstream.requests] == [seen]
+
+
+@pytest.mark.parametrize("target, status", [("/a;b=c/d", 400), ("/a%3Bb", 400), ("/a%3bb", 400), ("/;", 400), ("/a/b?c;d", 200), ("/a%253Bb", 200)])
+def test_path_parameters_can_be_refused(upstream, target, status):
+    upstream.forget()
+    with Gateway({"shop": tenant("shop", upstream)}, {"limits": {"path_parameters": "refuse"}}) as running:
+        assert running.request(target).status == status
+    assert len(upstream.requests) == (status == 200)
+
+
+def test_path_parameters_belong_to_their_segment(gateway):
+    """By default they are kept; servers that cut them off see another path than routes do."""
+    assert route_of(gateway, "/api/x;y/z") == (200, "api")
+    assert route_of(gateway, "/api;y/z")[0] == 404
 
 
 def test_services_of_two_routes(upstream):

@@ -60,6 +60,11 @@ std::optional<std::string> normalise_slowly(std::string_view path) {
     const std::size_t end = std::min(decoded.find('/', at), decoded.size());
     const std::string segment = decoded.substr(at, end - at);
     if (!segment.empty()) directory = end != decoded.size();
+    for (const char* parameter : {";", "%3B"}) {
+      const std::size_t begin = segment.find(parameter);
+      if (segment.substr(0, begin) == "." || segment.substr(0, begin) == "..")
+        if (begin != std::string::npos) return std::nullopt;
+    }
     if (segment == "..") {
       if (segments.empty()) return std::nullopt;
       segments.pop_back();
@@ -86,6 +91,8 @@ void check_path(std::string_view path) {
   require(out.starts_with('/') && out.size() <= path.size(), "a normal path is absolute and no longer");
   require(out.find("//") == std::string::npos, "a normal path has no double slash");
   require(!has_segment(out, ".") && !has_segment(out, ".."), "a normal path has no dot segments");
+  require(out.find("/..;") == std::string::npos && out.find("/.;") == std::string::npos,
+          "nor are there any with parameters");
   for (std::size_t percent = out.find('%'); percent != std::string::npos; percent = out.find('%', percent + 1)) {
     require(percent + 2 < out.size(), "what stays encoded is whole");
     const std::string hex = out.substr(percent + 1, 2);

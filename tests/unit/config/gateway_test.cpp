@@ -70,7 +70,7 @@ waf:
   rules: [rules/*.conf, /usr/share/crs/*.conf]
   on_error: pass
   time_budget: 100ms
-limits: {target_bytes: 8KiB, underscores: allow, escaped_slashes: refuse, min_rate: 1KiB/s, buffered_bytes: 64MiB, header_bytes: 32KiB, header_count: 50, body_bytes: 1MiB, connections: 100, connections_per_client: 0, h2_streams: 250}
+limits: {target_bytes: 8KiB, underscores: allow, escaped_slashes: refuse, path_parameters: refuse, min_rate: 1KiB/s, buffered_bytes: 64MiB, header_bytes: 32KiB, header_count: 50, body_bytes: 1MiB, connections: 100, connections_per_client: 0, h2_streams: 250}
 timeouts: {tls_handshake: 1s, request_header: 2s, request_body_idle: 3s, idle: 4s, upstream_connect: 5s, response: 6s, tunnel_idle: 2h, shutdown_delay: 0s, shutdown: 7s}
 policy: {tenant_rules: trusted}
 access_log: {path: logs/access.log, client_ip: full}
@@ -98,6 +98,7 @@ audit_log: {path: "-", mask: [iban2, X-Pin]}
   EXPECT_EQ(config.limits.target_bytes, 8192U);
   EXPECT_TRUE(config.limits.underscores_allowed);
   EXPECT_TRUE(config.limits.escaped_slashes_refused);
+  EXPECT_TRUE(config.limits.path_parameters_refused);
   EXPECT_EQ(config.limits.min_rate_bytes_per_second, 1024U);
   EXPECT_EQ(config.limits.buffered_bytes, 64U << 20);
   EXPECT_EQ(config.limits.header_bytes, 32768U);

@@ -148,6 +148,8 @@ std::vector<AmbiguousRequest> targets() {
       {"AboveTheRootHalfEncoded", get_target("/.%2E/etc/passwd"), path_above_root},
       {"AboveTheRootHalfEncodedFirst", get_target("/%2e./etc/passwd"), path_above_root},
       {"AboveTheRootInAbsoluteForm", get_target("http://a.example/../x"), path_above_root},
+      {"DotsWithAParameter", get_target("/a/..;x=y/b"), path_dots_and_parameters},
+      {"DotsWithAParameterPercentEncoded", get_target("/a/%2e.%3b/b"), path_dots_and_parameters},
       {"AboveTheRootBeforeQuery", get_target("/..?x"), path_above_root},
       {"PercentAlone", get_target("/%"), path_encoding},
       {"PercentAndOneDigit", get_target("/%4"), path_encoding},

@@ -151,6 +151,31 @@ TEST(NormalisePath, RefusesWhatLeadsAboveTheRoot) {
   }
 }
 
+TEST(NormalisePath, RefusesParametersOfDotSegments) {
+  std::string out;
+  for (const char* path :
+       {"/a/..;", "/a/..;/b", "/a/..;x=y/b", "/a/.;/b", "/a/%2e%2e;/b", "/a/.%2E;x/b", "/a/..%3b/b", "/a/%2e%2e%3B/b",
+        "/%2e%3bx", "/.;", "/..;", "//..;/", "/0123456789abcdef0123456789abcdef/..;/b"}) {
+    EXPECT_EQ(normalise_path(path, out).error(), Refusal::path_dots_and_parameters) << path;
+  }
+}
+
+TEST(NormalisePath, KeepsOtherParameters) {
+  std::string out;
+  for (const char* path :
+       {"/a;x=y/b", "/;", "/;/a", "/a..;/b", "/...;/b", "/.a;/b", "/a;..", "/a;./b", "/a/..%253B/b"}) {
+    ASSERT_TRUE(normalise_path(path, out)) << path;
+    EXPECT_EQ(out, path);
+  }
+}
+
+TEST(HasPathParameter, IsASemicolonRawOrEncoded) {
+  EXPECT_TRUE(has_path_parameter("/a;b/c"));
+  EXPECT_TRUE(has_path_parameter("/a%3Bb"));
+  EXPECT_FALSE(has_path_parameter("/a%253Bb"));
+  EXPECT_FALSE(has_path_parameter("/a/b"));
+}
+
 TEST(NormalisePath, RefusesWhatIsNoEncoding) {
   std::string out;
   for (const char* path : {"/%", "/a%", "/%1", "/%g0", "/%0g", "/%%", "/%-1", "/% 1", "/%00", "/a/%00/b", "/%u0041"}) {
@@ -189,6 +214,8 @@ std::optional<std::string> plain_normalise(std::string_view path) {
   for (std::size_t at = 0; at < decoded.size();) {
     const std::size_t end = std::min(decoded.find('/', at + 1), decoded.size());
     const std::string segment = decoded.substr(at + 1, end - at - 1);
+    for (const std::string_view dots : {".;", "..;", ".%3B", "..%3B"})
+      if (segment.starts_with(dots)) return std::nullopt;
     directory = segment.empty() || segment == "." || segment == "..";
     if (segment == "..") {
       if (segments.empty()) return std::nullopt;
