@@ -41,7 +41,13 @@ class RuleEngine final : public Engine {
  public:
   RuleEngine(std::shared_ptr<const PlatformRules> platform, std::chrono::nanoseconds time_budget,
              const std::vector<std::string>& masked_names)
-      : platform_(std::move(platform)), time_budget_(time_budget), masker_(masked_names) {}
+      : platform_(std::move(platform)), time_budget_(time_budget), masker_(masked_names) {
+    masked_fields_ = {.user_agent = masker_.is_secret_name("user-agent"),
+                      .host = masker_.is_secret_name("host"),
+                      .x_forwarded_for = masker_.is_secret_name("x-forwarded-for"),
+                      .x_request_id = masker_.is_secret_name("x-request-id"),
+                      .traceparent = masker_.is_secret_name("traceparent")};
+  }
 
   std::expected<std::shared_ptr<const Policy>, Problems> policy(const config::TenantConfig& tenant,
                                                                 config::TenantRules allowed,
@@ -67,6 +73,8 @@ class RuleEngine final : public Engine {
   std::chrono::nanoseconds time_budget() const noexcept override { return time_budget_; }
 
   std::string masked_query(std::string_view query) const override { return masker_.query(query); }
+
+  const MaskedFields& masked_fields() const noexcept override { return masked_fields_; }
 
  private:
   std::expected<std::shared_ptr<const Policy>, Problems> make_policy(const config::TenantConfig& tenant,
@@ -101,6 +109,7 @@ class RuleEngine final : public Engine {
   std::shared_ptr<const PlatformRules> platform_;
   std::chrono::nanoseconds time_budget_;
   Masker masker_;
+  MaskedFields masked_fields_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::weak_ptr<const Policy>> policies_;  // by PolicyPlan::key
   Reaper reaper_;

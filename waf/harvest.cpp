@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "waf/printable.hpp"
 #include "waf/seclang_words.hpp"
@@ -95,12 +96,13 @@ modsecurity::RuleWithActions* with_message(modsecurity::RuleWithActions* rule) n
 
 }  // namespace
 
-void Harvest::take(modsecurity::Transaction& transaction, std::span<const std::string> constants) {
-  for (const modsecurity::RuleMessage& message : transaction.m_rulesMessages) add(message, constants, transaction);
+void Harvest::take(modsecurity::Transaction& transaction, std::span<const std::string> constants, bool encodes) {
+  for (const modsecurity::RuleMessage& message : transaction.m_rulesMessages)
+    add(message, constants, encodes, transaction);
   transaction.m_rulesMessages.clear();
 }
 
-void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::string> constants,
+void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::string> constants, bool encodes,
                   modsecurity::Transaction& transaction) {
   const auto id = static_cast<std::uint32_t>(message.m_ruleId);
   const bool known =
@@ -108,24 +110,25 @@ void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::
   if (known || matches_.size() >= max_matches) return;
   RuleMatch match;
   match.id = id;
-  match.message = shown_message(message, constants, transaction);
+  match.message = shown_message(message, constants, encodes, transaction);
   if (message.m_rule != nullptr && message.m_rule->hasSeverity()) {
     match.severity = seclang::severity_name(message.m_rule->severity());
   }
   const std::string& target = transaction.m_variableMatchedVarName.m_value;
   match.target = masker_.text(target, event_text_bytes);
-  match.match = shown_match(target, transaction);
+  match.match = encodes ? "***" : shown_match(target, transaction);
   matches_.push_back(std::move(match));
 }
 
 // The rule's own words as they are, and what its macros have put between them without secrets.
 std::string Harvest::shown_message(const modsecurity::RuleMessage& message, std::span<const std::string> constants,
-                                   modsecurity::Transaction& transaction) {
+                                   bool encodes, modsecurity::Transaction& transaction) {
   const std::string_view text = std::string_view(message.m_message).substr(0, searched_bytes);
   modsecurity::RuleWithActions* const rule = with_message(message.m_rule);
   const std::string own = rule != nullptr ? rule->msg(nullptr) : std::string{};  // macros are left out
   if (text == own) return printable(text, message_bytes);
   const Ranges from_macros = gaps(text.size(), places_of(text, constants, own));
+  if (encodes) return Masker::without(text, from_macros, message_bytes);
   Ranges hidden = common(masker_.secrets(text), from_macros);
   // A secret may be in one macro's value or, cut by what looked like the rule's words, in several.
   const Ranges seen = common(gaps(text.size(), hidden), from_macros);
@@ -155,6 +158,41 @@ std::string Harvest::shown_match(std::string_view target, modsecurity::Transacti
   const bool in_part = made || target == "REQUEST_BODY";
   if (in_part ? secrets_.may_be(text, transaction) : secrets_.show_in(text, transaction)) return "***";
   return text;
+}
+
+bool encodes_values(const RuleText& rule) {
+  // And what takes it back: CRS's rules turn UTF-8 into "%uXXXX" so that the next transformation turns it into Latin-1.
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> encodings{{{"hexencode", "hexdecode"},
+                                                                                    {"base64encode", "base64decode"},
+                                                                                    {"urlencode", "urldecode"},
+                                                                                    {"utf8tounicode", "urldecode"},
+                                                                                    {"md5", "none"},
+                                                                                    {"sha1", "none"},
+                                                                                    {"parityeven7bit", "none"},
+                                                                                    {"parityodd7bit", "none"},
+                                                                                    {"parityzero7bit", "none"}}};
+  return std::ranges::any_of(rule.links, [&](const RuleLink& link) {
+    std::vector<std::string_view> taken_back_by;
+    bool each_step = false;
+    bool encoded = false;
+    for (const seclang::Action& action : link.actions) {
+      if (action.name == "multimatch") each_step = true;
+      if (action.name != "t") continue;
+      const std::string name = seclang::lower_case(action.value);
+      if (name == "none") {
+        taken_back_by.clear();
+        encoded = false;
+      } else if (!taken_back_by.empty() && name.starts_with(taken_back_by.back())) {
+        taken_back_by.pop_back();
+      }
+      for (const auto& [encoding, decoding] : encodings) {
+        if (name != encoding) continue;
+        taken_back_by.push_back(decoding);
+        encoded = encoded || decoding != "urldecode";
+      }
+    }
+    return !taken_back_by.empty() || (each_step && encoded);
+  });
 }
 
 std::vector<std::string> constants_of_message(const RuleText& rule) {

@@ -23,7 +23,8 @@ class Harvest {
 
   /// Takes the messages that the library has collected since the last call. A rule counts once a transaction.
   /// `constants`: what stands around the macros of the rule's msg, in order; empty if it has none or is not known.
-  void take(modsecurity::Transaction& transaction, std::span<const std::string> constants);
+  /// `encodes`: see encodes_values().
+  void take(modsecurity::Transaction& transaction, std::span<const std::string> constants, bool encodes);
 
   /// To be told when a phase begins, and when arguments and body are released.
   [[nodiscard]] RequestSecrets& secrets() noexcept { return secrets_; }
@@ -32,10 +33,10 @@ class Harvest {
   [[nodiscard]] std::vector<RuleMatch> release() noexcept { return std::move(matches_); }
 
  private:
-  void add(const modsecurity::RuleMessage& message, std::span<const std::string> constants,
+  void add(const modsecurity::RuleMessage& message, std::span<const std::string> constants, bool encodes,
            modsecurity::Transaction& transaction);
   [[nodiscard]] std::string shown_message(const modsecurity::RuleMessage& message,
-                                          std::span<const std::string> constants,
+                                          std::span<const std::string> constants, bool encodes,
                                           modsecurity::Transaction& transaction);
   [[nodiscard]] std::string shown_match(std::string_view target, modsecurity::Transaction& transaction);
 
@@ -47,5 +48,8 @@ class Harvest {
 /// The texts around the macros of a rule's msg, in order: n + 1 for n macros, of which some may be empty. None if
 /// there is no macro.
 [[nodiscard]] std::vector<std::string> constants_of_message(const RuleText& rule);
+
+/// True if the rule turns values into texts by which no mask knows them, and people do: hexadecimal digits, base64, digests.
+[[nodiscard]] bool encodes_values(const RuleText& rule);
 
 }  // namespace gatehouse::waf

@@ -8,6 +8,7 @@
 
 #include "waf/mask_looks.hpp"
 #include "waf/printable.hpp"
+#include "waf/secret_names.hpp"
 #include "waf/unescape.hpp"
 
 namespace gatehouse::waf {
@@ -18,21 +19,14 @@ constexpr std::string_view hidden = "***";
 constexpr std::size_t searched_bytes = std::size_t{64} * 1024;
 constexpr std::size_t searched_layers = 3;  // of escapes: JSON in JSON in a query
 constexpr std::size_t before_focus_bytes = 20;
-constexpr std::size_t longest_name_bytes = 256;  // longer ones are nobody's field; bounds the work for hostile ones
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+// NUL as well: some servers cut it off.
+bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0'; }
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 bool is_name_char(char c) noexcept {
   return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || c == '-' || c == '.' || c == '[' ||
          c == ']' || c == '%' || static_cast<unsigned char>(c) >= 0x80;
-}
-
-std::string folded(std::string_view name) {
-  std::string out;
-  for (const char c : name) out += c == '-' ? '_' : lower(c);
-  if (out.starts_with("x_")) out.erase(0, 2);
-  return out;
 }
 
 int hex_value(char c) noexcept {
@@ -98,7 +92,7 @@ std::optional<std::size_t> element_name(std::string_view text, std::size_t begin
 // What is in an element whose local name begins at `begin` and ends at `after`, whatever it holds: CDATA, comments,
 // other elements. Of one without content what may be in its attributes.
 std::optional<Masker::Range> content_of(std::string_view text, std::size_t begin, std::size_t after) {
-  const std::string name = folded(text.substr(begin, after - begin));
+  const std::string name = folded_name(text.substr(begin, after - begin));
   const std::size_t open = text.find('>', after);
   if (open == std::string_view::npos) return Masker::Range{after, text.size()};
   if (text[open - 1] == '/') return Masker::Range{after, open - 1};
@@ -108,7 +102,7 @@ std::optional<Masker::Range> content_of(std::string_view text, std::size_t begin
     while (stop < text.size() && stop - at < longest_name_bytes && (is_name_char(text[stop]) || text[stop] == ':'))
       ++stop;
     const std::string_view closed = text.substr(at + 2, stop - at - 2);
-    if (folded(closed.substr(closed.rfind(':') + 1)) != name) continue;
+    if (folded_name(closed.substr(closed.rfind(':') + 1)) != name) continue;
     end = at;
     break;
   }
@@ -161,21 +155,7 @@ void settle(std::vector<Masker::Range>& ranges) {
 
 }  // namespace
 
-Masker::Masker(const std::vector<std::string>& names) {
-  for (const std::string& name : names) names_.insert(folded(name));
-  cookies_ = names_.contains("cookie");
-}
-
-bool Masker::is_secret_segment(std::string_view segment) const {
-  if (segment.empty() || segment.size() > longest_name_bytes) return false;
-  const std::string word = folded(segment);
-  if (names_.contains(word)) return true;
-  // "new_password", "password_confirmation"
-  for (std::size_t at = word.find('_'); at != std::string::npos; at = word.find('_', at + 1)) {
-    if (names_.contains(word.substr(0, at)) || names_.contains(word.substr(at + 1))) return true;
-  }
-  return false;
-}
+Masker::Masker(const std::vector<std::string>& names) : names_(names), cookies_(names_.contains("cookie")) {}
 
 bool Masker::is_secret_name(std::string_view name) const {
   constexpr std::string_view separators = ".[]:";
@@ -189,8 +169,8 @@ bool Masker::is_secret_name(std::string_view name) const {
     const std::size_t begin = name.find_last_of(separators) + 1;  // npos + 1 is 0
     const std::string_view segment = name.substr(begin);
     const bool index = segment.starts_with("array_") || std::all_of(segment.begin(), segment.end(), is_digit);
-    if (!index && is_secret_segment(segment)) return true;
-    if (begin == 0 || (!index && !path)) return begin == 0 && index && is_secret_segment(segment);
+    if (!index && names_.match(segment)) return true;
+    if (begin == 0 || (!index && !path)) return begin == 0 && index && names_.match(segment);
     name = name.substr(0, begin - 1);
   }
   return false;
@@ -221,11 +201,13 @@ void Masker::named(std::string_view text, std::vector<Range>& found) const {
     if (!is_secret_name(raw) && (raw.find('%') == std::string_view::npos || !is_secret_name(percent_decoded(raw)))) {
       continue;
     }
-    std::size_t after = at;
-    const char quote = begin > 0 ? text[begin - 1] : '\0';
-    const bool quoted = (quote == '"' || quote == '\'') && after < text.size() && text[after] == quote;
-    if (quoted) ++after;
-    if (const auto range = value_after(text, begin, after, quoted)) {
+    // In quotes, maybe with blanks between, which are cut off by who reads it.
+    std::size_t before = begin;
+    while (before > 0 && is_space(text[before - 1])) --before;
+    const std::size_t behind = skip_spaces(text, at);
+    const char quote = before > 0 ? text[before - 1] : '\0';
+    const bool quoted = (quote == '"' || quote == '\'') && behind < text.size() && text[behind] == quote;
+    if (const auto range = quoted ? value_after(text, before, behind + 1, true) : value_after(text, begin, at, false)) {
       found.push_back(*range);
       at = std::max(at, range->end);
     }

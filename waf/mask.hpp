@@ -8,8 +8,9 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
+
+#include "waf/secret_names.hpp"
 
 namespace gatehouse::waf {
 
@@ -21,7 +22,7 @@ class Masker {
   /// True if an argument, header, cookie or field of this name holds a secret. Case, "-" and "_", and a leading "x-"
   /// make no difference. The last segment counts: "json.user.password", "user[password]", "ARGS:password"; any, where
   /// it is a structure's: "json.password.new", "password[new]"; so do names with a secret word at an end:
-  /// "new_password", "token_id".
+  /// "new_password", "token_id", "newPassword2".
   [[nodiscard]] bool is_secret_name(std::string_view name) const;
 
   /// True if everything that was found in this target ("ARGS:password", "REQUEST_HEADERS:Cookie") is secret.
@@ -53,9 +54,8 @@ class Masker {
                                            std::size_t max_bytes, std::size_t start = 0);
 
  private:
-  [[nodiscard]] bool is_secret_segment(std::string_view segment) const;
   void named(std::string_view text, std::vector<Range>& found) const;
-  std::unordered_set<std::string> names_;  // lower case, '_' for '-', no leading "x_"
+  SecretNames names_;
   bool cookies_ = false;  // the whole Cookie header is a secret, and so each cookie
 };
 

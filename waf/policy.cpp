@@ -209,7 +209,9 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
                        .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id),
                        .own = placed.own,
                        .constants = placed.item.text != nullptr ? constants_of_message(*placed.item.text)
-                                                                : std::vector<std::string>{}});
+                                                                : std::vector<std::string>{},
+                       .encodes = placed.item.text != nullptr && encodes_values(*placed.item.text)});
+      if (placed.own && steps.back().encodes) own_rules_encode_ = true;
     }
     flush();
     if (!any_rule) continue;

@@ -36,6 +36,8 @@ class RulePolicy final : public Policy {
   [[nodiscard]] bool needs_request_body_later() const noexcept { return needs_request_body_later_; }
   /// True if rules of the tenant's own run after phase 2, which may show what earlier ones have copied from the request.
   [[nodiscard]] bool copies_later() const noexcept { return copies_later_; }
+  /// True if rules of the tenant's own encode values, so that what rules have copied may be a secret in a form of any kind.
+  [[nodiscard]] bool own_rules_encode() const noexcept { return own_rules_encode_; }
   /// For tests that compare: policies that are made from now on run every rule.
   static void fold_rules(bool on) noexcept;
 
@@ -66,6 +68,7 @@ class RulePolicy final : public Policy {
   std::size_t rule_count_ = 0;
   bool needs_request_body_later_ = false;
   bool copies_later_ = false;
+  bool own_rules_encode_ = false;
   std::vector<std::shared_ptr<modsecurity::Rule>> own_;  // the tenant's, to which the runners point as well
   Exclusions exclusions_;
   std::array<std::shared_ptr<PhaseRunner>, phase_count> runners_;

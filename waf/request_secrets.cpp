@@ -224,11 +224,17 @@ bool RequestSecrets::may_be(std::string_view text, modsecurity::Transaction& tra
   if (compared.size() < shortest_secret) return false;
   const bool scores = sum == Sum::yes && std::ranges::all_of(compared, [](char c) { return c >= '0' && c <= '9'; });
   const bool complete = headers_.complete && arguments_.complete && answer_.complete;
-  if (!scores && (lost_ || !complete || in_xml(transaction))) return true;
+  if (!scores && (lost_ || !complete || in_xml(transaction) || (encoded_ && are_there()))) return true;
   if (have_parts_of(compared, copied_part_bytes, text.size() <= compared_bytes)) return true;
   // Shorter than such a part.
   return std::ranges::any_of(std::array{&headers_, &arguments_, &answer_}, [&](const List* list) {
     return std::ranges::any_of(list->within, [&](const std::string& secret) { return compared.contains(secret); });
+  });
+}
+
+bool RequestSecrets::are_there() const noexcept {
+  return std::ranges::any_of(std::array{&headers_, &arguments_, &answer_}, [](const List* list) {
+    return !list->essences.empty() || !list->raw.empty() || !list->within.empty();
   });
 }
 

@@ -19,6 +19,9 @@ class RequestSecrets {
   /// There may be new values: headers, arguments.
   void phase_begins() noexcept { stale_ = true; }
 
+  /// Copies may be in hexadecimal digits, base64 or as digests: while there are secrets, any text may be one of them.
+  void may_be_encoded() noexcept { encoded_ = true; }
+
   /// Arguments and the body are about to be released. `gather`: rules that run later may show copies of them; else
   /// what might be one will not be shown.
   void body_goes(modsecurity::Transaction& transaction, bool gather);
@@ -40,10 +43,10 @@ class RequestSecrets {
  private:
   struct List {
     std::vector<std::string> essences;  // see essence() in the source
-    std::vector<std::string> raw;       // of which too little stays: "!?!?"
-    std::vector<std::string> within;    // essences of secrets in other values, which the mask hides where they stand
+    std::vector<std::string> raw;  // of which too little stays: "!?!?"
+    std::vector<std::string> within;  // essences of secrets in other values, which the mask hides where they stand
     std::size_t bytes = 0;
-    std::size_t searched_bytes = 0;     // of values that are no secrets, for secrets in them
+    std::size_t searched_bytes = 0;  // of values that are no secrets, for secrets in them
     bool complete = true;
   };
   void gather(modsecurity::Transaction& transaction);
@@ -54,17 +57,20 @@ class RequestSecrets {
   static void add(std::string_view value, Form form, List& list);
   [[nodiscard]] bool have_parts_of(std::string_view essence, std::size_t part_bytes, bool whole) const;
 
+  [[nodiscard]] bool are_there() const noexcept;
+
   const Masker& masker_;  // the engine's, which outlives every transaction
-  List headers_;                    // and cookies
-  List arguments_;                  // and a body of a form that the library does not read
-  List answer_;                     // the headers of the answer
+  List headers_;  // and cookies
+  List arguments_;  // and a body of a form that the library does not read
+  List answer_;  // the headers of the answer
   bool have_headers_ = false;
   bool have_body_ = false;
   std::size_t argument_count_ = 0;  // that `arguments_` was made of
   std::optional<bool> in_xml_;
-  bool stale_ = true;               // see phase_begins()
-  bool gone_ = false;               // arguments and body are released
-  bool lost_ = false;               // and nobody has looked for secrets in them before
+  bool stale_ = true;  // see phase_begins()
+  bool encoded_ = false;  // see may_be_encoded()
+  bool gone_ = false;  // arguments and body are released
+  bool lost_ = false;  // and nobody has looked for secrets in them before
 };
 
 }  // namespace gatehouse::waf

@@ -45,6 +45,7 @@ class RuleTransaction final : public Transaction {
         t_(thread_library(), policy.set(), id_.data(), masker) {
     // Also what is done before the first phase is charged: a query of many arguments takes its time.
     run([&] {
+    if (policy_.own_rules_encode()) t_.harvest.secrets().may_be_encoded();
       t_.processConnection(std::string(start.client_ip).c_str(), start.client_port,
                            std::string(start.server_ip).c_str(), start.server_port);
       t_.processURI(std::string(start.target).c_str(), std::string(start.method).c_str(),

@@ -97,6 +97,15 @@ class Transaction {
   [[nodiscard]] virtual Outcome finish() = 0;
 };
 
+/// Header fields of which the access log has a part, and which audit_log.mask names.
+struct MaskedFields {
+  bool user_agent = false;
+  bool host = false;
+  bool x_forwarded_for = false;
+  bool x_request_id = false;
+  bool traceparent = false;
+};
+
 /// The process's WAF: the platform's base rule set, and the policies made from it.
 class Engine {
  public:
@@ -121,6 +130,9 @@ class Engine {
 
   /// Masks the values of secrets (waf event, access log) in a query string: "a=1&password=***".
   [[nodiscard]] virtual std::string masked_query(std::string_view query) const = 0;
+
+  /// Which header fields neither the access log nor an event may tell.
+  [[nodiscard]] virtual const MaskedFields& masked_fields() const noexcept = 0;
 };
 
 }  // namespace gatehouse::waf

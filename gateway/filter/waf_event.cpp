@@ -1,6 +1,7 @@
 // WAF events; see waf_event.hpp.
 #include "gateway/filter/waf_event.hpp"
 
+#include "gateway/filter/logged_fields.hpp"
 #include "gateway/runtime/json.hpp"
 #include "gateway/runtime/log.hpp"
 
@@ -16,6 +17,7 @@ std::string logged_client(const IpAddress& client, config::ClientIpDetail detail
 }
 
 void append_waf_event(std::string& out, const Exchange& exchange, const waf::Outcome& outcome, bool blocked) {
+  const LoggedFields logged = logged_fields(exchange);
   runtime::JsonObject event(out);
   event.name("time");
   out += '"';
@@ -23,11 +25,10 @@ void append_waf_event(std::string& out, const Exchange& exchange, const waf::Out
   out += '"';
   event.text("type", "waf");
   event.text("tenant", exchange.tenant->config->name);
-  event.text("request_id", exchange.request_id);
-  if (exchange.settings->access_log.client_ip != config::ClientIpDetail::none)
-    event.text("client_ip", logged_client(exchange.client, exchange.settings->access_log.client_ip));
+  event.text("request_id", logged.request_id);
+  if (logged.client) event.text("client_ip", logged_client(exchange.client, exchange.settings->access_log.client_ip));
   event.text("method", exchange.head.method_name);
-  event.text("host", exchange.target.host);
+  event.text("host", logged.host);
   event.text("path", exchange.target.path);
   event.text("verdict", blocked ? "blocked" : "flagged");
   event.number("score", outcome.inbound_score);

@@ -1,6 +1,7 @@
 // Access records; see access_log.hpp.
 #include "gateway/proxy/access_log.hpp"
 
+#include "gateway/filter/logged_fields.hpp"
 #include "gateway/filter/waf_event.hpp"
 #include "gateway/runtime/json.hpp"
 #include "gateway/runtime/log.hpp"
@@ -8,16 +9,16 @@
 namespace gatehouse::proxy {
 
 void append_access_record(std::string& out, const filter::Exchange& exchange, std::uint64_t duration_nanoseconds) {
-  using http::FieldId;
+  const filter::LoggedFields logged = filter::logged_fields(exchange);
   runtime::JsonObject record(out);
   record.name("@timestamp");
   out += '"';
   runtime::append_timestamp(out);
   out += '"';
-  record.text("http.request.id", exchange.request_id);
+  record.text("http.request.id", logged.request_id);
   record.text("http.request.method", exchange.head.method_name);
   record.text("http.version", exchange.head.version());
-  if (exchange.settings->access_log.client_ip != config::ClientIpDetail::none) {
+  if (logged.client) {
     if (exchange.settings->access_log.client_ip == config::ClientIpDetail::full) {
       record.text("client.ip", exchange.client_text);
     } else {
@@ -25,14 +26,13 @@ void append_access_record(std::string& out, const filter::Exchange& exchange, st
       record.text("client.ip", {text, exchange.client.truncated(24, 48).format(text)});
     }
   }
-  record.text("url.domain", exchange.target.host);
+  record.text("url.domain", logged.host);
   record.text("url.path", exchange.target.path);
   record.number("http.response.status_code", static_cast<std::uint64_t>(exchange.status));
   record.number("http.request.body.bytes", exchange.request_body_bytes);
   record.number("http.response.body.bytes", exchange.response_body_bytes);
   record.number("event.duration", duration_nanoseconds);
-  if (const http::Field* const agent = exchange.head.fields.find(FieldId::user_agent))
-    record.text("user_agent.original", agent->value);
+  if (exchange.head.fields.has(http::FieldId::user_agent)) record.text("user_agent.original", logged.user_agent);
   record.text("labels.tenant", exchange.tenant != nullptr ? std::string_view(exchange.tenant->config->name) : "-");
   if (exchange.route != nullptr) {
     record.text("labels.route", exchange.route->config->name);
@@ -48,7 +48,7 @@ void append_access_record(std::string& out, const filter::Exchange& exchange, st
     record.text("gatehouse.waf.verdict", filter::verdict_name(exchange.verdict));
   if (exchange.reply.reason != filter::Reason::none)
     record.text("gatehouse.reason", filter::reason_name(exchange.reply.reason));
-  record.text("trace.id", exchange.trace_id);
+  record.text("trace.id", logged.trace_id);
   record.close();
   out += '\n';
 }

@@ -165,6 +165,26 @@ def test_more_names_to_mask(upstream):
                 assert SECRET not in file.read(), path
 
 
+def test_masked_headers_are_in_no_field_of_the_logs(upstream):
+    """Those that the access log and events have a part of by another name."""
+    sent = [("User-Agent", SECRET + "/1"), ("X-Forwarded-For", "203.0.113.77"), ("X-Request-Id", "id-" + SECRET),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+    masked = ["user-agent", "host", "x-forwarded-for", "x-request-id", "traceparent"]
+
+    def lines(mask):
+        with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})},
+                     {"audit_log": {"mask": mask}, "trusted_proxies": ["127.0.0.5/32"], "access_log": {"client_ip": "full"}}) as gateway:
+            assert gateway.request("/x?id=1%27%20OR%20%271%27=%271", headers=sent, source="127.0.0.5").status == 403
+            record, event = gateway.access_record(url__path="/x"), gateway.waf_event(path="/x")
+            return record, event, json.dumps([record, event])
+    record, event, _ = lines([])
+    assert (record["user_agent.original"], record["client.ip"], event["client_ip"]) == (SECRET + "/1", "203.0.113.77", "203.0.113.77")
+    record, event, text = lines(masked)
+    assert record["user_agent.original"] == record["url.domain"] == record["http.request.id"] == record["trace.id"] == "***"
+    assert event["host"] == event["request_id"] == "***" and "client.ip" not in record and "client_ip" not in event
+    assert SECRET not in text and "203.0.113" not in text and "shop.test" not in text and "0af7651916cd" not in text
+
+
 def test_a_clean_request_writes_none(gateway, upstream):
     upstream.forget()
     assert gateway.request("/clean", headers=[("User-Agent", "x"), ("Accept", "*/*")]).status == 200

@@ -55,6 +55,43 @@ TEST(MaskNames, KnowSecretsByTheirLastSegment) {
   }
 }
 
+TEST(MaskNames, KnowSecretsInAnyWayOfWritingThem) {
+  for (const char* name : {"accessToken",
+                           "refreshToken",
+                           "clientSecret",
+                           "newPassword",
+                           "userPassword",
+                           "AccessToken",
+                           "APIToken",
+                           "json.user.newPassword",
+                           "passwordConfirmation",
+                           "tokenId",
+                           "X-AccessToken",
+                           "creditCard",
+                           "credit_card",
+                           "password1",
+                           "password_2",
+                           "newPassword2",
+                           "password2Confirm",
+                           "apiKey",
+                           " password",
+                           "password ",
+                           "+password",
+                           "password\t",
+                           "user[ password ]",
+                           "json. password ",
+                           "pass word"}) {
+    EXPECT_TRUE(masker().is_secret_name(name)) << name;
+  }
+  EXPECT_TRUE(masker().is_secret_name(std::string_view{"password\0", 9}));
+  EXPECT_TRUE(masker().is_secret_target("ARGS: password"));
+  EXPECT_TRUE(Masker({"accessToken"}).is_secret_name("access_token"));
+  EXPECT_TRUE(Masker({"pin2"}).is_secret_name("pin2"));
+  for (const char* name : {"Compassion", "tokenizer", "APITokens", "note1", "1", "  ", "+", "_", "pAsSaGe", "pin3"}) {
+    EXPECT_FALSE(masker().is_secret_name(name)) << name;
+  }
+}
+
 TEST(MaskNames, OfTargets) {
   EXPECT_TRUE(masker().is_secret_target("ARGS:password"));
   EXPECT_TRUE(masker().is_secret_target("REQUEST_HEADERS:Authorization"));
@@ -77,23 +114,26 @@ class MaskTexts : public ::testing::TestWithParam<Shown> {};
 
 TEST_P(MaskTexts, HideWhatIsSecret) { EXPECT_EQ(masker().text(GetParam().value, 200), GetParam().shown); }
 
-INSTANTIATE_TEST_SUITE_P(Forms, MaskTexts,
-                         ::testing::Values(Shown{"a=1&password=hunter2&b=3", "a=1&password=***&b=3"},
-                                           Shown{"password=hunter2", "password=***"},
-                                           Shown{"password = hunter2&x=1", "password = ***&x=1"},
-                                           Shown{"password=with blanks, and more", "password=***"},
-                                           Shown{"pass%77ord=hunter2&x=1", "pass%77ord=***&x=1"},
-                                           Shown{"user[password]=x&y=z", "user[password]=***&y=z"},
-                                           Shown{"sid=1; session=abc; theme=dark", "sid=1; session=***; theme=dark"},
-                                           Shown{"password=a;b&x=1", "password=***&x=1"},
-                                           Shown{"token=\"a b\" x", "token=\"***\" x"}, Shown{"password=", "password="},
-                                           Shown{"a=password&b=1", "a=password&b=1"},
-                                           Shown{"/login?next=/x&token=abc", "/login?next=/x&token=***"}));
+INSTANTIATE_TEST_SUITE_P(
+    Forms, MaskTexts,
+    ::testing::Values(
+        Shown{"a=1&password=hunter2&b=3", "a=1&password=***&b=3"}, Shown{"password=hunter2", "password=***"},
+        Shown{"password = hunter2&x=1", "password = ***&x=1"}, Shown{"password=with blanks, and more", "password=***"},
+        Shown{"+password=hunter2&x=1", "+password=***&x=1"}, Shown{"x=1&password%20=hunter2", "x=1&password%20=***"},
+        Shown{"x=1&password%00=hunter2", "x=1&password%00=***"}, Shown{"x=1&password+=hunter2", "x=1&password+=***"},
+        Shown{"userPassword=hunter2&x=1", "userPassword=***&x=1"},
+        Shown{"pass%77ord=hunter2&x=1", "pass%77ord=***&x=1"}, Shown{"user[password]=x&y=z", "user[password]=***&y=z"},
+        Shown{"sid=1; session=abc; theme=dark", "sid=1; session=***; theme=dark"},
+        Shown{"password=a;b&x=1", "password=***&x=1"}, Shown{"token=\"a b\" x", "token=\"***\" x"},
+        Shown{"password=", "password="}, Shown{"a=password&b=1", "a=password&b=1"},
+        Shown{"/login?next=/x&token=abc", "/login?next=/x&token=***"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Json, MaskTexts,
     ::testing::Values(Shown{R"({"user":"a","password":"hunter2","b":1})", R"({"user":"a","password":"***","b":1})"},
                       Shown{R"({"password" : "a\"b","c":1})", R"({"password" : "***","c":1})"},
+                      Shown{R"({" password ":"hunter2","c":1})", R"({" password ":"***","c":1})"},
+                      Shown{R"({"newPassword":"hunter2","c":1})", R"({"newPassword":"***","c":1})"},
                       Shown{R"({"pin_token":1234,"c":1})", R"({"pin_token":***,"c":1})"},
                       Shown{R"({"password":"cut off)", R"({"password":"***)"},
                       Shown{R"({"secret":{"a":"b"},"c":1})", R"({"secret":***)"},
@@ -224,6 +264,8 @@ TEST(MaskShown, ShowsWhatMatchedOfALongValue) {
 TEST(MaskQuery, HidesValuesAndKeepsTheRest) {
   EXPECT_EQ(masker().query("a=1&password=x&b=%20c"), "a=1&password=***&b=%20c");
   EXPECT_EQ(masker().query("PASS%57ORD=x"), "PASS%57ORD=***");
+  EXPECT_EQ(masker().query("+password=x&password%20=y&password%00=z&accessToken=u"),
+            "+password=***&password%20=***&password%00=***&accessToken=***");
   EXPECT_EQ(masker().query("token"), "token");
   EXPECT_EQ(masker().query(""), "");
   EXPECT_EQ(masker().query("&&a=&=b&token==x"), "&&a=&=b&token=***");
@@ -435,6 +477,43 @@ TEST(MaskedEvents, HideCopiesOfBasicCredentialsThatRulesHaveDecoded) {
   ASSERT_NE(find(result.outcome, 10002), nullptr);
   EXPECT_EQ(find(result.outcome, 10002)->match, "***");
   EXPECT_EQ(find(result.outcome, 10002)->message, "m ***");
+}
+
+TEST(MaskedEvents, HideSecretsThatTheTenantsRulesEncode) {
+  const auto policy = policy_of(
+      nosy("SecRule QUERY_STRING \"@rx .\" \"id:10001,phase:1,pass,log,t:hexEncode,msg:'m'\"\n"
+           "SecRule REQUEST_HEADERS:Authorization \"@rx .\" \"id:10002,phase:1,pass,log,t:base64Encode,msg:'m "
+           "%{MATCHED_VAR} n'\"\n"
+           "SecRule ARGS:password \"@rx .\" "
+           "\"id:10003,phase:2,pass,nolog,t:sha1,t:hexEncode,setvar:'tx.a=%{MATCHED_VAR}'\"\n"
+           "SecRule TX:a \"@rx .\" \"id:10004,phase:2,pass,log,msg:'m %{TX.a} n'\"\n"
+           "SecRule ARGS:password \"@rx .\" \"id:10005,phase:2,pass,nolog,t:BASE64ENCODE\"\n"
+           "SecRule MATCHED_VAR \"@rx .\" \"id:10006,phase:2,pass,log,msg:'m %{MATCHED_VAR} n'\"\n"
+           "SecRule ARGS:a \"@rx .\" \"id:10007,phase:2,pass,log,msg:'m'\"\n"
+           "SecRule ARGS:password \"@rx ^(..)\" \"id:10008,phase:2,pass,log,t:hexEncode,capture,msg:'m %{TX.1} n'\"\n"
+           "SecRule ARGS:a \"@rx .\" \"id:10009,phase:2,pass,log,t:utf8toUnicode,t:urlDecodeUni,msg:'m'\"\n"));
+  Request request = get("/?a=harmless&password=hunter2");
+  request.header("Authorization", "Bearer q7f3kk29xw0a");
+  const Result result = run(*policy, request);
+  for (const std::uint32_t id : {10001u, 10002u, 10004u, 10008u}) {
+    const RuleMatch* const match = find(result.outcome, id);
+    ASSERT_NE(match, nullptr) << id;
+    EXPECT_EQ(match->match, "***") << id;
+    EXPECT_EQ(match->message, id == 10001 ? "m" : "m *** n") << id;
+  }
+  if (const RuleMatch* const later = find(result.outcome, 10006)) {  // if the library still knows it then
+    EXPECT_EQ(later->match, "***");
+    EXPECT_EQ(later->message, "m *** n");
+  }
+  EXPECT_EQ(find(result.outcome, 10007)->match, "harmless");
+  EXPECT_EQ(find(result.outcome, 10009)->match, "harmless");
+  // Without a secret copies are shown.
+  const Result plain = run(*policy_of(nosy("SecRule ARGS:a \"@rx .\" \"id:10001,phase:2,pass,nolog,t:hexEncode\"\n"
+                                           "SecRule ARGS:a \"@rx .\" "
+                                           "\"id:10002,phase:2,pass,nolog,setvar:'tx.a=%{MATCHED_VAR}'\"\n"
+                                           "SecRule TX:a \"@rx .\" \"id:10003,phase:2,pass,log,msg:'m'\"\n")),
+                           get("/?a=harmless"));
+  EXPECT_EQ(find(plain.outcome, 10003)->match, "harmless");
 }
 
 TEST(MaskedEvents, HideCopiesOfSecretsThatAreWithinOtherValues) {
