@@ -13,9 +13,11 @@
 
 #include "waf/base_rules.hpp"
 #include "waf/body_bounds.hpp"
+#include "waf/cookies.hpp"
 #include "waf/interpose.hpp"
 #include "waf/library.hpp"
 #include "waf/phase_runner.hpp"
+#include "waf/seclang.hpp"
 
 // The library's own, whose header is not installed: what it is made and unmade with. It holds the tree of an XML body.
 namespace modsecurity::RequestBodyProcessor {
@@ -43,9 +45,9 @@ class RuleTransaction final : public Transaction {
         id_(start.request_id),
         budget_(time_budget),
         t_(thread_library(), policy.set(), id_.data(), masker) {
+    if (policy_.own_rules_encode()) t_.harvest.secrets().may_be_encoded();
     // Also what is done before the first phase is charged: a query of many arguments takes its time.
     run([&] {
-    if (policy_.own_rules_encode()) t_.harvest.secrets().may_be_encoded();
       t_.processConnection(std::string(start.client_ip).c_str(), start.client_port,
                            std::string(start.server_ip).c_str(), start.server_port);
       t_.processURI(std::string(start.target).c_str(), std::string(start.method).c_str(),
@@ -62,7 +64,13 @@ class RuleTransaction final : public Transaction {
   }
 
   void add_request_header(std::string_view name, std::string_view value) override {
-    charged(value.size(), [&] { t_.addRequestHeader(bytes(name), name.size(), bytes(value), value.size()); });
+    charged(value.size(), [&] {
+      t_.addRequestHeader(bytes(name), name.size(), bytes(value), value.size());
+      if (!seclang::equals_ignoring_case(name, "cookie")) return;
+      unseen_cookies(value, [&](const std::string& cookie, const std::string& content) {
+        t_.m_variableRequestCookies.set(cookie, content, t_.m_variableOffset);
+      });
+    });
   }
 
   Step request_headers() override {

@@ -107,6 +107,14 @@ def test_block_in_header(gateway, upstream, name, value, rule):
     assert rule in [match["id"] for match in gateway.waf_event(request_id=response.header("x-request-id"))["rules"]]
 
 
+@pytest.mark.parametrize("cookie", ["=1' or '1'='1", "a=b; =1' or '1'='1' -- ", "a=\"1\\047 or \\0471\\047=\\0471\""])
+def test_cookies_as_servers_read_them(gateway, upstream, cookie):
+    """Without a name, or in quotes: what a server may read there is inspected."""
+    upstream.forget()
+    assert gateway.request("/", host="block.test", headers=[("Cookie", cookie)]).status == 403
+    assert upstream.requests == []
+
+
 @pytest.mark.parametrize("target", ["/x?file=..%2f..%2f..%2fetc%2fpasswd", "/x?file=....//....//etc/passwd", "/x/..%2f..%2f..%2fetc/passwd",
                                     "/x?a=/etc/shadow", "/%2e%2e%2f%2e%2e%2fetc/passwd"])
 def test_path_traversal(gateway, upstream, target):
