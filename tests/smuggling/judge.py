@@ -90,6 +90,9 @@ class Recorder:
             for common, own in self.tokens:
                 data = data.replace(own, common)
             found, complaint = read_all(data)
+            for request in found:  # where a token of the body was parted by chunks
+                for common, own in self.tokens:
+                    request.body = request.body.replace(own, common)
             requests += [request for request in found if not re.search(r"/c\d{3}\b|/s\d{7}\b|^/end/", request.target)]
             if complaint:
                 complaints.append(complaint)
