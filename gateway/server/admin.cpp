@@ -41,23 +41,31 @@ void Admin::close() {
 struct Admin::Visitor {
   Visitor(Door& at, net::Stream& own) : door(at), stream(own) {
     // A newcomer has a request to make, as a rule; who has waited for the longest has not.
-    if (door.open >= max_connections && !door.waiting.empty()) door.waiting.front()->cancel(Errc::cancelled);
+    if (door.open >= max_connections && !door.waiting.empty()) door.waiting.front()->is_sent_away();
     ++door.open;
   }
   ~Visitor() {
     stops_waiting();
-    --door.open;
+    if (counts) --door.open;
   }
   Visitor(const Visitor&) = delete;
   Visitor& operator=(const Visitor&) = delete;
-  void waits() { place = door.waiting.insert(door.waiting.end(), &stream); }
+  void waits() { place = door.waiting.insert(door.waiting.end(), this); }
   void stops_waiting() noexcept {
     if (place != door.waiting.end()) door.waiting.erase(place);
     place = door.waiting.end();
   }
+  // It goes in a later turn, and makes room at once: newcomers of one turn send away as many.
+  void is_sent_away() noexcept {
+    stops_waiting();
+    counts = false;
+    --door.open;
+    stream.cancel(Errc::cancelled);
+  }
   Door& door;
   net::Stream& stream;
-  std::list<net::Stream*>::iterator place = door.waiting.end();
+  bool counts = true;
+  std::list<Visitor*>::iterator place = door.waiting.end();
 };
 
 Task<void> Admin::serve(int fd, Door& door) {

@@ -22,14 +22,14 @@ class Admin {
   void close();
 
  private:
+  struct Visitor;
   // One listener and its connections.
   struct Door {
     bool everything = false;
     std::unique_ptr<net::Listener> listener;
-    std::list<net::Stream*> waiting;  // for a request or its rest, the longest first
-    std::size_t open = 0;
+    std::list<Visitor*> waiting;  // for a request or its rest, the longest first
+    std::size_t open = 0;  // without those that have been sent away
   };
-  struct Visitor;
   runtime::Task<void> serve(int fd, Door& door);
 
   Server& server_;

@@ -8,6 +8,7 @@ import pytest
 
 from harness.client import request_bytes
 from harness.gateway import Gateway, run_command, tenant
+from harness.polling import poll
 from harness.http1 import Closed, Truncated
 from harness.ports import free_port
 from harness.redis_server import RedisServer
@@ -204,4 +205,4 @@ def test_idle_connections_do_not_keep_probes_out(upstream, which):
         for _ in range(20):
             assert gateway.admin("/readyz", port=port).status == 200
             assert gateway.admin("/readyz").status == 200
-        assert gateway.open_files() < 200
+        poll(lambda: gateway.open_files() < 130, "all but 64 to be sent away", 5)  # and some files of the process's own; by itself each would wait 10 s
