@@ -104,6 +104,8 @@ Problem no_answer(std::string detail) {
   return problem;
 }
 
+Problem not_acme(std::string_view what) { return no_answer("what the CA answered is not " + std::string(what)); }
+
 std::string Problem::to_string() const {
   std::string text;
   const auto known = std::ranges::find(meanings, type, &Meaning::type);

@@ -67,6 +67,8 @@ struct Problem {
 
 /// Of our own: `detail` says what happened.
 [[nodiscard]] Problem no_answer(std::string detail);
+/// The CA answered, but not with `what`.
+[[nodiscard]] Problem not_acme(std::string_view what);
 
 /// `text` with whatever is not printable ASCII replaced, cut to `most` bytes.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t most);
