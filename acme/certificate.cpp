@@ -33,7 +33,7 @@ using Certificate = std::unique_ptr<X509, FreeCertificate>;
 // All of the chain, or nothing where a part of it is no certificate.
 std::vector<Certificate> certificates_of(std::string_view pem) {
   std::vector<Certificate> chain;
-  if (pem.size() > most_chain_bytes) return chain;
+  if (pem.empty() || pem.size() > most_chain_bytes) return chain;
   const std::unique_ptr<BIO, int (*)(BIO*)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
   if (!bio) throw std::bad_alloc();
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };

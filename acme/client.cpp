@@ -1,6 +1,8 @@
 // The ACME client but for orders, which are in order.cpp; see client.hpp.
 #include "acme/client.hpp"
 
+#include <algorithm>
+
 #include "acme/base64url.hpp"
 #include "acme/json.hpp"
 #include "acme/jws.hpp"
@@ -13,6 +15,7 @@ constexpr int most_nonce_attempts = 10;  // a CA that refuses every fifth nonce 
 constexpr int most_attempts = 4;         // of what may be repeated while the CA is away
 constexpr std::size_t most_nonces = 8;
 constexpr Seconds first_pause = Seconds(2);
+constexpr Seconds longest_pause = std::chrono::minutes(1);
 
 bool is_nonce(std::string_view nonce) noexcept {
   return !nonce.empty() && nonce.size() <= 256 &&
@@ -22,6 +25,15 @@ bool is_nonce(std::string_view nonce) noexcept {
 
 bool is_away(int status) noexcept { return status == 502 || status == 503 || status == 504; }
 
+// Nothing that ACME asks for is answered by a redirection.
+bool is_success(int status) noexcept { return status >= 200 && status < 300; }
+
+Problem refusal(const HttpResponse& response, Time now) {
+  Problem problem = parse_problem(response.body, response.status);
+  problem.retry_at = from_retry_after(response.retry_after, now);
+  return problem;
+}
+
 }  // namespace
 
 // --- requests
@@ -30,11 +42,7 @@ Flow<Result<Done>> Client::open() {
   if (is_open_) co_return Done{};
   auto response = co_await conversation_.send({HttpRequest::Method::get, directory_url_, {}});
   if (!response) co_return std::unexpected(no_answer(std::move(response.error())));
-  if (response->status != 200) {
-    Problem problem = parse_problem(response->body, response->status);
-    problem.retry_at = from_retry_after(response->retry_after, conversation_.now());
-    co_return std::unexpected(std::move(problem));
-  }
+  if (response->status != 200) co_return std::unexpected(refusal(*response, conversation_.now()));
   auto directory = parse_directory(response->body);
   if (!directory) co_return std::unexpected(not_acme("an ACME directory; look at the directory's URL"));
   directory_ = *std::move(directory);
@@ -50,11 +58,7 @@ Flow<Result<std::string>> Client::nonce() {
   }
   auto response = co_await conversation_.send({HttpRequest::Method::head, directory_.new_nonce, {}});
   if (!response) co_return std::unexpected(no_answer(std::move(response.error())));
-  if (response->status >= 400) {
-    Problem problem = parse_problem(response->body, response->status);
-    problem.retry_at = from_retry_after(response->retry_after, conversation_.now());
-    co_return std::unexpected(std::move(problem));
-  }
+  if (!is_success(response->status)) co_return std::unexpected(refusal(*response, conversation_.now()));
   if (!is_nonce(response->nonce)) co_return std::unexpected(not_acme("a nonce"));
   co_return std::move(response->nonce);
 }
@@ -80,15 +84,17 @@ Flow<Result<HttpResponse>> Client::post_as(const PrivateKey& key, std::string ac
         if (repeat == Repeat::never) co_return std::unexpected(*std::move(problem));
       } else {
         if (is_nonce(response->nonce) && nonces_.size() < most_nonces) nonces_.push_back(response->nonce);
-        if (response->status < 400) co_return *std::move(response);
-        problem = parse_problem(response->body, response->status);
-        problem->retry_at = from_retry_after(response->retry_after, conversation_.now());
+        if (is_success(response->status)) co_return *std::move(response);
+        problem = refusal(*response, conversation_.now());
         if (problem->type == ProblemType::bad_nonce && ++nonce_attempts < most_nonce_attempts) continue;
         if (!is_away(response->status) || repeat == Repeat::never) co_return std::unexpected(*std::move(problem));
       }
     }
     if (attempt == most_attempts) co_return std::unexpected(*std::move(problem));
-    const Time again = conversation_.now() + first_pause * (1 << (attempt - 1));
+    const Time now = conversation_.now();
+    if (problem->retry_at > now + longest_pause)
+      co_return std::unexpected(*std::move(problem));  // for longer than a moment
+    const Time again = std::max(now + first_pause * (1 << (attempt - 1)), problem->retry_at.value_or(now));
     ++attempt;
     co_await conversation_.wait_until(again);
   }
@@ -131,6 +137,11 @@ Flow<Result<Done>> Client::change_key(const PrivateKey& new_key) {
 Flow<Result<Done>> Client::revoke(std::string leaf_der, int reason, const PrivateKey* certificate_key) {
   if (auto opened = co_await open(); !opened) co_return std::unexpected(std::move(opened.error()));
   if (directory_.revoke_certificate.empty()) co_return std::unexpected(no_answer("the CA offers no revocation"));
+  if (certificate_key != nullptr && !certificate_key->is_p256()) {
+    Problem problem;
+    problem.detail = "only P-256 keys can revoke their certificates here; revoke with the account";
+    co_return std::unexpected(std::move(problem));
+  }
   std::string payload = Json{{"certificate", base64url(leaf_der)}, {"reason", reason}}.dump();
   const auto response =
       certificate_key != nullptr
@@ -146,15 +157,10 @@ Flow<Result<std::optional<Renewal>>> Client::renewal_info(std::string renewal_id
   const std::string url = directory_.renewal_info + (directory_.renewal_info.ends_with('/') ? "" : "/") + renewal_id;
   auto response = co_await conversation_.send({HttpRequest::Method::get, url, {}});
   if (!response) co_return std::unexpected(no_answer(std::move(response.error())));
-  const auto ask_again = from_retry_after(response->retry_after, conversation_.now());
-  if (response->status != 200) {
-    Problem problem = parse_problem(response->body, response->status);
-    problem.retry_at = ask_again;
-    co_return std::unexpected(std::move(problem));
-  }
+  if (response->status != 200) co_return std::unexpected(refusal(*response, conversation_.now()));
   const auto info = parse_renewal_info(response->body);
   if (!info) co_return std::unexpected(not_acme("renewal information"));
-  co_return std::optional<Renewal>(Renewal{*info, ask_again});
+  co_return std::optional<Renewal>(Renewal{*info, from_retry_after(response->retry_after, conversation_.now())});
 }
 
 }  // namespace gatehouse::acme

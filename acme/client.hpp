@@ -70,7 +70,8 @@ class Client {
   /// An order from its placing to the chain (section 7.4), or from where somebody else left it.
   [[nodiscard]] Flow<Result<Issued>> obtain(OrderRequest request, std::optional<Progress> resumed);
 
-  /// With the account's key, or the certificate's where that is given (section 7.6). `reason`: of RFC 5280 section 5.3.1.
+  /// With the account's key, or the certificate's where that is given and P-256 (section 7.6). `reason`: of RFC 5280
+  /// section 5.3.1.
   [[nodiscard]] Flow<Result<Done>> revoke(std::string leaf_der, int reason, const PrivateKey* certificate_key);
 
   /// std::nullopt in the result where the CA offers none (RFC 9773 section 4.1).
@@ -78,7 +79,7 @@ class Client {
 
  private:
   // Signs, sends, and again with another nonce where that was refused. `repeats`: what may come twice is sent again when
-  // the CA is away for a moment. A status of 400 and more is a problem.
+  // the CA is away for a moment. A status that is not of success is a problem.
   enum class Repeat : unsigned char { never, when_lost };
   [[nodiscard]] Flow<Result<HttpResponse>> post(std::string url, std::string payload, Repeat repeat);
   [[nodiscard]] Flow<Result<HttpResponse>> post_as(const PrivateKey& key, std::string account, std::string url,
@@ -86,6 +87,7 @@ class Client {
   [[nodiscard]] Flow<Result<std::string>> nonce();
   [[nodiscard]] Flow<Result<Order>> order_at(std::string url);
   [[nodiscard]] Flow<Result<Done>> authorize(const Order& order, ChallengeType wanted);
+  [[nodiscard]] Flow<Result<Done>> tell(std::string challenge, std::string authorization);
   [[nodiscard]] Flow<Result<Done>> await_authorization(std::string url, Time deadline);
   [[nodiscard]] Flow<Result<std::string>> download(std::string url, std::string preferred_chain);
 

@@ -106,7 +106,7 @@ struct Progress {
 class Conversation {
  public:
   enum class Want : unsigned char {
-    nothing,  // it has not been started, or it has ended
+    nothing,  // it has not been started, has ended or has been dropped
     send,  // request(): deliver() the answer, or lost()
     wait,  // until(): proceed()
     present,  // presentations(): proceed() once every gateway answers them, or lost()
@@ -147,6 +147,11 @@ class Conversation {
       conversation.want_ = want;
     }
     std::expected<HttpResponse, std::string> await_resume() { return std::move(conversation.response_); }
+    // Also where a flow that waits is dropped: nobody is to resume it.
+    ~Awaitable() {
+      conversation.flow_ = {};
+      conversation.want_ = Want::nothing;
+    }
   };
 
   [[nodiscard]] Time now() const noexcept { return now_; }

@@ -48,8 +48,9 @@ std::optional<Problem> problem_member(const Json& object) {
   const auto member = object.find("error");
   if (member == object.end() || !member->is_object()) return std::nullopt;
   const auto status = member->find("status");
-  const int code = status != member->end() && status->is_number_integer() ? status->get<int>() : 0;
-  return parse_problem(member->dump(-1, ' ', true, Json::error_handler_t::replace), code);
+  const auto code = status != member->end() && status->is_number_integer() ? status->get<std::int64_t>() : 0;
+  return parse_problem(member->dump(-1, ' ', true, Json::error_handler_t::replace),
+                       code >= 100 && code <= 599 ? static_cast<int>(code) : 0);
 }
 
 std::optional<Identifier> parse_identifier(const Json& object) {
@@ -70,6 +71,19 @@ bool is_token(std::string_view token) noexcept {
          });
 }
 
+// Host and port; std::nullopt where it is no "host", "host:port" or "[address]:port".
+std::optional<std::string_view> host_of(std::string_view authority) noexcept {
+  const std::size_t end =
+      authority.starts_with('[') ? authority.find(']') + 1 : std::min(authority.find(':'), authority.size());
+  const std::string_view host = authority.substr(0, end);
+  const std::string_view port = authority.substr(end);
+  if (host.empty() || host.contains('@')) return std::nullopt;
+  if (port.empty()) return host;
+  if (port.size() < 2 || port.size() > 6 || port.front() != ':') return std::nullopt;
+  if (port.find_first_not_of("0123456789", 1) != std::string_view::npos) return std::nullopt;
+  return host;
+}
+
 }  // namespace
 
 bool is_usable_url(std::string_view url) noexcept {
@@ -79,12 +93,9 @@ bool is_usable_url(std::string_view url) noexcept {
   const bool is_secure = url.starts_with("https://");
   if (!is_secure && !url.starts_with("http://")) return false;
   url.remove_prefix(is_secure ? 8 : 7);
-  const std::string_view authority = url.substr(0, url.find_first_of("/?"));
-  if (authority.empty() || authority.find('@') != std::string_view::npos) return false;
-  if (is_secure) return true;
-  const std::string_view host = authority.starts_with('[') ? authority.substr(0, authority.find(']') + 1)
-                                                           : authority.substr(0, authority.find(':'));
-  return host == "localhost" || host == "127.0.0.1" || host == "[::1]";
+  const auto host = host_of(url.substr(0, url.find_first_of("/?")));
+  if (!host) return false;
+  return is_secure || host == "localhost" || host == "127.0.0.1" || host == "[::1]";
 }
 
 std::optional<Directory> parse_directory(std::string_view body) {
@@ -180,39 +191,6 @@ std::optional<RenewalInfo> parse_renewal_info(std::string_view body) {
   const auto end = from_rfc3339(string_member(*window, "end"));
   if (!start || !end || *end < *start) return std::nullopt;
   return RenewalInfo{*start, *end, printable(string_member(*document, "explanationURL"), most_url_bytes)};
-}
-
-std::vector<std::string> links(std::string_view field, std::string_view relation) {
-  std::vector<std::string> urls;
-  while (!field.empty()) {
-    const std::size_t open = field.find('<');
-    const std::size_t close = field.find('>', open == std::string_view::npos ? field.size() : open);
-    if (close == std::string_view::npos) break;
-    const std::string_view url = field.substr(open + 1, close - open - 1);
-    field.remove_prefix(close + 1);
-    // The parameters reach to a comma outside of quotes.
-    bool is_quoted = false;
-    std::size_t end = 0;
-    for (; end < field.size() && (is_quoted || field[end] != ','); ++end)
-      if (field[end] == '"') is_quoted = !is_quoted;
-    std::string_view parameters = field.substr(0, end);
-    field.remove_prefix(end);
-    bool is_wanted = false;
-    while (!parameters.empty()) {
-      const std::size_t next = std::min(parameters.find(';', 1), parameters.size());
-      std::string_view parameter = parameters.substr(0, next);
-      parameters.remove_prefix(next);
-      while (!parameter.empty() && (parameter.front() == ';' || parameter.front() == ' ')) parameter.remove_prefix(1);
-      while (parameter.ends_with(' ')) parameter.remove_suffix(1);
-      if (!parameter.starts_with("rel=")) continue;
-      parameter.remove_prefix(4);
-      if (parameter.size() >= 2 && parameter.front() == '"' && parameter.back() == '"')
-        parameter = parameter.substr(1, parameter.size() - 2);
-      is_wanted = parameter == relation;
-    }
-    if (is_wanted && is_usable_url(url)) urls.emplace_back(url);
-  }
-  return urls;
 }
 
 }  // namespace gatehouse::acme

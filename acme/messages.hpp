@@ -76,7 +76,4 @@ struct RenewalInfo {
 /// std::nullopt where there is no window or it ends before it starts (RFC 9773 section 4.2).
 [[nodiscard]] std::optional<RenewalInfo> parse_renewal_info(std::string_view body);
 
-/// The URLs of a Link field with the relation, resolved by nobody: only absolute ones count (RFC 8288 section 3).
-[[nodiscard]] std::vector<std::string> links(std::string_view field, std::string_view relation);
-
 }  // namespace gatehouse::acme

@@ -6,6 +6,7 @@
 #include "acme/client.hpp"
 #include "acme/json.hpp"
 #include "acme/jws.hpp"
+#include "acme/links.hpp"
 
 namespace gatehouse::acme {
 
@@ -16,7 +17,25 @@ constexpr Seconds longest_validation = std::chrono::minutes(10);
 constexpr Seconds first_poll = Seconds(1);
 constexpr Seconds slowest_poll = Seconds(15);
 
-bool is_away(int status) noexcept { return status == 502 || status == 503 || status == 504; }
+// Whether the CA says that the account has no such order. After anything else a new order might be a second one.
+bool is_gone(const Problem& problem) noexcept {
+  return problem.status >= 400 && problem.status < 500 && problem.status != 429 &&
+         problem.type != ProblemType::rate_limited && problem.type != ProblemType::bad_nonce &&
+         problem.type != ProblemType::account_does_not_exist;
+}
+
+// Whether it may still become a certificate, or is one.
+bool is_alive(Status status) noexcept {
+  return status == Status::pending || status == Status::ready || status == Status::processing ||
+         status == Status::valid;
+}
+
+// Whether the predecessor may be what the CA does not like about an order (RFC 9773 section 5): it has been replaced, or
+// is another account's. The certificate is worth more than to be known as its successor.
+bool may_be_of_the_predecessor(const Problem& problem) noexcept {
+  return problem.type == ProblemType::already_replaced || problem.type == ProblemType::malformed ||
+         problem.type == ProblemType::unauthorized || problem.status == 409;
+}
 
 Json identifier_json(const Identifier& identifier) {
   return {{"type", identifier.type == Identifier::Type::dns ? "dns" : "ip"}, {"value", identifier.value}};
@@ -65,6 +84,7 @@ Flow<Result<Done>> Client::await_authorization(std::string url, Time deadline) {
       problem.type = ProblemType::unauthorized;
       for (Challenge& challenge : authorization->challenges)
         if (challenge.error) problem = *std::move(challenge.error);
+      if (problem.type == ProblemType::other) problem.type = ProblemType::unauthorized;  // it has cost a validation
       if (problem.parts.empty()) problem.parts.push_back({authorization->identifier, "was not validated"});
       co_return std::unexpected(std::move(problem));
     }
@@ -77,10 +97,25 @@ Flow<Result<Done>> Client::await_authorization(std::string url, Time deadline) {
   }
 }
 
+Flow<Result<Done>> Client::tell(std::string challenge, std::string authorization) {
+  auto told = co_await post(challenge, "{}", Repeat::when_lost);
+  if (told) co_return Done{};
+  if (told.error().status < 400 || told.error().status >= 500) co_return std::unexpected(std::move(told.error()));
+  // It may be refused because it has been told before, and that answer was lost.
+  auto response = co_await post(std::move(authorization), {}, Repeat::when_lost);
+  const auto current = response ? parse_authorization(response->body) : std::nullopt;
+  if (!current) co_return std::unexpected(std::move(told.error()));
+  const auto same = std::ranges::find(current->challenges, challenge, &Challenge::url);
+  const bool is_told =
+      current->status != Status::pending || (same != current->challenges.end() && same->status != Status::pending);
+  if (!is_told) co_return std::unexpected(std::move(told.error()));
+  co_return Done{};
+}
+
 Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
   // All challenges are answered by every gateway before the CA is told of the first.
   std::vector<Presentation> presentations;
-  std::vector<std::string> challenges;
+  std::vector<std::pair<std::string, std::string>> untold;  // challenge, authorization
   std::vector<std::string> waiting;
   for (const std::string& url : order.authorizations) {
     auto response = co_await post(url, {}, Repeat::when_lost);
@@ -88,6 +123,8 @@ Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
     const auto authorization = parse_authorization(response->body);
     if (!authorization) co_return std::unexpected(not_acme("an authorization"));
     if (authorization->status == Status::valid) continue;
+    waiting.push_back(url);
+    if (authorization->status != Status::pending) continue;  // it has failed, and is asked why below
     const ChallengeType type = authorization->is_wildcard ? ChallengeType::dns_01 : wanted;
     const auto challenge = std::ranges::find(authorization->challenges, type, &Challenge::type);
     if (challenge == authorization->challenges.end()) {
@@ -97,9 +134,9 @@ Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
           "the CA offers no " + std::string(challenge_name(type)) + " for " + authorization->identifier.value;
       co_return std::unexpected(std::move(problem));
     }
-    waiting.push_back(url);
-    if (challenge->status != Status::pending) continue;  // the CA has been told before
-    challenges.push_back(challenge->url);
+    // One that the CA was told of is answered all the same: whoever told it may be gone.
+    if (challenge->status != Status::pending && challenge->status != Status::processing) continue;
+    if (challenge->status == Status::pending) untold.emplace_back(challenge->url, url);
     presentations.push_back(
         {type, authorization->identifier, challenge->token, key_authorization(challenge->token, *key_)});
   }
@@ -111,18 +148,21 @@ Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
       co_return std::unexpected(std::move(problem));
     }
   }
-  for (const std::string& url : challenges)
-    if (auto told = co_await post(url, "{}", Repeat::when_lost); !told)
-      co_return std::unexpected(std::move(told.error()));
+  for (const auto& [challenge, authorization] : untold)
+    if (auto told = co_await tell(challenge, authorization); !told) co_return std::unexpected(std::move(told.error()));
   const Time deadline = conversation_.now() + longest_validation;
   std::optional<Problem> first;
   for (const std::string& url : waiting) {
     auto validated = co_await await_authorization(url, deadline);
     if (validated) continue;
-    if (!first)
+    const bool is_away = validated.error().type == ProblemType::no_answer;
+    if (!first) {
       first = std::move(validated.error());
-    else
-      first->parts.insert(first->parts.end(), validated.error().parts.begin(), validated.error().parts.end());
+    } else {
+      for (Problem::Part& part : validated.error().parts)
+        if (first->parts.size() < Problem::most_parts) first->parts.push_back(std::move(part));
+    }
+    if (is_away) break;  // it will not answer for the next one either
   }
   if (first) co_return std::unexpected(*std::move(first));
   co_return Done{};
@@ -154,6 +194,7 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
     problem.type = ProblemType::invalid_profile;
     for (const auto& [name, description] : directory_.profiles)
       problem.detail += (problem.detail.empty() ? "it offers " : ", ") + name;
+    problem.detail = printable(problem.detail, 400);
     co_return std::unexpected(std::move(problem));
   }
 
@@ -167,11 +208,11 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
       Identifiers wanted = request.identifiers;
       std::ranges::sort(wanted);
       if (found) std::ranges::sort(found->identifiers);
-      if (found && found->status != Status::invalid && found->identifiers == wanted) {
+      if (found && is_alive(found->status) && found->identifiers == wanted) {
         order = *std::move(found);
         progress = *std::move(resumed);
-      } else if (!found && (found.error().type == ProblemType::no_answer || is_away(found.error().status))) {
-        co_return std::unexpected(std::move(found.error()));  // a new order now might be a second one
+      } else if (!found && !is_gone(found.error())) {
+        co_return std::unexpected(std::move(found.error()));
       }
     }
   }
@@ -183,7 +224,7 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
     if (!request.profile.empty()) payload["profile"] = request.profile;
     if (!request.replaces.empty() && !directory_.renewal_info.empty()) payload["replaces"] = request.replaces;
     auto placed = co_await post(directory_.new_order, payload.dump(), Repeat::never);
-    if (!placed && placed.error().type == ProblemType::already_replaced) {
+    if (!placed && payload.contains("replaces") && may_be_of_the_predecessor(placed.error())) {
       payload.erase("replaces");
       placed = co_await post(directory_.new_order, payload.dump(), Repeat::never);
     }
@@ -204,37 +245,37 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
     if (auto authorized = co_await authorize(*order, request.challenge); !authorized)
       co_return std::unexpected(std::move(authorized.error()));
 
-  bool is_finalized = order->status == Status::processing || order->status == Status::valid;
+  bool is_known_to_be_old = order->status == Status::pending;  // it has been authorized since
+  bool may_finalize = true;
   Polling polling(conversation_.now(), longest_validation);
   std::string retry_after;
   while (order->status != Status::valid) {
-    if (order->status == Status::invalid) {
+    if (!is_alive(order->status)) {
       Problem problem = order->error.value_or(Problem{});
       if (!order->error) problem.detail = "the order has become invalid";
       co_return std::unexpected(std::move(problem));
     }
     std::string url = progress.order, payload;
-    if (order->status == Status::ready && !is_finalized) {
-      is_finalized = true;
+    if (order->status == Status::ready && may_finalize) {
+      may_finalize = false;
       url = order->finalize;
       payload = Json{{"csr", base64url(key->certificate_request(request.identifiers))}}.dump();
-    } else if (order->status != Status::pending || !retry_after.empty() || is_finalized) {
+    } else if (!std::exchange(is_known_to_be_old, false)) {
       const auto next = polling.next(conversation_.now(), retry_after);
       if (!next) co_return std::unexpected(no_answer("the CA has not issued the certificate in ten minutes"));
       co_await conversation_.wait_until(*next);
     }
     auto response = co_await post(url, payload, Repeat::when_lost);
     if (!response && response.error().type == ProblemType::order_not_ready && !payload.empty()) {
-      is_finalized = false;  // it says so: look again in a moment
+      may_finalize = true;  // it says so: look again in a moment
       order->status = Status::pending;
-      retry_after = "1";
+      retry_after.clear();
       continue;
     }
     if (!response) co_return std::unexpected(std::move(response.error()));
     order = parse_order(response->body);
     if (!order) co_return std::unexpected(not_acme("an order"));
     retry_after = response->retry_after;
-    if (retry_after.empty() && order->status == Status::pending) retry_after = "1";
   }
   if (order->certificate.empty()) co_return std::unexpected(not_acme("an order with its certificate"));
   auto chain = co_await download(order->certificate, request.preferred_chain);

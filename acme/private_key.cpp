@@ -25,6 +25,7 @@ namespace gatehouse::acme {
 namespace {
 
 constexpr std::size_t coordinate_bytes = 32;  // of P-256
+constexpr std::size_t most_pem_bytes = 64 * 1024;
 constexpr long challenge_certificate_seconds = 7 * 24 * 3600;
 
 template <auto free>
@@ -104,6 +105,20 @@ std::string text_of(const Bio& bio) {
   return {data, static_cast<std::size_t>(size)};
 }
 
+// Behind a damaged block OpenSSL reads with what it has kept of its older versions. Such a key does not tell its numbers;
+// from its DER it is read like any other. nullptr where that fails.
+EVP_PKEY* of_a_provider(EVP_PKEY* key) noexcept {
+  if (key == nullptr || EVP_PKEY_get0_provider(key) != nullptr) return key;
+  unsigned char* der = nullptr;
+  const int size = i2d_PrivateKey(key, &der);
+  EVP_PKEY_free(key);
+  if (size <= 0) return nullptr;
+  const unsigned char* at = der;
+  key = d2i_AutoPrivateKey(nullptr, &at, size);
+  OPENSSL_clear_free(der, static_cast<std::size_t>(size));
+  return key;
+}
+
 }  // namespace
 
 // --- Secret
@@ -132,15 +147,15 @@ PrivateKey PrivateKey::generate(KeyType type) {
 }
 
 std::expected<PrivateKey, std::string> PrivateKey::from_pem(std::string_view pem) {
+  if (pem.size() > most_pem_bytes) return std::unexpected("it is too large for a private key");
+  if (pem.data() == nullptr) pem = "";  // of which OpenSSL makes no buffer
   const Bio bio(need(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), "memory"));
   // Without a callback OpenSSL would ask a terminal for the passphrase.
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };
-  EVP_PKEY* const key = PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr);
-  const unsigned long reason = ERR_peek_last_error();
-  ERR_clear_error();
+  EVP_PKEY* const key = of_a_provider(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
+  ERR_clear_error();  // OpenSSL says the same of a file without a key and of a key that it cannot read
   if (key == nullptr) {
-    if (ERR_GET_LIB(reason) == ERR_LIB_PEM && ERR_GET_REASON(reason) == PEM_R_NO_START_LINE)
-      return std::unexpected("there is no private key in PEM form");
+    if (!pem.contains("PRIVATE KEY-----")) return std::unexpected("there is no private key in PEM form");
     return std::unexpected("the private key cannot be read; it must not be encrypted");
   }
   return PrivateKey(key);

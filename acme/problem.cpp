@@ -14,7 +14,6 @@ namespace {
 constexpr std::string_view prefix = "urn:ietf:params:acme:error:";
 constexpr std::size_t most_code = 64;
 constexpr std::size_t most_detail = 400;
-constexpr std::size_t most_parts = 100;
 
 struct Meaning {
   std::string_view code;
@@ -84,7 +83,7 @@ Problem parse_problem(std::string_view body, int status) {
   const auto parts = document->find("subproblems");
   if (parts == document->end() || !parts->is_array()) return problem;
   for (const Json& part : *parts) {
-    if (problem.parts.size() == most_parts) break;
+    if (problem.parts.size() == Problem::most_parts) break;
     if (!part.is_object()) continue;
     const auto identifier = part.find("identifier");
     if (identifier == part.end() || !identifier->is_object()) continue;
@@ -113,9 +112,9 @@ std::string Problem::to_string() const {
     text = known->words;
   else if (!code.empty())
     text = "the CA refused: " + code;
-  else
+  else if (status != 0)
     text = "the CA answered with status " + std::to_string(status);
-  if (!detail.empty()) text += ": " + detail;
+  if (!detail.empty()) text += (text.empty() ? "" : ": ") + detail;
   for (const Part& part : parts) text += "; " + part.identifier.value + ": " + part.detail;
   return printable(text, 1000);
 }

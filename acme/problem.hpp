@@ -47,12 +47,13 @@ struct Problem {
   ProblemType type = ProblemType::other;
   std::string code;    // the type's last part, as sent; at most 64 printable bytes
   std::string detail;  // the CA's words: at most 400 bytes, printable
-  int status = 0;      // of HTTP
+  int status = 0;      // of HTTP; 0 where it is of our own
   struct Part {
     Identifier identifier;
     std::string detail;
   };
-  std::vector<Part> parts;  // subproblems with an identifier (section 6.7.1); at most 100
+  static constexpr std::size_t most_parts = 100;
+  std::vector<Part> parts;  // subproblems with an identifier (section 6.7.1); at most most_parts
   std::optional<Time> retry_at;  // the CA's Retry-After
 
   /// One line for the operator: what it means, what to do about it, and the CA's words.
