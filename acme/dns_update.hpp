@@ -31,12 +31,12 @@ struct DnsRequest {
 };
 
 /// An update of `zone`. `ttl_seconds`: of what is added. Throws std::invalid_argument for what is no DNS name (labels of 1 to
-/// 63 bytes, 255 in all) or too long a value.
+/// 63 bytes, 255 in all), too long a value, or more changes than one message holds.
 [[nodiscard]] DnsRequest dns_update(std::string_view zone, const std::vector<TxtChange>& changes,
                                     std::uint32_t ttl_seconds, std::uint16_t id, const TsigKey& key, Time now);
 
 /// What the server answered: nothing if the zone is updated and the answer is signed with the same key, within 5 minutes of
-/// `now`; else why not, for the operator.
+/// `now`; else why not, for the operator. Throws nothing but std::bad_alloc for a key that dns_update() took.
 [[nodiscard]] std::expected<void, std::string> read_update_answer(std::string_view message, std::uint16_t id,
                                                                   std::string_view request_mac, const TsigKey& key,
                                                                   Time now);

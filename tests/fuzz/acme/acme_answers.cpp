@@ -1,6 +1,7 @@
-// Feeds the readers of a CA's answers arbitrary bytes; the first byte says which one. Beyond "no crash":
+// Feeds the readers of a CA's and a DNS server's answers arbitrary bytes; the first byte says which one. Beyond "no crash":
 // - every URL that comes out may be asked, every text can be shown, every token can stand in a path
 // - the bounds of the headers hold
+// - nobody who does not know the key answers an update of DNS
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "acme/dns_update.hpp"
 #include "acme/links.hpp"
 #include "acme/messages.hpp"
 #include "acme/problem.hpp"
@@ -110,6 +112,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require(*time >= Time(Seconds(1'000'000)) && *time <= Time(Seconds(1'000'000 + 86'400)), "a pause is bounded");
       static_cast<void>(from_rfc3339(body));
       break;
+    case 'u': {
+      static const TsigKey key{"gatehouse", Secret("a key that the input does not know")};
+      const auto answer = read_update_answer(body, 0x1234, std::string(32, 'm'), key, Time(Seconds(1'796'000'000)));
+      require(!answer, "an answer is signed with the key");
+      require(!answer.error().empty(), "a refusal has words");
+      require_text(answer.error(), 200);
+      break;
+    }
     default: check(parse_problem(body, 400));
   }
   return 0;
