@@ -171,6 +171,8 @@ H2HeadFault H2Head::finish(RequestHead& head, std::string_view wanted_scheme, st
       if (text_.size() != cookies_at) text_ += "; ";
       text_.append(text_, entry.value_at, entry.value_size);
     }
+    if (text_.size() > cookies_at && text_.ends_with(' '))
+      text_.pop_back();  // behind an empty last part: no value ends with a blank
   }
   is_websocket_ = has(protocol);
   const auto key_at = static_cast<std::uint32_t>(text_.size());

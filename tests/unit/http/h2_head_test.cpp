@@ -175,6 +175,13 @@ TEST(H2Head, BoundsSizeAndCount) {
   EXPECT_EQ(fault_of(with(":path", "/" + std::string(50, 'y')), limits), H2HeadFault::target_too_long);
 }
 
+TEST(H2Head, EndsNoCookieWithABlank) {
+  Read out;
+  read(out, get + Pairs{{"cookie", ""}, {"cookie", "a=1"}, {"cookie", ""}, {"cookie", "b=2"}, {"cookie", ""}});
+  ASSERT_EQ(out.fault, H2HeadFault::none);
+  EXPECT_EQ(out.head.fields.find(FieldId::cookie)->value, "a=1; ; b=2;");
+}
+
 TEST(H2Head, CountsThePartsOfACookieAsOneField) {
   Pairs parts = get;
   for (int i = 0; i < 256; ++i) parts.emplace_back("cookie", "c=1");
