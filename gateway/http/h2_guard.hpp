@@ -120,7 +120,7 @@ class H2Guard {
     std::uint32_t stream = 0;
     bool by_us = false;
   };
-  // The last ones. Two generations of streams may end while the bodies of both are under way.
+  // The last ones: some generations of streams may end early while the bodies of all are under way.
   static constexpr std::size_t closed_a_stream = 4;
   std::vector<Closed> closed_;
   std::size_t closed_next_ = 0;

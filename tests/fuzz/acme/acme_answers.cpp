@@ -4,8 +4,6 @@
 // - nobody who does not know the key answers an update of DNS
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -13,16 +11,12 @@
 #include "acme/links.hpp"
 #include "acme/messages.hpp"
 #include "acme/problem.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse::acme;
+using gatehouse::fuzz::require;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 void require_text(std::string_view text, std::size_t most) {
   require(text.size() <= most, "a text is bounded");

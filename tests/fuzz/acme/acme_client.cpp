@@ -4,25 +4,19 @@
 // - once the input is used up the CA is gone, and the flow ends soon
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "acme/client.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse::acme;
+using gatehouse::fuzz::require;
 
 namespace {
 
 constexpr Time start{Seconds(1'796'000'000)};
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 const PrivateKey& account_key() {
   static const PrivateKey key = PrivateKey::generate(KeyType::ecdsa_p256);

@@ -3,23 +3,17 @@
 // - a key that is read is the same after PEM; a refusal says nothing of the input
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "acme/certificate.hpp"
 #include "acme/private_key.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse::acme;
+using gatehouse::fuzz::require;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 void require_text(std::string_view text) {
   require(std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; }), "a text can be shown");

@@ -9,24 +9,19 @@
 #include <boost/beast/http/string_body.hpp>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <random>
 #include <string>
 
 #include "gateway/http/chunked.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse::http;
+using gatehouse::fuzz::require;
 namespace beast = boost::beast::http;
 using Status = ChunkedDecoder::Status;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 struct Decoded {
   Status status = Status::need_more;

@@ -10,7 +10,6 @@
 #include <boost/beast/http/parser.hpp>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <string>
 #include <utility>
@@ -18,17 +17,13 @@
 
 #include "gateway/http/h1_parser.hpp"
 #include "gateway/http/validate.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse::http;
+using gatehouse::fuzz::require;
 namespace beast = boost::beast::http;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 constexpr std::size_t most_bytes_one_by_one = 2048;
 

@@ -7,8 +7,6 @@
 // - what is written are whole frames of legal sizes
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,16 +14,12 @@
 #include "gateway/http/h1_parser.hpp"
 #include "gateway/http/h2_session.hpp"
 #include "gateway/http/validate.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse::http;
+using gatehouse::fuzz::require;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 // The head as a careful client of HTTP/1.1 writes it.
 std::string as_http1(const RequestHead& head) {

@@ -4,24 +4,18 @@
 // - a host is in lower case, and means itself when read again
 // - the target for the WAF has no "%3f" in its path, and nothing else is changed
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "gateway/http/h1_parser.hpp"
 #include "gateway/http/validate.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse::http;
+using gatehouse::fuzz::require;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 bool has_segment(std::string_view path, std::string_view segment) {
   const std::string inner = "/" + std::string(segment) + "/";

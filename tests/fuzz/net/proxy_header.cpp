@@ -3,23 +3,17 @@
 // - more is never needed beyond the bound; a header is never longer than the input
 // - addresses written down in version 1 and read again are the same
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "gateway/net/proxy_header.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse;
 using namespace gatehouse::net;
+using gatehouse::fuzz::require;
 using Status = ProxyHeader::Status;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 bool same(const ProxyHeader& a, const ProxyHeader& b) {
   return a.status == b.status && a.header_bytes == b.header_bytes && a.source == b.source &&

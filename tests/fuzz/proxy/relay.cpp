@@ -7,8 +7,6 @@
 // - an answer that breaks off inside never looks whole
 // The first two bytes split the rest between client and upstream, the third one seeds how bytes arrive.
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <random>
@@ -19,19 +17,15 @@
 #include "gateway/http/body_reader.hpp"
 #include "gateway/http/h1_parser.hpp"
 #include "gateway/proxy/answers.hpp"
+#include "tests/fuzz/require.hpp"
 
 using namespace gatehouse;
+using gatehouse::fuzz::require;
 using http::BodyKind;
 using http::BodyReader;
 using proxy::ClientFraming;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 // --- The strict reader
 

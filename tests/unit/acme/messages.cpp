@@ -68,16 +68,17 @@ std::vector<json> hostile_values() {
           json::array({json::array({json::object()})})};
 }
 
-/// Puts each hostile value in the place of each member, however deep, and calls the reader.
-template <class Reader>
-void spoil_each_member(const json& good, Reader reader) {
+/// Puts each hostile value in the place of each member, however deep: what is read all the same is `fit` for use.
+template <class Reader, class Fit>
+void spoil_each_member(const json& good, Reader reader, Fit fit) {
   const json flat = good.flatten();
   for (const auto& [path, value] : flat.items()) {
     for (json::json_pointer at(path); !at.empty(); at = at.parent_pointer())
       for (const json& hostile : hostile_values()) {
         json spoiled = good;
         spoiled[at] = hostile;
-        static_cast<void>(reader(spoiled.dump()));
+        const auto read = reader(spoiled.dump());
+        EXPECT_TRUE(!read || fit(*read)) << spoiled;
       }
   }
 }
@@ -285,10 +286,23 @@ TEST(ParseRenewalInfo, NeedsAWindowThatEndsAfterItStarts) {
 }
 
 TEST(Readers, SurviveEachMemberOfAnyOtherKind) {
-  spoil_each_member(directory(), parse_directory);
-  spoil_each_member(order(), parse_order);
-  spoil_each_member(authorization(), parse_authorization);
-  spoil_each_member(renewal(), parse_renewal_info);
+  const auto url = [](const std::string& text) { return is_usable_url(text); };
+  const auto url_or_none = [&](const std::string& text) { return text.empty() || url(text); };
+  spoil_each_member(directory(), parse_directory, [&](const Directory& read) {
+    return url(read.new_nonce) && url(read.new_account) && url(read.new_order) && url_or_none(read.key_change) &&
+           url_or_none(read.revoke_certificate) && url_or_none(read.renewal_info);
+  });
+  spoil_each_member(order(), parse_order, [&](const Order& read) {
+    return read.status != Status::unknown && url(read.finalize) && url_or_none(read.certificate) &&
+           !read.authorizations.empty() && std::ranges::all_of(read.authorizations, url);
+  });
+  spoil_each_member(authorization(), parse_authorization, [&](const Authorization& read) {
+    return read.status != Status::unknown && !read.identifier.value.empty() &&
+           std::ranges::all_of(read.challenges, [&](const Challenge& challenge) {
+             return url(challenge.url) && challenge.token.size() >= 22 && challenge.token.size() <= 128;
+           });
+  });
+  spoil_each_member(renewal(), parse_renewal_info, [](const RenewalInfo& read) { return read.start <= read.end; });
 }
 
 TEST(Readers, RefuseWhatIsNoObjectOrBeyondTheBounds) {
