@@ -103,7 +103,9 @@ def main():
     options = parser.parse_args()
     os.environ["GATEHOUSE"] = options.binary
     with sized_upstream() as upstream, Upstream(record=False) as prompt, \
-            Gateway({"shop": tenant(upstream=upstream), "other": tenant("other", prompt)}) as gateway:
+            Gateway({"shop": tenant(upstream=upstream), "other": tenant("other", prompt)},
+                    # The upstream here takes seconds for so many connections; its clients are to be slow, not refused.
+                    {"timeouts": {"upstream_connect": "30s"}}) as gateway:
         gateway.request("/bytes/1")
         before = gateway.memory_bytes()
         clients, selector = [], selectors.DefaultSelector()
