@@ -56,6 +56,8 @@ HttpResponse FakeCa::answer(const HttpRequest& request, Time now) {
   if (!request.url.starts_with(std::string(url) + "/")) return complain("a URL of somebody else: " + request.url);
   const std::string path = request.url.substr(std::string(url).size());
   asked_.push_back(path);
+  now_ = now;
+  if (behaviour.is_away) return {.status = 503};
   const auto scripted = std::ranges::find_if(script, [&](const Scripted& entry) { return is_below(path, entry.path); });
   HttpResponse response;
   if (scripted != script.end()) {
@@ -79,7 +81,7 @@ HttpResponse FakeCa::dispatch(const HttpRequest& request, const std::string& pat
   if (request.method == HttpRequest::Method::get) {
     if (path == "/dir") return directory();
     if (behaviour.has_renewal_info && path.starts_with("/ari/") && path.find('.') != std::string::npos)
-      return renewal_info(now);
+      return renewal_info(path, now);
     return complain("GET of " + path);
   }
   try {
@@ -197,14 +199,18 @@ HttpResponse FakeCa::revoke(const Asked& asked) {
   return {.status = 200};
 }
 
-HttpResponse FakeCa::renewal_info(Time now) const {
+HttpResponse FakeCa::renewal_info(const std::string& path, Time now) const {
   const auto text = [](Time time) {
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
   };
+  Time start = now + std::chrono::hours(24), end = now + std::chrono::hours(48);
+  if (const auto found = windows_.find(path.substr(path.rfind('/') + 1)); found != windows_.end()) {
+    const bool is_revoked = revoked_.contains(found->second.der);
+    start = is_revoked ? now - std::chrono::hours(2) : found->second.start;
+    end = is_revoked ? now - std::chrono::hours(1) : found->second.end;
+  }
   return {.status = 200,
-          .body = json{{"suggestedWindow",
-                        {{"start", text(now + std::chrono::hours(24))}, {"end", text(now + std::chrono::hours(48))}}}}
-                      .dump(),
+          .body = json{{"suggestedWindow", {{"start", text(start)}, {"end", text(end)}}}}.dump(),
           .retry_after = "21600"};
 }
 

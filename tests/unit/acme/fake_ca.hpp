@@ -36,6 +36,8 @@ struct Behaviour {
   std::set<std::string> challenges = {"http-01", "dns-01", "tls-alpn-01"};
   std::string failure = "unauthorized";  // type of a challenge's error
   std::string retry_after;  // of polls
+  Seconds lifetime = std::chrono::hours(160);  // of certificates
+  bool is_away = false;  // 503 to everything
 };
 
 class FakeCa {
@@ -75,6 +77,13 @@ class FakeCa {
   [[nodiscard]] const std::map<std::string, int>& revoked() const noexcept { return revoked_; }  // DER, reason
   void forget_orders() { orders_.clear(); }
   void set_orders(const std::string& status);
+  struct Failure {
+    std::string name;
+    Time when;
+  };
+  [[nodiscard]] const std::vector<Failure>& failed_validations() const noexcept { return failed_validations_; }
+  /// Orders that are for a name.
+  [[nodiscard]] int orders_of(const std::string& name) const;
 
  private:
   struct Refusal {
@@ -121,7 +130,7 @@ class FakeCa {
   HttpResponse certificate(const Asked& asked);
   HttpResponse revoke(const Asked& asked);
   HttpResponse change_key(const Asked& asked);
-  HttpResponse renewal_info(Time now) const;
+  HttpResponse renewal_info(const std::string& path, Time now) const;
 
   std::size_t authorization_for(const std::string& account, const Identifier& name);
   void validate(Authorization& authorization);
@@ -135,6 +144,13 @@ class FakeCa {
   std::mt19937_64 random_{42};
   Issuer first_root_{"First Root"}, second_root_{"Second Root"}, intermediate_{"Intermediate"};
   std::set<std::string> nonces_;
+  Time now_{};
+  std::vector<Failure> failed_validations_;
+  struct Window {
+    Time start, end;
+    std::string der;
+  };
+  std::map<std::string, Window> windows_;  // by renewal id
   std::map<std::string, Account> accounts_;  // by URL
   std::map<std::size_t, Order> orders_;
   std::size_t last_number_ = 0;

@@ -66,6 +66,7 @@ void FakeCa::validate(Authorization& authorization) {
     });
     challenge.error = is_answered ? "" : behaviour.failure;
     if (!is_answered && ++challenge.tries < behaviour.validation_tries) continue;  // it stays in processing
+    if (!is_answered) failed_validations_.push_back({authorization.name.value, now_});
     challenge.status = authorization.status = is_answered ? "valid" : "invalid";
   }
   if (authorization.status != "pending")  // what was not tried is gone (RFC 8555 section 7.1.4)
@@ -196,15 +197,23 @@ void FakeCa::issue(Order& order, std::size_t number, std::string_view csr, Time 
   leaf.serial = "\x05" + std::to_string(number);
   leaf.authority_key = "the intermediate";
   leaf.not_before = now;
-  leaf.not_after = now + std::chrono::hours(160);
+  leaf.not_after = now + behaviour.lifetime;
   if (behaviour.forgets_a_name) leaf.names.pop_back();
   const PrivateKey another = PrivateKey::generate(KeyType::ecdsa_p256);
   const std::string pem = intermediate_.issue(behaviour.confuses_keys ? another.handle() : request->key.get(), leaf);
   order.chain = pem + first_root_.issue(intermediate_);
   order.alternate = pem + second_root_.issue(intermediate_);
   certificates_[leaf_der(pem)] = {order.account, PublicKey(request->key.get())};
+  // As Let's Encrypt does: two days of 45, about two thirds through.
+  windows_[read_chain(pem)->renewal_id] = {now + behaviour.lifetime * 64 / 100, now + behaviour.lifetime * 68 / 100,
+                                           leaf_der(pem)};
   EVP_PKEY_up_ref(request->key.get());
   order.status = "processing";
+}
+
+int FakeCa::orders_of(const std::string& name) const {
+  return static_cast<int>(std::ranges::count_if(
+      orders_, [&](const auto& item) { return std::ranges::count(item.second.names, name, &Identifier::value) != 0; }));
 }
 
 HttpResponse FakeCa::certificate(const Asked& asked) {

@@ -1,0 +1,54 @@
+// What is stored for a fleet's certificates, as JSON in a storage's items. What cannot be read is told, never guessed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "acme/flow.hpp"
+
+namespace gatehouse::acme {
+
+/// Of one CA; the item is "account/" and the base64url of the directory URL's SHA-256.
+struct AccountRecord {
+  Secret key;       // PEM
+  std::string url;  // empty: not registered yet
+  Secret next_key;  // while a roll-over is under way
+};
+
+/// Of one host; the item is "certificate/" and the identifier's value.
+struct CertificateRecord {
+  std::string chain;  // PEM; empty: none yet
+  Secret key;         // PEM
+  std::string authority;  // directory URL of the CA that issued it
+  std::string key_type, profile;  // that it was asked for with
+  Time renew_at{};   // when the next one is ordered
+  Time ask_at{};     // when the CA is asked for renewal information again
+  std::uint64_t window = 0;  // hash of the renewal window that renew_at was drawn from; 0: none
+
+  std::optional<Progress> progress;  // of an order under way
+  std::string progress_authority;
+  unsigned failures = 0;  // in a row
+  Time next_attempt{};    // after a failure
+  std::string last_error;
+  Time last_error_at{};
+
+  bool renew_now = false;  // somebody has asked for it
+  std::optional<int> revoke;  // reason code: it is to be revoked, and replaced
+};
+
+[[nodiscard]] std::string account_item(std::string_view directory_url);
+[[nodiscard]] std::string certificate_item(const Identifier& identifier);
+inline constexpr std::string_view challenges_item = "challenges";
+inline constexpr std::string_view certificate_prefix = "certificate/";
+
+[[nodiscard]] std::string write_account(const AccountRecord& record);
+[[nodiscard]] std::optional<AccountRecord> read_account(std::string_view text);
+[[nodiscard]] std::string write_certificate(const CertificateRecord& record);
+[[nodiscard]] std::optional<CertificateRecord> read_certificate(std::string_view text);
+[[nodiscard]] std::string write_challenges(const std::vector<Presentation>& presentations);
+[[nodiscard]] std::optional<std::vector<Presentation>> read_challenges(std::string_view text);
+
+}  // namespace gatehouse::acme

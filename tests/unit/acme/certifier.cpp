@@ -1,0 +1,260 @@
+// acme/certifier.hpp and acme/fleet.hpp: what a fleet does in simulated time.
+#include "acme/certifier.hpp"
+
+#include <gmock/gmock.h>
+
+#include <fmt/format.h>
+
+#include "simulation.hpp"
+
+namespace gatehouse::acme::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class CertifierTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    for (const std::string& complaint : world.ca.complaints()) ADD_FAILURE() << complaint;
+    world.gateways.clear();
+  }
+  void start(int gateways) {
+    for (int i = 0; i < gateways; ++i) world.start(fmt::format("gateway {}", i));
+  }
+  [[nodiscard]] Seconds validity_left(const std::string& host) const {
+    return read_chain(world.gateways.front()->served.at(host))->not_after - world.agenda.now();
+  }
+
+  Fleets world;
+};
+
+TEST_F(CertifierTest, ObtainsWhatIsWantedAndServesItEverywhere) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_EQ(world.ca.accounts(), 1);
+  world.agenda.run_for(1h);
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_TRUE(world.gateways.front()->answers.empty());
+}
+
+TEST_F(CertifierTest, TenGatewaysPlaceOneOrderAndAllAnswer) {
+  world.want("www.example.com");
+  start(10);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_EQ(world.ca.accounts(), 1);
+  EXPECT_TRUE(world.ca.failed_validations().empty());
+}
+
+TEST_F(CertifierTest, IsTakenOverWhereverTheHolderDies) {
+  for (int moment = 0; moment < 60; ++moment) {
+    Fleets fleets(static_cast<unsigned>(moment));
+    fleets.want("www.example.com");
+    for (int i = 0; i < 10; ++i) fleets.start(fmt::format("gateway {}", i));
+    fleets.ca.behaviour.validation_polls = 2;
+    fleets.ca.behaviour.validation_tries = 50;
+    fleets.agenda.run_for(Milliseconds(moment * 60));
+    if (SimulatedGateway* const leader = fleets.leader()) fleets.kill(leader->name);
+    EXPECT_TRUE(fleets.run_until([&] { return fleets.is_complete(); }, 2 * fleets.storage.lease)) << moment;
+    EXPECT_LE(fleets.ca.orders(), 2) << moment;
+    EXPECT_EQ(fleets.ca.accounts(), 1) << moment;
+    EXPECT_THAT(fleets.ca.complaints(), ::testing::IsEmpty());
+  }
+}
+
+TEST_F(CertifierTest, ARestartOrdersNothing) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  world.kill("gateway 0");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  world.agenda.run_for(1h);
+  EXPECT_EQ(world.ca.orders(), 1);
+}
+
+TEST_F(CertifierTest, ATenantWhoseHostsAllFailDelaysNobody) {
+  world.pace = {.pause = 2s, .busy_pause = 200ms};
+  for (int tenant = 0; tenant < 50; ++tenant)
+    for (int host = 0; host < 10; ++host) {
+      const std::string name = fmt::format("h{}.t{}.example", host, tenant);
+      world.want(name, fmt::format("t{}", tenant));
+      if (tenant == 7) world.broken.insert(name);
+    }
+  start(2);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 10min));
+  world.agenda.run_for(26h);
+  EXPECT_GT(world.ca.failed_validations().size(), 20);
+  for (const auto& failure : world.ca.failed_validations()) {
+    EXPECT_THAT(failure.name, ::testing::HasSubstr(".t7."));
+    const auto within_an_hour = std::ranges::count_if(world.ca.failed_validations(), [&](const auto& other) {
+      return other.name == failure.name && other.when >= failure.when && other.when < failure.when + 1h;
+    });
+    EXPECT_LE(within_an_hour, 5) << failure.name;
+  }
+  EXPECT_EQ(world.ca.orders_of("h0.t3.example"), 1);
+}
+
+TEST_F(CertifierTest, ACaThatIsAwayForThreeDaysIsComeBackToWithoutAStampede) {
+  world.ca.behaviour.lifetime = 45 * 24h;
+  world.take_it_slowly();
+  for (int i = 0; i < 100; ++i) world.want(fmt::format("h{}.example", i), fmt::format("t{}", i / 10));
+  start(2);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 1h));
+  world.agenda.run_for(27 * 24h);
+  world.ca.behaviour.is_away = true;
+  world.requests = 0;
+  world.agenda.run_for(72h);
+  EXPECT_LT(world.requests, 72 * 20);  // of a hundred hosts
+  world.ca.behaviour.is_away = false;
+  const int before = world.requests;
+  world.agenda.run_for(90min);
+  EXPECT_LT(world.requests - before, 100 * 30);
+  world.agenda.run_for(24h);
+  for (const Wanted& item : world.wanted) EXPECT_GT(validity_left(item.name.value), 10 * 24h) << item.name.value;
+}
+
+TEST_F(CertifierTest, AShortLivedCertificateKeepsTwoDaysThroughAYearOfOutages) {
+  world.take_it_slowly();
+  world.want("www.example.com");
+  world.want("shop.example.com");
+  start(2);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 1h));
+  Seconds least = 160h;
+  Milliseconds change = world.agenda.passed();
+  for (const Milliseconds end = world.agenda.passed() + 365 * 24h; world.agenda.passed() < end;) {
+    if (world.agenda.passed() >= change) {
+      world.ca.behaviour.is_away = !world.ca.behaviour.is_away;
+      // Up to a day away; in between long enough to renew.
+      std::uniform_int_distribution<int> hours(world.ca.behaviour.is_away ? 1 : 4, world.ca.behaviour.is_away ? 24 : 72);
+      change = world.agenda.passed() + std::chrono::hours(hours(world.random));
+    }
+    world.agenda.run_for(30min);
+    for (const char* const host : {"www.example.com", "shop.example.com"}) least = std::min(least, validity_left(host));
+  }
+  EXPECT_GE(least, 48h);
+  EXPECT_GT(world.ca.orders(), 2 * 365 / 7);
+  EXPECT_LT(world.ca.orders(), 2 * 365 / 3);
+}
+
+TEST_F(CertifierTest, ARevokedCertificateIsReplacedWhenTheCaTells) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  auto& certifier = world.gateways.front()->certifier;
+  const std::string before = world.gateways.front()->served["www.example.com"];
+  bool accepted = false;
+  const auto ask = [&]() -> Flow<Done> {
+    accepted = (co_await certifier.request_revocation("www.example.com", 1)).has_value();
+    co_return Done{};
+  };
+  world.gateways.front()->spawn(ask());
+  world.agenda.run_for(1min);
+  EXPECT_TRUE(accepted);
+  EXPECT_EQ(world.ca.revoked().size(), 1);
+  EXPECT_EQ(world.ca.orders(), 2);
+  EXPECT_NE(world.gateways.front()->served["www.example.com"], before);
+  EXPECT_TRUE(world.ca.last_order().contains("replaces"));
+}
+
+TEST_F(CertifierTest, AnAskedForRenewalIsDoneByWhoeverHoldsTheLease) {
+  world.want("www.example.com");
+  start(3);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  SimulatedGateway* follower = nullptr;
+  for (const auto& gateway : world.gateways)
+    if (gateway.get() != world.leader()) follower = gateway.get();
+  const auto ask = [&]() -> Flow<Done> {
+    EXPECT_TRUE(co_await follower->certifier.request_renewal("www.example.com"));
+    EXPECT_FALSE(co_await follower->certifier.request_renewal("other.example.com"));
+    co_return Done{};
+  };
+  follower->spawn(ask());
+  world.agenda.run_for(1min);
+  EXPECT_EQ(world.ca.orders(), 2);
+}
+
+TEST_F(CertifierTest, AnEmptiedStorageIsFilledAgainWithoutAnOrder) {
+  for (int i = 0; i < 100; ++i) world.want(fmt::format("h{}.example", i), fmt::format("t{}", i));
+  start(2);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 5min));
+  world.agenda.run_for(5s);
+  const std::size_t items = world.storage.items.size();
+  world.storage.wipe();
+  world.agenda.run_for(30s);
+  EXPECT_EQ(world.storage.items.size(), items);
+  EXPECT_EQ(world.ca.orders(), 100);
+  EXPECT_EQ(world.ca.accounts(), 1);
+  world.kill("gateway 0");
+  world.kill("gateway 1");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  world.agenda.run_for(1min);
+  EXPECT_EQ(world.ca.orders(), 100);
+}
+
+TEST_F(CertifierTest, ADamagedItemIsReplacedFromMemory) {
+  world.want("www.example.com");
+  start(2);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  world.agenda.run_for(5s);
+  // A third gateway meets it for the first time; the others know better.
+  world.storage.damage("certificate/www.example.com");
+  world.start("gateway 2");
+  world.agenda.run_for(30s);
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_TRUE(world.storage.damaged.empty());
+  EXPECT_TRUE(world.is_complete());
+}
+
+TEST_F(CertifierTest, AStorageThatIsAwayStopsOrdersAndNothingElse) {
+  world.want("www.example.com");
+  start(2);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  world.storage.is_away = true;
+  world.want("new.example.com");
+  world.configure();
+  world.agenda.run_for(10min);
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_TRUE(world.gateways.front()->served.contains("www.example.com"));
+  world.storage.is_away = false;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 1min));
+  EXPECT_EQ(world.ca.orders(), 2);
+}
+
+TEST_F(CertifierTest, AnotherCaIsAskedWhileTheFirstIsAway) {
+  FakeCa& second = world.ca;  // of the test; the first one's URL leads nowhere
+  const auto add = [&](Authority authority) {
+    world.authorities.push_back(std::make_shared<const Authority>(std::move(authority)));
+  };
+  world.authorities.clear();
+  add({.name = "default", .directory = "https://away.test/dir", .fallback = "second"});
+  add({.name = "second", .directory = second.directory_url()});
+  second.behaviour = {};
+  world.want("www.example.com");
+  start(1);
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30min));
+}
+
+TEST_F(CertifierTest, AnAccountGetsAnotherKey) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  auto& certifier = world.gateways.front()->certifier;
+  bool is_changed = false;
+  const auto ask = [&]() -> Flow<Done> {
+    is_changed = (co_await certifier.roll_over("default")).has_value();
+    EXPECT_TRUE(co_await certifier.request_renewal("www.example.com"));
+    co_return Done{};
+  };
+  world.gateways.front()->spawn(ask());
+  world.agenda.run_for(1min);
+  EXPECT_TRUE(is_changed);
+  EXPECT_EQ(world.ca.orders(), 2);
+  EXPECT_EQ(world.ca.accounts(), 1);
+}
+
+}  // namespace
+}  // namespace gatehouse::acme::test
