@@ -21,11 +21,20 @@ class CertifierTest : public ::testing::Test {
   void start(int gateways) {
     for (int i = 0; i < gateways; ++i) world.start(fmt::format("gateway {}", i));
   }
-  [[nodiscard]] Seconds validity_left(const std::string& host) const {
-    return read_chain(world.gateways.front()->served.at(host))->not_after - world.agenda.now();
+  [[nodiscard]] Seconds validity_left(const std::string& host) {
+    const std::string& chain = world.gateways.front()->served.at(host);
+    auto& [known, not_after] = expiries_[host];
+    if (known != chain) {
+      known = chain;
+      not_after = read_chain(chain)->not_after;
+    }
+    return not_after - world.agenda.now();
   }
 
   Fleets world;
+
+ private:
+  std::map<std::string, std::pair<std::string, Time>> expiries_;  // by host, with the chain they are of
 };
 
 TEST_F(CertifierTest, ObtainsWhatIsWantedAndServesItEverywhere) {
@@ -102,7 +111,7 @@ TEST_F(CertifierTest, ACaThatIsAwayForThreeDaysIsComeBackToWithoutAStampede) {
   world.take_it_slowly();
   for (int i = 0; i < 100; ++i) world.want(fmt::format("h{}.example", i), fmt::format("t{}", i / 10));
   start(2);
-  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 1h));
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 6h));
   world.agenda.run_for(27 * 24h);
   world.ca.behaviour.is_away = true;
   world.requests = 0;
