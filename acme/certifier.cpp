@@ -79,9 +79,9 @@ std::vector<Certifier::State> Certifier::states() const {
   std::vector<State> states;
   for (const auto& [name, entry] : entries_) {
     if (!entry->is_wanted) continue;
-    State state{entry->name, entry->tenant, entry->authority, entry->facts, entry->is_at_work, entry->record.renew_at,
+    State state{entry->name, entry->tenant, entry->authority, entry->record.facts, entry->is_at_work, entry->record.renew_at,
                 entry->record.next_attempt, entry->record.failures, entry->record.last_error};
-    if (const AuthorityRef authority = authority_named(entry->authority); authority != nullptr && !entry->facts) {
+    if (const AuthorityRef authority = authority_named(entry->authority); authority != nullptr && !entry->record.facts) {
       const auto account = accounts_.find(account_item(authority->directory));
       if (state.last_error.empty() && account != accounts_.end()) state.last_error = account->second.last_error;
     }
@@ -93,15 +93,6 @@ std::vector<Certifier::State> Certifier::states() const {
 const CertificateRecord* Certifier::record(const std::string& name) const {
   const auto found = entries_.find(name);
   return found == entries_.end() || found->second->record.chain.empty() ? nullptr : &found->second->record;
-}
-
-void Certifier::take_record(Entry& entry, CertificateRecord record, std::uint64_t version) {
-  const bool is_new = record.chain != entry.record.chain;
-  entry.record = std::move(record);
-  entry.version = version;
-  if (!is_new) return;
-  entry.facts.reset();
-  if (auto facts = read_chain(entry.record.chain)) entry.facts = *std::move(facts);
 }
 
 // --- what is stored
@@ -138,8 +129,9 @@ Flow<Done> Certifier::changed(StoredItem item) {
     entry->name = {Identifier::Type::dns, name};
   }
   if (item.version < entry->version) co_return Done{};  // this gateway has changed it since
-  if (item.value.empty()) {
+  if (item.value.empty()) {  // nobody removes it but who has emptied the storage
     entry->version = item.version;
+    needs_restoring_ = needs_restoring_ || !entry->record.chain.empty();
     co_return Done{};
   }
   auto record = read_certificate(item.value);
@@ -149,8 +141,13 @@ Flow<Done> Certifier::changed(StoredItem item) {
     needs_restoring_ = needs_restoring_ || !entry->record.chain.empty();
     co_return Done{};
   }
-  take_record(*entry, *std::move(record), item.version);
-  if (on_certificate && entry->facts) on_certificate(entry->name, entry->record.chain, entry->record.key);
+  if (record->renew_now && !entry->record.renew_now) do_not_wait_for_authority(*entry);
+  entry->record = *std::move(record);
+  entry->version = item.version;
+  if (on_certificate && entry->record.facts && entry->served != entry->record.facts->serial) {
+    entry->served = entry->record.facts->serial;
+    on_certificate(entry->name, entry->record.chain, entry->record.key);
+  }
   co_return Done{};
 }
 
@@ -216,8 +213,6 @@ Flow<std::expected<Done, std::string>> Certifier::store(Entry& entry, std::funct
         // What is new is served when it comes back with the next sync, here as everywhere.
         entry.record = std::move(next);
         entry.version = *stored;
-        entry.facts.reset();
-        if (auto facts = read_chain(entry.record.chain)) entry.facts = *std::move(facts);
       }
       co_return Done{};
     }
@@ -259,7 +254,7 @@ Certifier::Need Certifier::need_of(const Entry& entry, Time now) const {
     if (record.revoke && !record.chain.empty()) return Need::revocation;
     const AuthorityRef authority = authority_named(entry.authority);
     if (authority == nullptr) return Need::nothing;
-    if (!entry.facts || record.renew_now || now >= record.renew_at) return Need::certificate;
+    if (!entry.record.facts || record.renew_now || now >= record.renew_at) return Need::certificate;
     // Asked for otherwise than it was: another CA, kind of key or profile. One from the fallback is good until renewed.
     const bool is_imported = record.authority.empty();
     const bool is_from_fallback = !authority->fallback.empty() && record.authority != authority->directory;
@@ -268,7 +263,7 @@ Certifier::Need Certifier::need_of(const Entry& entry, Time now) const {
          record.profile != authority->profile))
       return Need::certificate;
   }
-  if (entry.facts && now >= record.ask_at && issuer_of(record) != nullptr) return Need::renewal_info;
+  if (entry.record.facts && now >= record.ask_at && issuer_of(record) != nullptr) return Need::renewal_info;
   return Need::nothing;
 }
 
@@ -334,7 +329,7 @@ void Certifier::start_work() {
     const Need need = need_of(*entry, now);
     if (need == Need::nothing) continue;
     // What has never failed comes first, then what expires first.
-    const Time since = entry->facts ? entry->facts->not_after : Time{};
+    const Time since = entry->record.facts ? entry->record.facts->not_after : Time{};
     due[entry->tenant].push_back({entry, need, since});
   }
   if (due.empty()) return;
@@ -494,6 +489,11 @@ Flow<Done> Certifier::withdraw(const Entry& entry, const Authority& authority) {
   co_return Done{};
 }
 
+// Somebody who asks for a certificate now may know that the CA is back.
+void Certifier::do_not_wait_for_authority(const Entry& entry) {
+  if (const AuthorityRef authority = authority_named(entry.authority)) account_of(*authority).next_attempt = Time{};
+}
+
 void Certifier::note_authority(const Authority& authority, const Problem* problem) {
   Account& account = account_of(authority);
   account.is_probing = false;
@@ -570,7 +570,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   request.profile = authority.profile;
   request.preferred_chain = authority.preferred_chain;
   request.key_type = authority.key_type;
-  if (entry->facts && entry->record.authority == authority.directory) request.replaces = entry->facts->renewal_id;
+  if (entry->record.facts && entry->record.authority == authority.directory) request.replaces = entry->record.facts->renewal_id;
   std::optional<Progress> resumed;
   if (entry->record.progress && entry->record.progress_authority == authority.directory)
     resumed.emplace(*entry->record.progress);
@@ -586,7 +586,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const Time now = environment_.now();
   if (issued) {
     note_authority(authority, nullptr);
-    const auto facts = read_chain(issued->chain);  // obtain() has read it
+    auto facts = read_chain(issued->chain);  // obtain() has read it
     const Time renew_at = renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance());
     const auto stored = co_await store(
         *entry,
@@ -594,6 +594,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
           record = CertificateRecord{};
           record.chain = issued->chain;
           record.key = Secret(std::string(issued->key.reveal()));
+          record.facts = *facts;
           record.authority = authority.directory;
           record.key_type = name_of(authority.key_type);
           record.profile = authority.profile;
@@ -637,7 +638,7 @@ Flow<Done> Certifier::ask_for_renewal(EntryRef entry, AuthorityRef issuer, std::
   const Work work(*this, entry);
   Conversation conversation;
   Client client(conversation, authority.directory);
-  auto flow = client.renewal_info(entry->facts->renewal_id);
+  auto flow = client.renewal_info(entry->record.facts->renewal_id);
   if (!co_await drive(flow, conversation, &*entry, authority, fence)) co_return Done{};
   auto renewal = flow.result();
   const Time now = environment_.now();
@@ -655,7 +656,7 @@ Flow<Done> Certifier::ask_for_renewal(EntryRef entry, AuthorityRef issuer, std::
     const std::uint64_t window = hash_of((*renewal)->info);
     if (window == record.window) return;  // the time that was drawn from it holds
     record.window = window;
-    record.renew_at = renewal_by_window((*renewal)->info, entry->facts->not_before, entry->facts->not_after,
+    record.renew_at = renewal_by_window((*renewal)->info, entry->record.facts->not_before, entry->record.facts->not_after,
                                         environment_.chance());
   };
   static_cast<void>(co_await store(*entry, change, fence));
@@ -699,6 +700,7 @@ Flow<std::expected<Done, std::string>> Certifier::request_renewal(std::string na
   if (found == entries_.end() || !found->second->is_wanted)
     co_return std::unexpected("no tenant's host has this name with tls: {acme: ...}");
   const EntryRef entry = found->second;
+  do_not_wait_for_authority(*entry);
   co_return co_await store(
       *entry,
       [](CertificateRecord& record) {
@@ -747,6 +749,7 @@ Flow<std::expected<Done, std::string>> Certifier::import(std::string name, std::
         record = CertificateRecord{};
         record.chain = chain;
         record.key = Secret(pem);
+        record.facts = *facts;
         record.renew_at = renew_at;
       },
       no_fence);

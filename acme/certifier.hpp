@@ -86,8 +86,8 @@ class Certifier final : public Fleet::Part {
     bool is_wanted = false;
     CertificateRecord record;
     std::uint64_t version = 0;  // stored
-    std::optional<CertificateFacts> facts;
     bool is_at_work = false;
+    std::string served;  // serial number of what on_certificate() was last told
   };
   using EntryRef = std::shared_ptr<Entry>;
   struct Account {
@@ -107,7 +107,6 @@ class Certifier final : public Fleet::Part {
   [[nodiscard]] AuthorityRef authority_for(const Entry& entry, Time now);
   [[nodiscard]] AuthorityRef issuer_of(const CertificateRecord& record) const;
   [[nodiscard]] Account& account_of(const Authority& authority) { return accounts_[account_item(authority.directory)]; }
-  void take_record(Entry& entry, CertificateRecord record, std::uint64_t version);
   void start_work();
   bool may_start(const Entry& entry);
 
@@ -131,6 +130,7 @@ class Certifier final : public Fleet::Part {
                                                              std::uint64_t fence);
   [[nodiscard]] Flow<StorageResult<Done>> store_account(Account& account, const Authority& authority,
                                                         AccountRecord record, std::uint64_t fence);
+  void do_not_wait_for_authority(const Entry& entry);
   void note_authority(const Authority& authority, const Problem* problem);
 
   Environment& environment_;

@@ -18,7 +18,6 @@ namespace gatehouse::acme {
 
 template <class T>
 using Result = std::expected<T, Problem>;
-struct Done {};
 
 struct ExternalAccount {
   std::string key_id;

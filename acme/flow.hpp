@@ -70,6 +70,9 @@ class Flow {
   std::coroutine_handle<promise_type> handle_;
 };
 
+/// What a flow gives that gives nothing.
+struct Done {};
+
 struct HttpRequest {
   enum class Method : unsigned char { get, head, post };
   Method method = Method::get;

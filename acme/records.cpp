@@ -36,6 +36,43 @@ Number number(const Json& object, const char* name) {
 }
 Time time_member(const Json& object, const char* name) { return Time(Seconds(number<std::int64_t>(object, name))); }
 
+Json facts_json(const CertificateFacts& facts) {
+  Json object = {{"not_before", facts.not_before.time_since_epoch().count()},
+                 {"not_after", facts.not_after.time_since_epoch().count()}};
+  Json& names = object["names"] = Json::array();
+  for (const Identifier& name : facts.names)
+    names.push_back({{"ip", name.type == Identifier::Type::ip}, {"value", name.value}});
+  put(object, "issuer", facts.issuer);
+  put(object, "top_issuer", facts.top_issuer);
+  put(object, "serial", facts.serial);
+  put(object, "renewal_id", facts.renewal_id);
+  return object;
+}
+
+// What was stored with the chain, or is in it; std::nullopt where it is no chain.
+std::optional<CertificateFacts> facts_of(const Json& record, const std::string& chain) {
+  const auto stored = record.find("facts");
+  if (stored == record.end() || !stored->is_object()) {
+    auto read = read_chain(chain);
+    return read ? std::optional(*std::move(read)) : std::nullopt;
+  }
+  CertificateFacts facts;
+  facts.not_before = time_member(*stored, "not_before");
+  facts.not_after = time_member(*stored, "not_after");
+  if (const auto names = stored->find("names"); names != stored->end() && names->is_array())
+    for (const Json& name : *names) {
+      if (!name.is_object()) continue;
+      const auto ip = name.find("ip");
+      const bool is_ip = ip != name.end() && ip->is_boolean() && ip->get<bool>();
+      facts.names.push_back({is_ip ? Identifier::Type::ip : Identifier::Type::dns, string_member(name, "value")});
+    }
+  facts.issuer = string_member(*stored, "issuer");
+  facts.top_issuer = string_member(*stored, "top_issuer");
+  facts.serial = string_member(*stored, "serial");
+  facts.renewal_id = string_member(*stored, "renewal_id");
+  return facts;
+}
+
 // The text, and what the JSON library made on its way to it: the copies of keys are wiped with the values.
 std::string written(Json object) {
   std::string text = object.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -76,6 +113,7 @@ std::string write_certificate(const CertificateRecord& record) {
   Json object = begin();
   put(object, "chain", record.chain);
   put(object, "key", record.key);
+  if (record.facts) object["facts"] = facts_json(*record.facts);
   put(object, "authority", record.authority);
   put(object, "key_type", record.key_type);
   put(object, "profile", record.profile);
@@ -102,6 +140,7 @@ std::optional<CertificateRecord> read_certificate(std::string_view text) {
   CertificateRecord record;
   record.chain = string_member(*object, "chain");
   record.key = Secret(string_member(*object, "key"));
+  if (!record.chain.empty()) record.facts = facts_of(*object, record.chain);
   record.authority = string_member(*object, "authority");
   record.key_type = string_member(*object, "key_type");
   record.profile = string_member(*object, "profile");

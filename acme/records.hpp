@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "acme/certificate.hpp"
 #include "acme/flow.hpp"
 
 namespace gatehouse::acme {
@@ -22,6 +23,7 @@ struct AccountRecord {
 struct CertificateRecord {
   std::string chain;  // PEM; empty: none yet
   Secret key;         // PEM
+  std::optional<CertificateFacts> facts;  // of the chain: kept, since reading ten thousand chains takes seconds
   std::string authority;  // directory URL of the CA that issued it
   std::string key_type, profile;  // that it was asked for with
   Time renew_at{};   // when the next one is ordered

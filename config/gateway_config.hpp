@@ -99,6 +99,40 @@ struct AuditLog {
       "csrf",          "iban",          "creditcard",    "cvv"};  // argument and header names, case-insensitive
 };
 
+enum class AcmeChallenge { http_01, tls_alpn_01, dns_01 };
+enum class CertificateKey { ecdsa_p256, rsa_2048, rsa_3072, rsa_4096 };
+
+/// Where the records of dns-01 are written: RFC 2136, signed with TSIG (RFC 8945, HMAC-SHA-256).
+struct DnsUpdates {
+  SocketAddress server;
+  std::string zone;         // lower case, without trailing dot
+  std::string key_name;
+  std::string secret_file;  // absolute; base64 on its first line
+  Milliseconds propagation{5'000};
+};
+
+/// A CA that speaks ACME.
+struct AcmeAuthority {
+  std::string name;
+  std::string directory;  // URL
+  std::string email;      // empty: none
+  std::string ca_file;    // absolute; empty: the system's CAs
+  std::string eab_key_id; // empty: no external account binding
+  std::string eab_key_file;  // absolute; base64url on its first line
+  std::string profile;    // empty: the CA's default
+  std::string preferred_chain;  // common name; empty: the CA's default
+  AcmeChallenge challenge = AcmeChallenge::http_01;
+  CertificateKey key_type = CertificateKey::ecdsa_p256;
+  std::optional<DnsUpdates> dns;
+  std::string fallback;   // another's name; empty: none
+};
+
+struct Storage {
+  std::string directory = "/var/lib/gatehouse";
+  std::string encryption_key_file;  // absolute; not empty: in Redis, encrypted with this key
+  bool operator==(const Storage&) const = default;
+};
+
 struct GatewayConfig {
   std::string file;                 // absolute path of the file itself
   std::shared_ptr<const std::string> text;  // what it held, for Problem::show_source() of what is found later
@@ -111,7 +145,8 @@ struct GatewayConfig {
   std::vector<Cidr> trusted_proxies;
   std::optional<Redis> redis;
   bool redis_unclear = false;  // the key is there, or may be, but was not read: never in a valid configuration
-  std::string storage_directory = "/var/lib/gatehouse";
+  std::vector<AcmeAuthority> acme;
+  Storage storage;
   PlatformWaf waf;
   Limits limits;
   Timeouts timeouts;

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "config/endpoint_rules.hpp"
+#include "config/acme_reader.hpp"
 #include "config/kinds.hpp"
 #include "config/redis_url.hpp"
 #include "config/text.hpp"
@@ -231,12 +232,13 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
   m.read("redis", config.redis, object<Redis>([&](Mapping& inner, Redis& out) { read_redis(inner, out, files); }),
          "The store of the rate limits that all gateways share. Without it each gateway counts for itself.");
   config.redis_unclear = config.redis_unclear || (!config.redis && m.has("redis"));
-  m.read("storage", config, object<GatewayConfig>([&](Mapping& inner, GatewayConfig& out) {
-           inner.read("file", out.storage_directory, File{files, false}, "Folder for what the gateway keeps.");
-           inner.unavailable("redis", "use storage: {file: FOLDER}");
-           inner.unavailable("kubernetes", "use storage: {file: FOLDER}");
-         }),
-         "Where the gateway keeps what must outlive it.");
+  m.read("acme", config.acme,
+         named<AcmeAuthority>("a CA's name",
+                              [&](Mapping& inner, AcmeAuthority& out) { read_authority(inner, out, files); }),
+         "CAs that certificates are obtained from (ACME, RFC 8555), by name, for the tenants' hosts to refer to.");
+  m.read("storage", config.storage,
+         object<Storage>([&](Mapping& inner, Storage& out) { read_storage(inner, out, files); }),
+         "Where accounts and certificates are kept: in a folder of this machine, or in the Redis that all gateways share.");
   m.read("waf", config.waf, object<PlatformWaf>([&](Mapping& inner, PlatformWaf& out) { read_waf(inner, out, files); }),
          "The web application firewall of all tenants.");
   m.read("limits", config.limits, object<Limits>(read_limits), "Bounds on what clients may send.");
@@ -250,11 +252,11 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
   m.read("audit_log", config.audit_log,
          object<AuditLog>([&](Mapping& inner, AuditLog& out) { read_audit_log(inner, out, files); }),
          "The log of WAF events.");
-  m.unavailable("acme", "name certificate files in the tenants' files, or take tls: {self_signed: true} there");
 }
 
 void check_gateway(Mapping& m, const GatewayConfig& config) {
   check_listeners(m, config);
+  check_acme(m, config);
   for (std::size_t i = 0; i < config.trusted_proxies.size(); ++i) {
     const std::string network = config.trusted_proxies[i].to_string();
     if (network == "0.0.0.0/0" || network == "::/0")

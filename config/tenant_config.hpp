@@ -16,13 +16,14 @@
 
 namespace gatehouse::config {
 
-enum class HostTls { off, files, self_signed };
+enum class HostTls { off, files, self_signed, acme };
 enum class TlsVersion { tls12, tls13 };
 enum class ClientAuth { off, optional, required };
 
 struct Host {
   std::string name;  // lower-case A-labels without trailing dot: "shop.example.de", "*.example.de" or "*"
   HostTls tls = HostTls::self_signed;
+  std::string authority;         // of gateway.yaml's acme; with HostTls::acme
   std::string certificate_file;  // absolute; with HostTls::files
   std::string key_file;
   TlsVersion min_version = TlsVersion::tls12;

@@ -16,9 +16,11 @@ constexpr std::string_view kSelfSignedNotice =
     "no certificate is named: browsers will warn of a self-signed one; name certificate_file and key_file, or say "
     "self_signed: true";
 
-void read_tls_keys(Mapping& m, Host& host, const FileRules& files) {
+void read_tls_keys(Mapping& m, Host& host, const Platform& platform) {
+  const FileRules& files = platform.files;
   bool self_signed = false;
-  m.unavailable("acme", "use certificate_file and key_file, or self_signed: true");
+  m.read("acme", host.authority, name_text("a CA's name"),
+         "A certificate that the gateway obtains from this CA of gateway.yaml's acme, and renews.");
   const bool chosen = m.read("self_signed", self_signed, Boolean{},
                              "A certificate that the gateway makes itself; browsers warn of it.");
   m.read("certificate_file", host.certificate_file, File{files},
@@ -34,7 +36,9 @@ void read_tls_keys(Mapping& m, Host& host, const FileRules& files) {
          "Whether clients must show a certificate. Default with client_ca_file: required.");
   const bool has_certificate = m.has("certificate_file");
   const bool has_key = m.has("key_file");
-  if (has_certificate != has_key) {
+  if (m.has("acme") && (has_certificate || has_key || m.has("self_signed"))) {
+    m.error("acme", "a host has one certificate: acme, certificate_file and self_signed exclude each other");
+  } else if (has_certificate != has_key) {
     m.error(has_certificate ? "certificate_file" : "key_file",
             fmt::format("certificate_file and key_file belong together: '{}' is missing",
                         has_certificate ? "key_file" : "certificate_file"));
@@ -45,7 +49,7 @@ void read_tls_keys(Mapping& m, Host& host, const FileRules& files) {
   } else if (!has_certificate && !m.has("self_signed") && !m.has("acme")) {
     m.warning_at(m.at(), std::string(kSelfSignedNotice));
   }
-  host.tls = has_certificate ? HostTls::files : HostTls::self_signed;
+  host.tls = has_certificate ? HostTls::files : m.has("acme") ? HostTls::acme : HostTls::self_signed;
   if (m.has("client_ca_file") && !m.has("client_auth")) host.client_auth = ClientAuth::required;
   if (host.client_auth != ClientAuth::off && !m.has("client_ca_file"))
     m.error("client_auth", "client_auth needs client_ca_file, against which to check");
@@ -53,10 +57,10 @@ void read_tls_keys(Mapping& m, Host& host, const FileRules& files) {
 
 /// off, or a mapping.
 struct HostTlsKind {
-  const FileRules& files;
+  const Platform& platform;
 
   [[nodiscard]] auto keys() const {
-    return object<Host>([this](Mapping& m, Host& host) { read_tls_keys(m, host, files); });
+    return object<Host>([this](Mapping& m, Host& host) { read_tls_keys(m, host, platform); });
   }
   bool read(Source& source, const Node& node, Host& out) const {
     if (node.kind != Node::Kind::scalar) return keys().read(source, node, out);
@@ -64,7 +68,8 @@ struct HostTlsKind {
       source.error(
           node.at,
           fmt::format(
-              "{} is not known here; write off, {{self_signed: true}} or {{certificate_file: FILE, key_file: FILE}}",
+              "{} is not known here; write off, {{acme: NAME}}, {{self_signed: true}} or {{certificate_file: FILE, "
+              "key_file: FILE}}",
               cite(node.text)));
       return false;
     }
@@ -78,15 +83,32 @@ struct HostTlsKind {
   }
 };
 
+// Whether the CA is there and can issue for the name.
+void check_authority(Mapping& m, const Host& host, const GatewayConfig& gateway) {
+  const auto found = std::ranges::find(gateway.acme, host.authority, &AcmeAuthority::name);
+  if (found == gateway.acme.end()) {
+    if (!host.authority.empty())
+      m.error("tls", fmt::format("gateway.yaml has no acme.{}{}", host.authority,
+                                 gateway.acme.empty() ? ": add it there, or name certificate files"
+                                                      : "; it has " + gateway.acme.front().name));
+    return;
+  }
+  if (host.name == "*")
+    m.error("tls", "no CA issues a certificate for every name: name certificate files, or self_signed: true");
+  else if (host.name.starts_with('*') && !found->dns)
+    m.error("tls", fmt::format("wildcards need dns-01: acme.{} has no 'dns'", host.authority));
+}
+
 void read_host(Mapping& m, Host& host, const Platform& platform) {
   m.require("name", host.name, host_pattern_text(),
             "A host name, \"*.example.de\" for exactly one label before it, or \"*\" for whatever no tenant claims. "
             "International names may be written as such.");
   host.place = m.place(m.at("name"));
-  m.read("tls", host, HostTlsKind{platform.files},
+  m.read("tls", host, HostTlsKind{platform},
          "Its certificate; off serves the host on http listeners without a redirect.");
   if (m.describing()) return;
   if (!m.has("tls")) m.warning_at(m.at("name"), std::string(kSelfSignedNotice));
+  if (host.tls == HostTls::acme) check_authority(m, host, platform.gateway);
   const auto wanted = host.tls == HostTls::off ? ListenerProtocol::http : ListenerProtocol::https;
   const auto& listeners = platform.gateway.listeners;
   if (std::ranges::none_of(listeners, [=](const Listener& l) { return l.protocol == wanted; })) {

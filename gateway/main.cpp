@@ -1,10 +1,13 @@
-// The command line: run, check, schema, health. Exit codes: 0, 1 failed, 2 usage.
+// The command line: run, check, schema, health, certs. Exit codes: 0, 1 failed, 2 usage.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <sstream>
 
+#include "gateway/server/admin_client.hpp"
 #include "gateway/server/check.hpp"
 #include "gateway/server/health_probe.hpp"
 #include "gateway/server/server.hpp"
@@ -31,6 +34,73 @@ int run(const std::string& path) {
     std::cerr << "gatehouse: " << error.what() << '\n';
     return failed;
   }
+}
+
+std::optional<std::string> text_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) return std::nullopt;
+  return text.str();
+}
+
+/// One command of `gatehouse certs`.
+int certs(const std::string& admin, const std::string& method, const std::string& target, const std::string& body) {
+  const auto address = SocketAddress::parse(admin);
+  if (!address) {
+    std::cerr << "gatehouse: --admin must be an address and a port, such as 127.0.0.1:9901\n";
+    return usage;
+  }
+  const auto reply = server::ask_admin(*address, method, target, body);
+  if (!reply) {
+    std::cerr << "gatehouse: " << reply.error() << '\n';
+    return failed;
+  }
+  (reply->is_success ? std::cout : std::cerr) << reply->text;
+  return reply->is_success ? 0 : failed;
+}
+
+/// `gatehouse certs list|renew|revoke|import|roll-over`. Strings and `code` outlive the parsing.
+struct CertsOptions {
+  std::string admin = "127.0.0.1:9901";
+  std::string host, reason = "unspecified", chain, key, authority = "default";
+};
+void add_certs(CLI::App& app, CertsOptions& options, int& code) {
+  auto* const command = app.add_subcommand("certs", "Certificates that the gateway on this machine obtains itself");
+  command->require_subcommand(1);
+  command->add_option("--admin", options.admin, "The admin address")->capture_default_str();
+  const auto plain = [](const std::string& text) {
+    return server::is_plain_parameter(text) ? std::string() : "a host name or another plain name is expected";
+  };
+  command->add_subcommand("list", "Each host's certificate, issuer, when it renews and the last error")->callback([&] {
+    code = certs(options.admin, "GET", "/certificates", {});
+  });
+  auto* const renew = command->add_subcommand("renew", "Replace a certificate now");
+  renew->add_option("host", options.host, "The host")->required()->check(plain);
+  renew->callback([&] { code = certs(options.admin, "POST", "/certificates/renew?host=" + options.host, {}); });
+  auto* const revoke = command->add_subcommand("revoke", "Revoke a certificate, and replace it");
+  revoke->add_option("host", options.host, "The host")->required()->check(plain);
+  revoke->add_option("--reason", options.reason, "unspecified, keyCompromise, superseded ...")->check(plain);
+  revoke->callback([&] {
+    code = certs(options.admin, "POST", "/certificates/revoke?host=" + options.host + "&reason=" + options.reason, {});
+  });
+  auto* const import_command = command->add_subcommand("import", "Serve a certificate from elsewhere until it is renewed");
+  import_command->add_option("host", options.host, "The host")->required()->check(plain);
+  import_command->add_option("--chain", options.chain, "PEM file: the certificate, then those above it")->required();
+  import_command->add_option("--key", options.key, "PEM file of its key")->required();
+  import_command->callback([&] {
+    const auto chain = text_of(options.chain), key = text_of(options.key);
+    if (!chain || !key) {
+      std::cerr << "gatehouse: cannot read " << (chain ? options.key : options.chain) << '\n';
+      code = failed;
+      return;
+    }
+    code = certs(options.admin, "POST", "/certificates/import?host=" + options.host, *chain + "\n" + *key);
+  });
+  auto* const roll_over = command->add_subcommand("roll-over", "Give the account of a CA another key");
+  roll_over->add_option("authority", options.authority, "The CA's name in gateway.yaml")->check(plain);
+  roll_over->callback(
+      [&] { code = certs(options.admin, "POST", "/certificates/roll-over?authority=" + options.authority, {}); });
 }
 
 }  // namespace
@@ -78,6 +148,9 @@ int main(int argc, char** argv) {
     }
     code = server::is_ready(*address) ? 0 : failed;
   });
+
+  CertsOptions certs_options;
+  add_certs(app, certs_options, code);
 
   try {
     app.parse(argc, argv);

@@ -24,6 +24,7 @@ struct Reply {
   int status = 0;
   Reason reason = Reason::none;
   const char* detail = "";       // a sentence for the client; static, nothing of the inside
+  std::string content;           // the whole body, as bytes; empty: a short one that says what happened
   std::string fields;            // further header lines, each ending in CRLF
   bool close = false;            // the connection cannot be used any more
 };

@@ -26,6 +26,8 @@ class RedisClient;
 
 namespace gatehouse::filter {
 
+struct Challenges;
+
 /// Ids of requests: 128 bits in hex. Unique, not secret.
 class RequestIds {
  public:
@@ -60,6 +62,7 @@ struct WorkerContext {
   runtime::WorkPool* work_pool = nullptr;   // for what would hold the loop up; null: everything is done on the loop
   std::shared_ptr<runtime::LogFile> access_log;  // null: off
   std::shared_ptr<runtime::LogFile> audit_log;   // null: off
+  std::shared_ptr<const Challenges> challenges;  // null: none
   RequestIds ids;
 
   /// Access records on their way to the log; handed over in batches.

@@ -346,6 +346,20 @@ void Stream::HandshakeOperation::await_suspend(std::coroutine_handle<> awaiting)
   stream_.descriptor_.writer = this;
 }
 
+namespace {
+
+// Whether the one protocol that the client offers is that of tls-alpn-01 (RFC 8737 section 3, RFC 7301 section 3.1).
+bool is_acme_validation(SSL* ssl) {
+  const unsigned char* extension = nullptr;
+  std::size_t size = 0;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &extension, &size) != 1)
+    return false;
+  return size == 3 + acme_alpn.size() && extension[2] == acme_alpn.size() &&
+         std::string_view(reinterpret_cast<const char*>(extension) + 3, acme_alpn.size()) == acme_alpn;
+}
+
+}  // namespace
+
 int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
   auto* const stream = static_cast<Stream*>(SSL_get_app_data(ssl));
   std::string_view name;
@@ -358,7 +372,15 @@ int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
     const std::size_t length = static_cast<std::size_t>(extension[3]) << 8 | extension[4];
     if (list + 2 == size && length + 5 <= size) name = {reinterpret_cast<const char*>(extension) + 5, length};
   }
-  stream->server_tls_ = stream->selector_->select(name);
+  if (is_acme_validation(ssl)) {
+    stream->server_tls_ = stream->selector_->select_challenge(name);
+    if (!stream->server_tls_) {
+      *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
+      return SSL_CLIENT_HELLO_ERROR;
+    }
+  } else {
+    stream->server_tls_ = stream->selector_->select(name);
+  }
   const ServerTls& chosen = *stream->server_tls_;
   if (SSL_set_SSL_CTX(ssl, chosen.context()) == nullptr) {
     *alert = SSL_AD_INTERNAL_ERROR;

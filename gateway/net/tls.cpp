@@ -40,6 +40,14 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const 
   return SSL_TLSEXT_ERR_OK;
 }
 
+int select_challenge_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+                          unsigned offered_size, void*) {
+  if (offered_size != 1 + acme_alpn.size()) return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 8737 section 3: nothing else
+  *out = offered + 1;
+  *out_size = static_cast<unsigned char>(acme_alpn.size());
+  return SSL_TLSEXT_ERR_OK;
+}
+
 void common_settings(SSL_CTX* context) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -171,6 +179,7 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
   std::shared_ptr<ServerTls> made(new ServerTls);
   SSL_CTX_up_ref(context.get());
   made->context_ = context.get();
+  made->identity_ = settings.identity;
   made->min_version_ = settings.min_version;
   made->client_auth_ = settings.client_auth;
   std::tm expiry{};
@@ -180,6 +189,24 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
   X509_NAME_oneline(X509_get_issuer_name(leaf->get()), issuer, sizeof issuer);
   made->issuer_ = issuer;
   made->self_signed_ = X509_NAME_cmp(X509_get_issuer_name(leaf->get()), X509_get_subject_name(leaf->get())) == 0;
+  return made;
+}
+
+std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create_challenge(
+    const std::string& certificate_pem, const std::string& key_pem) {
+  ERR_clear_error();
+  const ContextPtr context(SSL_CTX_new(TLS_server_method()));
+  if (!context) return failure("no TLS context");
+  common_settings(context.get());
+  SSL_CTX_set_alpn_select_cb(context.get(), select_challenge_alpn, nullptr);
+  if (const auto leaf = use_chain(context.get(), certificate_pem); !leaf) return std::unexpected(leaf.error());
+  if (const Outcome used = use_key(context.get(), key_pem); !used) return std::unexpected(used.error());
+  static constexpr unsigned char session_context[] = "acme-tls/1";
+  SSL_CTX_set_session_id_context(context.get(), session_context, sizeof session_context - 1);
+  std::shared_ptr<ServerTls> made(new ServerTls);
+  SSL_CTX_up_ref(context.get());
+  made->context_ = context.get();
+  made->is_challenge_ = true;
   return made;
 }
 

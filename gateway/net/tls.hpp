@@ -23,8 +23,13 @@ struct ServerTlsSettings {
   config::TlsVersion min_version = config::TlsVersion::tls12;
   config::ClientAuth client_auth = config::ClientAuth::off;
   std::string client_ca_pem;
+  /// What the host's settings are known by from one certificate to the next; null: each ServerTls is its own.
+  const void* identity = nullptr;
   bool operator==(const ServerTlsSettings&) const = default;
 };
+
+/// The protocol of tls-alpn-01's connections (RFC 8737 section 6.2).
+inline constexpr std::string_view acme_alpn = "acme-tls/1";
 
 /// A certificate with its key and rules, ready to serve.
 class ServerTls {
@@ -35,7 +40,14 @@ class ServerTls {
   ServerTls(const ServerTls&) = delete;
   ServerTls& operator=(const ServerTls&) = delete;
 
+  /// Answers the challenge tls-alpn-01 (RFC 8737) and nothing else: connections end with the handshake.
+  static std::expected<std::shared_ptr<const ServerTls>, std::string> create_challenge(
+      const std::string& certificate_pem, const std::string& key_pem);
+
   [[nodiscard]] SSL_CTX* context() const noexcept { return context_; }
+  /// Equal for connections that may speak for each other's hosts.
+  [[nodiscard]] const void* identity() const noexcept { return identity_ != nullptr ? identity_ : this; }
+  [[nodiscard]] bool is_challenge() const noexcept { return is_challenge_; }
   [[nodiscard]] config::TlsVersion min_version() const noexcept { return min_version_; }
   [[nodiscard]] config::ClientAuth client_auth() const noexcept { return client_auth_; }
   [[nodiscard]] std::chrono::system_clock::time_point not_after() const noexcept { return not_after_; }
@@ -50,6 +62,8 @@ class ServerTls {
   std::chrono::system_clock::time_point not_after_;
   std::string issuer_;
   bool self_signed_ = false;
+  bool is_challenge_ = false;
+  const void* identity_ = nullptr;
 };
 
 /// Chooses the settings for a name that a client sent. One a worker; called during handshakes.
@@ -57,6 +71,8 @@ class SniSelector {
  public:
   /// `server_name` is empty when the client sent none. Never null: unknown names get the self-signed default.
   [[nodiscard]] virtual std::shared_ptr<const ServerTls> select(std::string_view server_name) noexcept = 0;
+  /// For a CA that validates the name (ALPN "acme-tls/1"); null: no such challenge is under way.
+  [[nodiscard]] virtual std::shared_ptr<const ServerTls> select_challenge(std::string_view server_name) noexcept = 0;
 
  protected:
   ~SniSelector() = default;

@@ -156,6 +156,7 @@ bool prefers_json(const http::Fields& fields) noexcept {
 // The body of the gateway's own answer.
 std::string reply_body(const Exchange& exchange, bool json) {
   const filter::Reply& reply = exchange.reply;
+  if (!reply.content.empty()) return reply.content;
   const std::string_view text = status_text(reply.status);
   std::string body;
   if (json) {
@@ -179,7 +180,9 @@ std::string reply_body(const Exchange& exchange, bool json) {
 template <class Sink>
 void add_reply_fields(Sink& sink, const Exchange& exchange, bool json, std::size_t length) {
   sink.add("date", http_date());
-  sink.add("content-type", json ? "application/json" : "text/html; charset=utf-8");
+  sink.add("content-type", !exchange.reply.content.empty() ? "application/octet-stream"
+                           : json                          ? "application/json"
+                                                           : "text/html; charset=utf-8");
   sink.add_number("content-length", length);
   sink.add("cache-control", "no-store");
   sink.add("x-request-id", exchange.request_id);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gateway/filter/challenges.hpp"
 #include "gateway/http/read_buffer.hpp"
 #include "gateway/net/proxy_header.hpp"
 #include "gateway/proxy/h1_stream.hpp"
@@ -15,17 +16,37 @@ using runtime::Task;
 
 // --- Worker
 
+namespace {
+
+std::string host_of(std::string_view server_name) {
+  std::string name(server_name);
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  if (name.ends_with('.')) name.pop_back();
+  return name;
+}
+
+}  // namespace
+
 std::shared_ptr<const net::ServerTls> Worker::select(std::string_view server_name) noexcept {
   try {
-    std::string name(server_name);
-    std::ranges::transform(name, name.begin(),
-                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    if (name.ends_with('.')) name.pop_back();
-    const HostEntry* const entry = snapshot->find_host(name);
+    const HostEntry* const entry = snapshot->find_host(host_of(server_name));
     if (entry != nullptr && entry->tls) return entry->tls;
+    if (entry != nullptr && entry->slot)
+      if (auto tls = entry->slot->of(context.id)) return tls;
   } catch (...) {  // out of memory: the default certificate serves the refusal
   }
   return snapshot->default_tls;
+}
+
+std::shared_ptr<const net::ServerTls> Worker::select_challenge(std::string_view server_name) noexcept {
+  try {
+    if (!context.challenges) return nullptr;
+    const auto found = context.challenges->tls.find(host_of(server_name));
+    return found == context.challenges->tls.end() ? nullptr : found->second;
+  } catch (...) {  // out of memory
+    return nullptr;
+  }
 }
 
 void Worker::accept(int fd, const SocketAddress& peer, const ListenerFacts& listener) {
@@ -102,7 +123,7 @@ Task<void> Connection::run(std::unique_ptr<Connection> self) {
   }
   if (connection.listener.protocol == config::ListenerProtocol::https) {
     const bool established = co_await connection.handshake();
-    if (!established) co_return;
+    if (!established || connection.stream.server_tls()->is_challenge()) co_return;  // that was all that the CA wanted
     connection.is_tls_ = true;
     connection.client_certificate_subject_ = connection.stream.peer_subject();
   }

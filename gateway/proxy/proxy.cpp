@@ -154,7 +154,7 @@ bool find_way(ServerStream& stream) {
     // Whatever the connection: such a host has no certificate that one could have been made for.
   } else if (exchange.is_tls) {
     // RFC 9110 section 15.5.20: a connection made for one host does not speak for another whose TLS differs.
-    if (host == nullptr || host->tls.get() != stream.connection_facts().tls) {
+    if (host == nullptr || host->tls_identity() != stream.connection_facts().tls->identity()) {
       exchange.answer(421, Reason::misdirected, "This connection was not made for the requested host.");
       exchange.reply.close = true;
       return false;
@@ -166,7 +166,7 @@ bool find_way(ServerStream& stream) {
     exchange.answer(421, Reason::misdirected, "The request asks for https on a connection without TLS.");
     exchange.reply.close = true;
     return false;
-  } else if (host->tls) {
+  } else if (host->has_tls()) {
     exchange.redirect_to_https = true;
     exchange.redirect_port = stream.connection_facts().redirect_port;
   }

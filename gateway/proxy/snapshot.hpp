@@ -13,6 +13,7 @@
 #include "config/gateway_config.hpp"
 #include "gateway/filter/tenant.hpp"
 #include "gateway/http/head.hpp"
+#include "gateway/net/certificate_slot.hpp"
 #include "gateway/net/tls.hpp"
 
 namespace gatehouse::proxy {
@@ -28,8 +29,15 @@ struct TenantRoutes {
 
 struct HostEntry {
   const TenantRoutes* tenant = nullptr;
-  std::shared_ptr<const net::ServerTls> tls;  // null: tls: off, or the tenant is unavailable
+  std::shared_ptr<const net::ServerTls> tls;  // null: one from a CA, tls: off, or the tenant is unavailable
+  std::shared_ptr<net::CertificateSlot> slot;  // with a certificate from a CA
   const config::Host* config = nullptr;
+
+  [[nodiscard]] bool has_tls() const noexcept { return tls != nullptr || slot != nullptr; }
+  /// See net::ServerTls::identity(); null without TLS.
+  [[nodiscard]] const void* tls_identity() const noexcept {
+    return tls ? tls->identity() : static_cast<const void*>(slot.get());
+  }
 };
 
 struct StringHash {

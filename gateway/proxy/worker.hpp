@@ -45,6 +45,7 @@ class Worker final : public net::SniSelector {
       : context(index, loop, metrics, memory, shared_state.upstream_connections), shared(shared_state) {}
 
   std::shared_ptr<const net::ServerTls> select(std::string_view server_name) noexcept override;
+  std::shared_ptr<const net::ServerTls> select_challenge(std::string_view server_name) noexcept override;
 
   /// Takes over an accepted socket.
   void accept(int fd, const SocketAddress& peer, const ListenerFacts& listener);

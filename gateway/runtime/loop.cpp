@@ -301,6 +301,7 @@ void Loop::run() {
     }
   }
   running_.store(false, std::memory_order_release);
+  stopping_.store(false, std::memory_order_release);
   run_posted();
 }
 

@@ -117,7 +117,7 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  /// Runs until stop(). Call from the thread that owns the loop.
+  /// Runs until stop(), and may be called again. Call from the thread that owns the loop.
   void run();
   /// Whether run() is under way: posted work will be done. From any thread.
   [[nodiscard]] bool is_running() const noexcept { return running_.load(std::memory_order_acquire); }

@@ -89,6 +89,8 @@ inline constexpr MetricFamily certificate_not_after{"gatehouse_certificate_not_a
                                                     K::gauge,
                                                     {"host"},
                                                     false};
+inline constexpr MetricFamily acme_orders_total{
+    "gatehouse_acme_orders_total", "Orders of certificates that have come to their end", K::counter, {"result"}, false};
 inline constexpr MetricFamily config_reloads_total{
     "gatehouse_config_reloads_total", "Reloads of the configuration", K::counter, {"result"}, false};
 inline constexpr MetricFamily config_last_reload_successful{

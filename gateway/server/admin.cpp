@@ -9,6 +9,7 @@
 #include "gateway/http/validate.hpp"
 #include "gateway/net/stream.hpp"
 #include "gateway/proxy/answers.hpp"
+#include "gateway/server/admin_commands.hpp"
 #include "gateway/server/page.hpp"
 #include "gateway/server/server.hpp"
 
@@ -20,7 +21,33 @@ using runtime::Task;
 namespace {
 constexpr std::size_t max_connections = 64;
 constexpr std::size_t head_bytes = 8 * 1024;
+constexpr std::size_t body_bytes = 256 * 1024;
 constexpr auto patience = std::chrono::seconds(10);
+
+/// Whether Host is an address or localhost: a name of somebody else's that leads here must not give orders.
+bool names_an_address(const http::RequestHead& head) {
+  const auto target = http::request_target(head);
+  if (!target) return false;
+  std::string_view host = target->host;
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  return host == "localhost" || IpAddress::parse(host).has_value();
+}
+
+/// The whole body, whose beginning has come with the head. False: too long, or it does not come.
+Task<bool> read_body(net::Stream& stream, http::BodyFraming framing, std::string_view begun, std::string& body) {
+  if (framing.kind == http::BodyKind::none) co_return true;
+  if (framing.kind != http::BodyKind::length || framing.length > body_bytes) co_return false;
+  body.resize(static_cast<std::size_t>(framing.length));
+  std::size_t size = std::min(begun.size(), body.size());
+  begun.copy(body.data(), size);
+  while (size < body.size()) {
+    const auto got = co_await stream.read(std::span<char>(body).subspan(size));
+    if (!got) co_return false;
+    size += *got;
+  }
+  co_return true;
+}
+
 }  // namespace
 
 void Admin::listen(const SocketAddress& address, bool everything) {
@@ -100,7 +127,20 @@ Task<void> Admin::serve(int fd, Door& door) {
     if (framing && http::request_target(head)) {
       const std::string_view path = head.target.substr(0, head.target.find('?'));
       status = 200;
-      if (head.method != http::Method::get && head.method != http::Method::head) {
+      if (head.method == http::Method::post && door.everything && path.starts_with("/certificates/")) {
+        AdminAnswer answer = {403, "a command needs the header gatehouse-command, and this machine's address as host\n"};
+        // No web page that an operator looks at can send that without asking first, which nobody answers.
+        if (head.fields.find("gatehouse-command") != nullptr && names_an_address(head)) {
+          std::string content;
+          const std::string target(head.target);
+          answer = {413, "a command's body has a length, of at most 256 KiB\n"};
+          if (co_await read_body(stream, *framing, std::string_view(bytes).substr(parsed.head_bytes, size - parsed.head_bytes),
+                                 content))
+            answer = co_await run_admin_command(server_.certificates(), target, std::move(content));
+        }
+        status = answer.status;
+        body = std::move(answer.body);
+      } else if (head.method != http::Method::get && head.method != http::Method::head) {
         status = 405;
         body = "GET only\n";
       } else if (path == "/healthz") {
@@ -114,6 +154,8 @@ Task<void> Admin::serve(int fd, Door& door) {
       } else if (door.everything && path == "/status") {
         type = "application/json";
         body = server_.status_json();
+      } else if (door.everything && path == "/certificates") {
+        body = certificate_list(server_.certificates());
       } else if (door.everything && path == "/") {
         type = "text/html; charset=utf-8";
         body = status_page();
@@ -121,7 +163,7 @@ Task<void> Admin::serve(int fd, Door& door) {
         status = 404;
         body = "no such page\n";
       }
-      again = framing->kind == http::BodyKind::none && !http::wants_close(head.fields, head.minor_version);
+      again = framing->kind == http::BodyKind::none && head.method != http::Method::post && !http::wants_close(head.fields, head.minor_version);
     }
     std::string answer = fmt::format("HTTP/1.1 {} {}\r\ndate: ", status,
                                      status == 405 ? "Method Not Allowed" : proxy::status_text(status));

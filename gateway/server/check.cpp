@@ -19,7 +19,11 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
     runtime::Loop loop;  // never run: no health check is sent
     runtime::Metrics metrics(1);
     upstream::HealthChecker health(loop, [](const upstream::HealthKey&, bool, const std::string&) {});
-    SnapshotBuilder builder(metrics, health, loop, 1);
+    // Nothing is stored, and nobody asks for a certificate.
+    const auto no_certificate = [](const std::string&, const net::ServerTlsSettings&) {
+      return std::make_shared<net::CertificateSlot>(1, nullptr);
+    };
+    SnapshotBuilder builder(metrics, health, loop, 1, no_certificate);
     const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(*loaded.config));
     problems.insert(problems.end(), result.problems.begin(), result.problems.end());
     if (result.snapshot) {

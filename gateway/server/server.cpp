@@ -26,6 +26,8 @@ using runtime::Task;
 
 namespace {
 
+constexpr auto longest_load = std::chrono::seconds(5);  // of stored certificates, at start
+constexpr auto longest_leave = std::chrono::seconds(1);  // for telling the other gateways that the lease is free
 constexpr auto farewell_time = std::chrono::milliseconds(40);  // for telling the other gateways that this one stops
 constexpr std::size_t spare_descriptors = 512;  // upstream pools, logs, Redis, admin
 constexpr std::size_t most_connections = 50'000;
@@ -183,7 +185,10 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
                  {"destination.address", key.endpoint.to_string()},
                  {"reason", why}});
       });
-  builder_ = std::make_unique<SnapshotBuilder>(metrics_, *health_, loop_, worker_count_);
+  certificates_ = std::make_unique<Certificates>(loop_, metrics_, *gateway_, gateway_id_, worker_count_);
+  builder_ = std::make_unique<SnapshotBuilder>(
+      metrics_, *health_, loop_, worker_count_,
+      [this](const std::string& host, const net::ServerTlsSettings& rules) { return certificates_->slot_of(host, rules); });
   SnapshotBuilder::Result first = builder_->build(gateway_);
   report(first.problems);
   if (!first.snapshot) throw std::runtime_error("the configuration cannot be served; see the problems above");
@@ -199,8 +204,29 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
   if (gateway_->admin) admin_->listen(*gateway_->admin, true);
   if (gateway_->metrics) admin_->listen(*gateway_->metrics, false);
   work_pool_ = std::make_unique<runtime::WorkPool>(runtime::WorkPool::sizes_for(usable_processors()));
+  load_certificates();
   make_workers();
   start_workers();
+}
+
+// What is stored is served from the first connection on. A storage that does not answer is waited for a little: then hosts
+// without a certificate show a self-signed one until it does.
+void Server::load_certificates() {
+  certificates_->use_workers(
+      [this](unsigned worker, std::function<void()> work) { workers_[worker]->loop.post(std::move(work)); },
+      [this](unsigned worker, std::shared_ptr<const filter::Challenges> challenges) {
+        workers_[worker]->worker.context.challenges = std::move(challenges);
+      });
+  if (!certificates_->is_wanted()) return;
+  const auto wait = [](Server& self) -> Task<void> {
+    const auto end = runtime::Clock::now() + longest_load;
+    while (!self.certificates_->is_loaded() && runtime::Clock::now() < end)
+      co_await self.loop_.sleep(std::chrono::milliseconds(5));
+    self.loop_.stop();
+  };
+  certificates_->start();
+  loop_.spawn(wait(*this));
+  loop_.run();
 }
 
 Server::~Server() = default;
@@ -286,6 +312,7 @@ void Server::start_workers() {
     });
   }
   running->wait();
+  certificates_->workers_run(true);
 }
 
 void Server::apply(SnapshotBuilder::Result result) {
@@ -302,6 +329,8 @@ void Server::apply(SnapshotBuilder::Result result) {
       self->use_redis(snapshot->config->redis);
     });
   }
+  certificates_->configure(*snapshot_->config, *snapshot_);
+  if (ready_) certificates_->start();
   for (const auto& state : tenant_states_)
     metrics_.gauge(families::tenant_config_valid, {state.name})->set_whole(state.valid ? 1 : 0);
   const auto is_known = [&](const std::string& tenant) {
@@ -454,6 +483,10 @@ Task<void> Server::run_drain() {
   }
   while (staying->load(std::memory_order_relaxed) > 0 && runtime::Clock::now() < farewell_ends)
     co_await loop_.sleep(farewell_time / 10);
+  certificates_->stop();
+  const auto leave_ends = runtime::Clock::now() + longest_leave;
+  while (!certificates_->has_stopped() && runtime::Clock::now() < leave_ends)
+    co_await loop_.sleep(farewell_time / 4);
   journal(Level::info, "drained");
   loop_.stop();
 }
@@ -498,7 +531,7 @@ std::string Server::metrics_text() {
 }
 
 void Server::update_gauges() {
-  update_snapshot_gauges(metrics_, *snapshot_);
+  update_snapshot_gauges(metrics_, *snapshot_, certificate_states());
   if (gateway_->redis) {
     const bool all = redis_serving_.load(std::memory_order_relaxed) == static_cast<int>(worker_count_);
     metrics_.gauge(families::ratelimit_store_up, {})->set_whole(all ? 1 : 0);
@@ -540,8 +573,20 @@ void Server::update_gauges() {
   log_figures("journal", journal_.get());
 }
 
+std::map<std::string, acme::Certifier::State> Server::certificate_states() const {
+  std::map<std::string, acme::Certifier::State> states;
+  for (acme::Certifier::State& state : certificates_->certifier().states()) {
+    std::string name = state.name.value;
+    states.emplace(std::move(name), std::move(state));
+  }
+  return states;
+}
+
 std::string Server::status_json() {
   StatusInput input;
+  const auto certificates = certificate_states();
+  input.certificates = &certificates;
+  input.fleet = certificates_->summary();
   input.gateway = gateway_.get();
   input.snapshot = snapshot_.get();
   input.tenants = &tenant_states_;

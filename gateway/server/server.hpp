@@ -12,6 +12,7 @@
 #include "gateway/proxy/worker.hpp"
 #include "gateway/runtime/log.hpp"
 #include "gateway/runtime/work_pool.hpp"
+#include "gateway/server/certificates.hpp"
 #include "gateway/server/snapshot_builder.hpp"
 #include "gateway/upstream/redis_client.hpp"
 
@@ -36,6 +37,7 @@ class Server {
   [[nodiscard]] bool ready() const noexcept { return ready_ && !draining_; }
   [[nodiscard]] std::string metrics_text();
   [[nodiscard]] std::string status_json();
+  [[nodiscard]] Certificates& certificates() noexcept { return *certificates_; }
 
  private:
   struct WorkerThread;
@@ -44,6 +46,7 @@ class Server {
   void open_logs(const config::GatewayConfig& gateway);
   [[nodiscard]] std::string watched_state() const;
   [[nodiscard]] std::string state_of(std::vector<std::string> files) const;  // with the tenants' files
+  void load_certificates();
   void make_workers();   // opens their listeners; no thread yet
   void start_workers();
   void reload(const char* cause);
@@ -55,6 +58,7 @@ class Server {
   void stop_workers();
   runtime::Task<void> watch_files();
   runtime::Task<void> run_drain();
+  [[nodiscard]] std::map<std::string, acme::Certifier::State> certificate_states() const;
   void update_gauges();
 
   std::shared_ptr<const config::GatewayConfig> gateway_;
@@ -72,6 +76,7 @@ class Server {
   std::atomic<int> redis_serving_ = 0;
   const std::string gateway_id_;  // among those that share a store
   std::unique_ptr<upstream::HealthChecker> health_;
+  std::unique_ptr<Certificates> certificates_;
   std::unique_ptr<SnapshotBuilder> builder_;
   std::shared_ptr<const proxy::Snapshot> snapshot_;
   std::vector<SnapshotBuilder::TenantState> tenant_states_;

@@ -30,8 +30,8 @@ struct SnapshotBuilder::Candidate {
 };
 
 SnapshotBuilder::SnapshotBuilder(runtime::Metrics& metrics, upstream::HealthChecker& health, runtime::Loop& background,
-                                 std::size_t workers)
-    : health_(health), background_(background), assembler_(metrics, workers) {}
+                                 std::size_t workers, TlsStore::SlotOf slot_of)
+    : health_(health), background_(background), assembler_(metrics, workers), tls_(std::move(slot_of)) {}
 
 bool SnapshotBuilder::load_waf(const config::GatewayConfig& gateway, Result& result) {
   std::vector<std::string> rule_files;
@@ -199,8 +199,11 @@ void SnapshotBuilder::place(Candidate& candidate, const config::GatewayConfig& g
   if (!settled) return;
   auto built = serving ? assembler_.assemble(*candidate.version, settled, gateway) : assembler_.unavailable(settled);
   for (const config::Host& host : settled->hosts) {
-    proxy::HostEntry entry{built.get(), nullptr, &host};
-    if (serving && host.tls != config::HostTls::off) entry.tls = candidate.version->host_tls.at(host.name);
+    proxy::HostEntry entry{built.get(), nullptr, nullptr, &host};
+    if (serving && host.tls == config::HostTls::acme)
+      entry.slot = candidate.version->host_slots.at(host.name);
+    else if (serving && host.tls != config::HostTls::off)
+      entry.tls = candidate.version->host_tls.at(host.name);
     snapshot.hosts.emplace(host.name, std::move(entry));
   }
   (serving ? snapshot.tenants : snapshot.unavailable).push_back(std::move(built));

@@ -21,7 +21,7 @@ namespace gatehouse::server {
 class SnapshotBuilder {
  public:
   SnapshotBuilder(runtime::Metrics& metrics, upstream::HealthChecker& health, runtime::Loop& background,
-                  std::size_t workers);
+                  std::size_t workers, TlsStore::SlotOf slot_of);
 
   using Versions = std::map<std::string, std::shared_ptr<const TenantVersion>>;  // by file stem
 

@@ -65,10 +65,39 @@ void append_service(std::string& out, const upstream::Service& service) {
   object.close();
 }
 
-void append_host(std::string& out, const std::string& name, const proxy::HostEntry& host) {
+const char* tls_name(const proxy::HostEntry& host) {
+  if (host.slot) return "acme";
+  if (!host.tls) return "off";
+  return host.config->tls == config::HostTls::files ? "files" : "self_signed";
+}
+
+void append_obtained(std::string& out, const acme::Certifier::State& state) {
+  JsonObject certificate(out);
+  certificate.text("authority", state.authority);
+  certificate.text("issuer", state.facts ? state.facts->issuer : "self-signed, until there is one");
+  if (state.facts) {
+    certificate.text("not_after", rfc3339(state.facts->not_after));
+    certificate.text("serial", state.facts->serial);
+    certificate.text("renews_at", rfc3339(state.renew_at));
+  }
+  certificate.boolean("self_signed", !state.facts);
+  certificate.boolean("at_work", state.is_at_work);
+  certificate.number("failures", state.failures);
+  certificate.text("last_error", state.last_error);
+  if (state.next_attempt != acme::Time{}) certificate.text("next_attempt", rfc3339(state.next_attempt));
+  certificate.close();
+}
+
+void append_host(std::string& out, const std::string& name, const proxy::HostEntry& host, const StatusInput& input) {
   JsonObject object(out);
   object.text("name", name);
-  object.text("tls", !host.tls ? "off" : host.config->tls == config::HostTls::files ? "files" : "self_signed");
+  object.text("tls", tls_name(host));
+  if (host.slot) {
+    if (const auto state = input.certificates->find(name); state != input.certificates->end()) {
+      object.name("certificate");
+      append_obtained(out, state->second);
+    }
+  }
   if (host.tls) {
     object.name("certificate");
     JsonObject certificate(out);
@@ -80,7 +109,8 @@ void append_host(std::string& out, const std::string& name, const proxy::HostEnt
   object.close();
 }
 
-void append_tenant(std::string& out, const proxy::Snapshot& snapshot, const SnapshotBuilder::TenantState& state) {
+void append_tenant(std::string& out, const StatusInput& input, const SnapshotBuilder::TenantState& state) {
+  const proxy::Snapshot& snapshot = *input.snapshot;
   JsonObject object(out);
   object.text("name", state.name);
   object.boolean("valid", state.valid);
@@ -100,7 +130,7 @@ void append_tenant(std::string& out, const proxy::Snapshot& snapshot, const Snap
       if (entry == snapshot.hosts.end()) continue;
       if (!first) out += ',';
       first = false;
-      append_host(out, host.name, entry->second);
+      append_host(out, host.name, entry->second, input);
     }
   }
   out += ']';
@@ -152,13 +182,20 @@ std::string status_json_of(const StatusInput& input) {
   });
   object.name("tenants");
   array(out, *input.tenants,
-        [&](const SnapshotBuilder::TenantState& state) { append_tenant(out, *input.snapshot, state); });
+        [&](const SnapshotBuilder::TenantState& state) { append_tenant(out, input, state); });
+  object.name("certificates");
+  JsonObject fleet(out);
+  fleet.number("gateways", input.fleet.members);
+  fleet.boolean("leads", input.fleet.is_leading);
+  fleet.text("trouble", input.fleet.trouble);
+  fleet.close();
   object.close();
   out += '\n';
   return out;
 }
 
-void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot) {
+void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot,
+                            const std::map<std::string, acme::Certifier::State>& certificates) {
   namespace families = runtime::families;
   std::set<std::vector<std::string>> endpoints;
   std::set<std::vector<std::string>> sites;
@@ -182,6 +219,11 @@ void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& sn
     }
   }
   for (const auto& [name, host] : snapshot.hosts) {
+    if (const auto state = certificates.find(name); host.slot && state != certificates.end() && state->second.facts) {
+      metrics.gauge(families::certificate_not_after, {name})
+          ->set_whole(state->second.facts->not_after.time_since_epoch().count());
+      hosts.insert({name});
+    }
     if (!host.tls) continue;
     metrics.gauge(families::certificate_not_after, {name})
         ->set_whole(std::chrono::system_clock::to_time_t(host.tls->not_after()));
@@ -207,7 +249,7 @@ std::string changed_fixed_settings(const config::GatewayConfig& running, const c
   if (!std::ranges::equal(running.listeners, wanted.listeners, same_listener)) changed.emplace_back("listeners");
   if (running.admin != wanted.admin) changed.emplace_back("admin");
   if (running.metrics != wanted.metrics) changed.emplace_back("metrics");
-  if (running.storage_directory != wanted.storage_directory) changed.emplace_back("storage");
+  if (running.storage != wanted.storage) changed.emplace_back("storage");
   return fmt::format("{}", fmt::join(changed, ", "));
 }
 

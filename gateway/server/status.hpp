@@ -3,10 +3,12 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "gateway/proxy/snapshot.hpp"
+#include "gateway/server/certificates.hpp"
 #include "gateway/server/snapshot_builder.hpp"
 
 namespace gatehouse::server {
@@ -15,6 +17,8 @@ struct StatusInput {
   const config::GatewayConfig* gateway = nullptr;
   const proxy::Snapshot* snapshot = nullptr;
   const std::vector<SnapshotBuilder::TenantState>* tenants = nullptr;
+  const std::map<std::string, acme::Certifier::State>* certificates = nullptr;  // by host
+  Certificates::Summary fleet;
   bool ready = false;
   bool draining = false;
   std::size_t workers = 0;
@@ -25,7 +29,8 @@ struct StatusInput {
 [[nodiscard]] std::string status_json_of(const StatusInput& input);
 
 /// Endpoint health, active sites and certificates' ends.
-void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot);
+void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot,
+                            const std::map<std::string, acme::Certifier::State>& certificates);
 
 /// The names of settings that differ and that a reload cannot change: workers, listeners, admin, metrics, storage. Empty: none.
 [[nodiscard]] std::string changed_fixed_settings(const config::GatewayConfig& running,

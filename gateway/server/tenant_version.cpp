@@ -34,6 +34,15 @@ std::shared_ptr<const TenantVersion> make_version(std::shared_ptr<const config::
   };
   for (const config::Host& host : written->hosts) {
     if (host.tls == config::HostTls::off) continue;
+    if (host.tls == config::HostTls::acme) {
+      std::shared_ptr<net::CertificateSlot> known;
+      if (before != nullptr)
+        if (const auto found = before->host_slots.find(host.name); found != before->host_slots.end())
+          known = found->second;
+      Problems found;
+      version->host_slots[host.name] = needed(tls.slot_of_host(host, {rules, files, found}), known, found);
+      continue;
+    }
     std::shared_ptr<const net::ServerTls> known;
     if (before != nullptr)
       if (const auto found = before->host_tls.find(host.name); found != before->host_tls.end()) known = found->second;

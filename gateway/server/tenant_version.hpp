@@ -21,6 +21,7 @@ struct TenantVersion {
   std::shared_ptr<const config::TenantConfig> written;  // with all of its hosts, also those that belong to others
   std::shared_ptr<const std::string> platform;  // the text of the gateway.yaml that it is valid under
   std::map<std::string, std::shared_ptr<const net::ServerTls>, std::less<>> host_tls;  // without those with tls: off
+  std::map<std::string, std::shared_ptr<net::CertificateSlot>, std::less<>> host_slots;  // with certificates from a CA
   std::vector<std::shared_ptr<const net::ClientTls>> service_tls;  // null: in the clear
   std::shared_ptr<const waf::Policy> waf_policy;
 };

@@ -44,7 +44,34 @@ std::shared_ptr<const Tls> shared(std::map<std::string, std::weak_ptr<const Tls>
   return made;
 }
 
+/// What of a host's settings is not its certificate. False with a problem.
+bool read_rules(net::ServerTlsSettings& settings, const config::Host& host, const TlsStore::Source& source) {
+  settings.min_version = host.min_version;
+  settings.client_auth = host.client_auth;
+  if (host.client_auth == config::ClientAuth::off) return true;
+  auto authorities = read(host.client_ca_file, host.place, source);
+  if (!authorities) return false;
+  settings.client_ca_pem = *std::move(authorities);
+  return true;
+}
+
 }  // namespace
+
+std::shared_ptr<net::CertificateSlot> TlsStore::slot_of_host(const config::Host& host, const Source& source) {
+  net::ServerTlsSettings rules;
+  if (!read_rules(rules, host, source)) return nullptr;
+  if (host.client_auth != config::ClientAuth::off) {
+    // The authorities must be good whatever certificate comes.
+    net::ServerTlsSettings tried = net::make_self_signed({host.name});
+    tried.client_auth = rules.client_auth;
+    tried.client_ca_pem = rules.client_ca_pem;
+    if (const auto made = net::ServerTls::create(tried); !made) {
+      add_error(source, host.place, "the host's TLS cannot be set up: " + made.error());
+      return nullptr;
+    }
+  }
+  return slot_of_(host.name, rules);
+}
 
 std::shared_ptr<const net::ServerTls> TlsStore::of_host(const config::Host& host, const Source& source) {
   net::ServerTlsSettings settings;
@@ -59,13 +86,7 @@ std::shared_ptr<const net::ServerTls> TlsStore::of_host(const config::Host& host
     if (known == self_signed_.end()) known = self_signed_.emplace(host.name, net::make_self_signed({host.name})).first;
     settings = known->second;
   }
-  settings.min_version = host.min_version;
-  settings.client_auth = host.client_auth;
-  if (host.client_auth != config::ClientAuth::off) {
-    auto authorities = read(host.client_ca_file, host.place, source);
-    if (!authorities) return nullptr;
-    settings.client_ca_pem = *std::move(authorities);
-  }
+  if (!read_rules(settings, host, source)) return nullptr;
   const std::string key = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
                                                 static_cast<int>(settings.client_auth), settings.certificate_pem,
                                                 settings.key_pem, settings.client_ca_pem));

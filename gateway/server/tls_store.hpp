@@ -2,6 +2,7 @@
 // settings is a comparison of pointers. Called when a snapshot is built.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,12 +11,18 @@
 #include "config/files.hpp"
 #include "config/problem.hpp"
 #include "config/tenant_config.hpp"
+#include "gateway/net/certificate_slot.hpp"
 #include "gateway/net/tls.hpp"
 
 namespace gatehouse::server {
 
 class TlsStore {
  public:
+  /// Gives the place of a host's certificate from a CA; `rules` are its settings without one.
+  using SlotOf = std::function<std::shared_ptr<net::CertificateSlot>(const std::string& host,
+                                                                     const net::ServerTlsSettings& rules)>;
+  explicit TlsStore(SlotOf slot_of) : slot_of_(std::move(slot_of)) {}
+
   struct Source {
     const config::FileRules& rules;         // of the tenant: which of the files may be opened
     std::vector<std::string>& files;        // takes those that are read, to be watched
@@ -23,6 +30,8 @@ class TlsStore {
   };
   /// For a host with TLS. Null with a problem.
   [[nodiscard]] std::shared_ptr<const net::ServerTls> of_host(const config::Host& host, const Source& source);
+  /// For a host with HostTls::acme. Null with a problem.
+  [[nodiscard]] std::shared_ptr<net::CertificateSlot> slot_of_host(const config::Host& host, const Source& source);
   /// For a service with protocol: https. Null with a problem.
   [[nodiscard]] std::shared_ptr<const net::ClientTls> of_service(const config::Service& service, const Source& source);
 
@@ -36,6 +45,7 @@ class TlsStore {
   }
 
  private:
+  SlotOf slot_of_;
   std::map<std::string, net::ServerTlsSettings> self_signed_;  // by host
   std::map<std::string, std::weak_ptr<const net::ServerTls>> hosts_;  // by digest: no second copy of a key in memory
   std::map<std::string, std::weak_ptr<const net::ClientTls>> services_;

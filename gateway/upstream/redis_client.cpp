@@ -4,19 +4,17 @@
 // that the turn's requests have asked, so that concurrent requests share one system call each way.
 #include "gateway/upstream/redis_client.hpp"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "config/files.hpp"
 #include "gateway/runtime/log.hpp"
 #include "gateway/runtime/metric_families.hpp"
+#include "gateway/upstream/redis_login.hpp"
 
 namespace gatehouse::upstream {
 
@@ -26,7 +24,6 @@ using runtime::Errc;
 using runtime::Task;
 
 constexpr std::size_t kMaxAddresses = 4;  // of one name that an attempt tries
-constexpr std::size_t kMaxPasswordBytes = 4096;  // Redis's own limit is far above any password
 
 void keep_alive(int fd) noexcept {
   // Firewalls forget connections that are quiet for minutes; the next decision would pay for it.
@@ -42,35 +39,6 @@ void keep_alive(int fd) noexcept {
 void acknowledge_at_once(int fd) noexcept {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-}
-
-/// The first line of a file. The caller wipes it.
-std::optional<std::string> read_password(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return std::nullopt;
-  std::string text(kMaxPasswordBytes + 1, '\0');
-  std::size_t size = 0;
-  ssize_t got = 0;
-  while (size < text.size() && (got = ::read(fd, text.data() + size, text.size() - size)) > 0)
-    size += static_cast<std::size_t>(got);
-  ::close(fd);
-  if (got < 0 || size > kMaxPasswordBytes) {
-    OPENSSL_cleanse(text.data(), text.size());
-    return std::nullopt;
-  }
-  text.resize(std::min(size, text.find('\n')));
-  if (text.ends_with('\r')) text.pop_back();
-  return text;
-}
-
-std::expected<std::shared_ptr<const net::ClientTls>, std::string> make_tls(const std::string& ca_file) {
-  net::ClientTls::Settings settings;
-  if (!ca_file.empty()) {
-    auto ca = config::FileRules::of_gateway(ca_file).read(ca_file);
-    if (!ca) return std::unexpected(ca.error());
-    settings.ca_pem = *std::move(ca);
-  }
-  return net::ClientTls::create(settings);
 }
 
 }  // namespace
@@ -263,7 +231,7 @@ Task<void> RedisClient::attempt() {
   }
   const bool open = co_await open_stream(candidates);
   if (!open) co_return;
-  std::optional<RedisLogin> login = read_login();
+  std::optional<RedisLogin> login = read_redis_login(settings_);
   if (!login) {
     session_.disconnected("password_file cannot be read", loop_.now());
     co_return;
@@ -308,7 +276,7 @@ Task<bool> RedisClient::open_stream(std::span<const IpAddress> candidates) {
     if (!attempt_goes_on()) co_return false;
     if (error == Errc::ok && settings_.tls) {
       if (!tls_) {
-        auto made = make_tls(settings_.ca_file);
+        auto made = make_redis_tls(settings_);
         if (!made) {
           session_.disconnected(made.error(), loop_.now());
           co_return false;
@@ -329,18 +297,6 @@ Task<bool> RedisClient::open_stream(std::span<const IpAddress> candidates) {
   }
   session_.disconnected(failure, loop_.now());
   co_return false;
-}
-
-std::optional<RedisLogin> RedisClient::read_login() {
-  RedisLogin login;
-  login.database = settings_.database;
-  login.username = settings_.username;
-  login.authenticate = !settings_.password_file.empty();
-  if (!login.authenticate) return login;
-  std::optional<std::string> password = read_password(settings_.password_file);  // now: it may have been changed
-  if (!password) return std::nullopt;
-  login.password = std::move(*password);
-  return login;
 }
 
 // --- writing

@@ -89,7 +89,6 @@ class RedisClient {
   runtime::Task<std::vector<IpAddress>> addresses();
   runtime::Task<bool> open_stream(std::span<const IpAddress> candidates);
   [[nodiscard]] bool attempt_goes_on() const noexcept { return !stopping_ && !session_.wants_close(); }
-  [[nodiscard]] std::optional<RedisLogin> read_login();
   void after_event();
   void on_deadline();
   void report();

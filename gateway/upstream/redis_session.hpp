@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "gateway/runtime/loop.hpp"
+#include "gateway/upstream/redis_login.hpp"
 #include "ratelimit/redis_script.hpp"
 
 namespace gatehouse::upstream {
@@ -42,14 +43,6 @@ struct RedisTake {
   bool written_ = false;
   RedisTake* older_ = nullptr;
   RedisTake* newer_ = nullptr;
-};
-
-/// How to log in; see config::Redis. Read anew for each connection.
-struct RedisLogin {
-  bool authenticate = false;
-  std::string username;  // empty: Redis's default user
-  std::string password;
-  int database = 0;
 };
 
 /// A call has decision_time() from the moment that it is written (until then: from submit()): what Redis has lately

@@ -25,7 +25,7 @@ TEST(Gateway, HasADefaultForEveryKey) {
   EXPECT_FALSE(config.metrics);
   EXPECT_EQ(config.tenants_directory, "/nonexistent/tenants/");
   EXPECT_FALSE(config.redis);
-  EXPECT_EQ(config.storage_directory, "/var/lib/gatehouse");
+  EXPECT_EQ(config.storage.directory, "/var/lib/gatehouse");
   EXPECT_EQ(config.waf.rules.size(), 2U);
   EXPECT_EQ(config.limits.connections, 0U);
   EXPECT_EQ(config.access_log.path, "-");
@@ -91,7 +91,7 @@ audit_log: {path: "-", mask: [iban2, X-Pin]}
   EXPECT_EQ(config.redis->port, 6380);
   EXPECT_EQ(config.redis->database, 3);
   EXPECT_FALSE(config.redis->tls);
-  EXPECT_EQ(config.storage_directory, "/nonexistent/state");
+  EXPECT_EQ(config.storage.directory, "/nonexistent/state");
   EXPECT_THAT(config.waf.rules, ElementsAre("/nonexistent/rules/*.conf", "/usr/share/crs/*.conf"));
   EXPECT_EQ(config.waf.on_error, OnError::pass);
   EXPECT_EQ(config.waf.time_budget, 100ms);

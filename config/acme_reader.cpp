@@ -1,0 +1,145 @@
+// See acme_reader.hpp.
+#include "config/acme_reader.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/kinds.hpp"
+#include "config/text.hpp"
+
+namespace gatehouse::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+bool is_printable(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
+Parsed<std::string> directory_url(std::string_view text) {
+  const bool is_https = text.starts_with("https://");
+  const std::string_view rest = text.substr(is_https ? 8 : std::min<std::size_t>(text.size(), 7));
+  const std::string_view authority = rest.substr(0, rest.find('/'));
+  if (!is_printable(text) || text.find_first_of("#\"<>\\") != std::string_view::npos || authority.empty() ||
+      authority.find('@') != std::string_view::npos)
+    return std::unexpected("is no URL as a CA gives it, https://host/path");
+  const bool is_local = text.starts_with("http://") && (authority.starts_with("127.") || authority.starts_with("[::1]") ||
+                                                        authority.starts_with("localhost"));
+  if (!is_https && !is_local) return std::unexpected("must begin with https://");
+  return std::string(text);
+}
+
+Parsed<std::string> email(std::string_view text) {
+  const std::size_t at = text.find('@');
+  if (!is_printable(text) || at == 0 || at == std::string_view::npos || at + 1 == text.size() ||
+      text.find('@', at + 1) != std::string_view::npos || text.find_first_of(",;?&<>\"") != std::string_view::npos)
+    return std::unexpected("is no address of one mailbox");
+  return std::string(text);
+}
+
+Parsed<std::string> dns_name(std::string_view text) {
+  std::string name = to_lower(text);
+  if (name.ends_with('.')) name.pop_back();
+  std::size_t label = 0;
+  for (const char c : name) {
+    if (c == '.') {
+      if (label == 0) return std::unexpected("has an empty label");
+      label = 0;
+      continue;
+    }
+    const bool is_good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (!is_good || ++label > 63) return std::unexpected("is no DNS name");
+  }
+  if (name.empty() || label == 0) return std::unexpected("is no DNS name");
+  return name;
+}
+
+Parsed<std::string> plain_words(std::string_view text) {
+  if (std::ranges::any_of(text, [](char c) { return c < ' ' || c > '~'; }))
+    return std::unexpected("has characters outside of ASCII");
+  return std::string(text);
+}
+
+void read_binding(Mapping& m, AcmeAuthority& authority, const FileRules& files) {
+  m.require("key_id", authority.eab_key_id, Text{"the CA's name for the key", plain_words, 500},
+            "The key's identifier, as the CA gives it.");
+  m.require("mac_key_file", authority.eab_key_file, File{files},
+            "File that holds the key, base64url on its first line, as the CA gives it.");
+  m.refuse("mac_key", "a key does not belong here: write it into a file of its own and name that as mac_key_file");
+}
+
+void read_dns(Mapping& m, DnsUpdates& dns, const FileRules& files) {
+  m.require("server", dns.server, Address{}, "The zone's primary name server, which takes dynamic updates (RFC 2136).");
+  m.require("zone", dns.zone, Text{"a DNS name", dns_name}, "The zone that _acme-challenge records are added to.");
+  m.require("key_name", dns.key_name, Text{"a DNS name", dns_name}, "Name of the TSIG key (HMAC-SHA-256).");
+  m.require("secret_file", dns.secret_file, File{files}, "File that holds the key's secret, base64 on its first line.");
+  m.read("propagation", dns.propagation, Duration{0ms, 1h},
+         "From an update until all name servers of the zone answer with it.");
+}
+
+}  // namespace
+
+void read_authority(Mapping& m, AcmeAuthority& authority, const FileRules& files) {
+  m.require("directory", authority.directory, Text{"a URL", directory_url, 2'000}, "URL of the CA's directory.");
+  m.read("email", authority.email, Text{"a mail address", email, 254}, "Whom the CA may write to.");
+  m.read("ca_file", authority.ca_file, File{files},
+         "PEM file of the authorities that the CA's own server is verified against; without it those of the system.");
+  m.read("eab", authority,
+         object<AcmeAuthority>([&](Mapping& inner, AcmeAuthority& out) { read_binding(inner, out, files); }),
+         "External account binding (RFC 8555 section 7.3.4), for CAs that want it.");
+  m.read("profile", authority.profile, Text{"a profile's name", plain_words, 100},
+         "Kind of certificate, one of those that the CA offers; without it the CA's own choice.");
+  m.read("preferred_chain", authority.preferred_chain, Text{"a common name", plain_words, 200},
+         "Common name of the chain's top issuer, where the CA offers several.");
+  m.read("challenge", authority.challenge,
+         Choice<AcmeChallenge>{{{"http-01", AcmeChallenge::http_01},
+                                {"tls-alpn-01", AcmeChallenge::tls_alpn_01},
+                                {"dns-01", AcmeChallenge::dns_01}}},
+         "How a host is shown to be ours: on port 80, on port 443 or in the DNS. Wildcards always by dns-01.");
+  m.read("key_type", authority.key_type,
+         Choice<CertificateKey>{{{"ecdsa_p256", CertificateKey::ecdsa_p256},
+                                 {"rsa_2048", CertificateKey::rsa_2048},
+                                 {"rsa_3072", CertificateKey::rsa_3072},
+                                 {"rsa_4096", CertificateKey::rsa_4096}}},
+         "Kind of the certificates' keys.");
+  m.read("dns", authority.dns, object<DnsUpdates>([&](Mapping& inner, DnsUpdates& out) { read_dns(inner, out, files); }),
+         "Where dns-01 writes its records.");
+  m.read("fallback", authority.fallback, name_text("a CA's name"),
+         "Another CA of this list, which is asked while this one is away.");
+  if (!m.describing() && authority.challenge == AcmeChallenge::dns_01 && !m.has("dns"))
+    m.error("challenge", "dns-01 needs 'dns', the server that records are written to");
+}
+
+void read_storage(Mapping& m, Storage& storage, const FileRules& files) {
+  m.read("file", storage.directory, File{files, false}, "Folder of this machine, mode 0700.");
+  m.read("redis", storage, object<Storage>([&](Mapping& inner, Storage& out) {
+           inner.require("encryption_key_file", out.encryption_key_file, File{files},
+                         "File that holds the key, base64 of 32 bytes on one line (openssl rand -base64 32).");
+         }),
+         "In the top-level redis, encrypted: for gateways that are one fleet.");
+  m.unavailable("kubernetes", "use storage: {redis: {encryption_key_file: FILE}} or {file: FOLDER}");
+  if (m.has("file") && m.has("redis")) m.error("redis", "there is one storage: 'file' and 'redis' exclude each other");
+}
+
+void check_acme(Mapping& m, const GatewayConfig& config) {
+  for (const AcmeAuthority& authority : config.acme) {
+    if (authority.fallback.empty()) continue;
+    const auto found = std::ranges::find(config.acme, authority.fallback, &AcmeAuthority::name);
+    if (found == config.acme.end())
+      m.error_at(m.name_at("acme", authority.name),
+                 fmt::format("fallback: there is no acme.{}", authority.fallback));
+    else if (authority.fallback == authority.name)
+      m.error_at(m.name_at("acme", authority.name), "fallback: a CA cannot stand in for itself");
+  }
+  if (!config.storage.encryption_key_file.empty() && !config.redis && !config.redis_unclear)
+    m.error("storage", "storage.redis uses the top-level 'redis', which is missing: add redis: {url: ...}");
+  const bool has_http = std::ranges::any_of(
+      config.listeners, [](const Listener& listener) { return listener.protocol == ListenerProtocol::http; });
+  for (const AcmeAuthority& authority : config.acme)
+    if (authority.challenge == AcmeChallenge::http_01 && !has_http)
+      m.warning_at(m.name_at("acme", authority.name),
+                   "http-01 is answered on listeners with protocol: http, and there is none: take challenge: tls-alpn-01");
+}
+
+}  // namespace gatehouse::config
