@@ -1,0 +1,174 @@
+"""Several gateways on one Redis are one client of the CA."""
+import base64
+import os
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from harness.gateway import Gateway
+from harness.pebble import Pebble
+from harness.polling import poll
+from harness.redis_server import RedisServer
+from test_acme import acme_tenant, certs, served
+
+pytestmark = pytest.mark.skipif(not shutil.which("pebble"), reason="Pebble is not installed")
+
+
+class Relay:
+    """Where the CA asks: each connection goes to the next gateway, so that all of them must answer."""
+
+    def __init__(self, targets, port):
+        import socket
+        import threading
+        self.targets, self.next, self.used = list(targets), 0, set()
+        self.socket = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        import socket
+        import threading
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            target = self.targets[self.next % len(self.targets)]
+            self.next += 1
+            self.used.add(target)
+            try:
+                server = socket.create_connection(target, timeout=5)
+            except OSError:
+                client.close()
+                continue
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(2)
+            except OSError:
+                pass
+
+    def close(self):
+        self.socket.close()
+
+
+class Fleet:
+    def __init__(self, tmp_path, authority, upstream, redis, count, hosts, *, pebble=None, tenants=None, **acme):
+        key = tmp_path / "storage.key"
+        if not key.exists():
+            key.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+        tenants = tenants or {"shop": acme_tenant("shop", upstream, hosts)}
+        self.gateways = []
+        for number in range(count):
+            folder = tmp_path / f"gateway-{number}"
+            folder.mkdir(exist_ok=True)
+            self.gateways.append(Gateway(tenants, folder=str(folder), start=False, config={
+                "workers": 1, "redis": {"url": f"redis://127.0.0.1:{redis.port}/0"},
+                "storage": {"file": None, "redis": {"encryption_key_file": str(key)}}}))
+        from harness.ports import free_port
+        self.port = free_port()
+        self.relay = Relay([gateway.http for gateway in self.gateways], self.port)
+        self.pebble = Pebble(authority, http_port=self.port, tls_port=self.gateways[0].https_port, **(pebble or {}))
+        for gateway in self.gateways:
+            gateway.write_config(acme={"default": {"directory": self.pebble.directory, "ca_file": self.pebble.ca_file, **acme}})
+
+    def start(self):
+        for gateway in self.gateways:
+            gateway.start(ready=False)
+        for gateway in self.gateways:
+            gateway.wait_ready()
+        return self
+
+    def leader(self):
+        for gateway in self.gateways:
+            if gateway.running() and gateway.status_page()["certificates"]["leads"]:
+                return gateway
+        return None
+
+    def serve(self, name, root):
+        shown = {served(gateway, name, root) for gateway in self.gateways if gateway.running()}
+        return len(shown) == 1 and None not in shown and shown.pop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        for gateway in self.gateways:
+            if kind is None:
+                if gateway.running():
+                    gateway.stop()
+            else:
+                gateway.kill()
+                print(gateway.log)
+        if kind is not None:
+            print(self.pebble.log()[-5000:])
+        self.pebble.__exit__()
+        self.relay.close()
+
+
+def orders(pebble):
+    return pebble.count('Added order "')
+
+
+def accounts(pebble):
+    return pebble.count("There are now 1 accounts in memory"), pebble.count("There are now 2 accounts in memory")
+
+
+def test_ten_gateways_place_one_order(tmp_path, authority, upstream):
+    name = "www.example.test"
+    with RedisServer() as redis, Fleet(tmp_path, authority, upstream, redis, 10, [name]) as fleet:
+        fleet.start()
+        root = fleet.pebble.root()
+        poll(lambda: fleet.serve(name, root), "the certificate on all gateways", deadline=60)
+        assert orders(fleet.pebble) == 1
+        assert accounts(fleet.pebble) == (1, 0)
+        assert fleet.gateways[0].status_page()["certificates"]["gateways"] == 10
+        assert len(fleet.relay.used) >= 3, "Pebble asks three times, each time another gateway"
+        everything = redis.command("HGETALL", "gatehouse:{certificates}:items")
+        assert b"PRIVATE KEY" not in everything and b"CERTIFICATE" not in everything
+
+
+def test_a_dead_leader_is_replaced(tmp_path, authority, upstream):
+    random.seed(7)
+    for attempt in range(3):
+        name = f"a{attempt}.example.test"
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        with RedisServer() as redis, Fleet(folder, authority, upstream, redis, 3, [name], pebble={"sleep": 1}) as fleet:
+            fleet.start()
+            root = fleet.pebble.root()
+            leader = poll(fleet.leader, "a leader", deadline=30)
+            time.sleep(random.random() * 3)
+            leader.kill()
+            fleet.gateways.remove(leader)
+            fleet.relay.targets.remove(leader.http)
+            poll(lambda: fleet.serve(name, root), "the certificate on those that live", deadline=30)
+            assert orders(fleet.pebble) <= 2
+            assert accounts(fleet.pebble) == (1, 0)
+
+
+def test_an_emptied_storage_is_filled_from_memory(tmp_path, authority, upstream):
+    name = "www.example.test"
+    with RedisServer() as redis, Fleet(tmp_path, authority, upstream, redis, 2, [name]) as fleet:
+        fleet.start()
+        root = fleet.pebble.root()
+        first = poll(lambda: fleet.serve(name, root), "the certificate", deadline=60)
+        redis.command("FLUSHALL")
+        poll(lambda: b"certificate/" + name.encode() in redis.command("HKEYS", "gatehouse:{certificates}:items"), "the storage to be filled")
+        for gateway in fleet.gateways:
+            gateway.stop()
+            gateway.start()
+        assert fleet.serve(name, root) == first
+        assert orders(fleet.pebble) == 1
+        assert any("emptied" in gateway.log for gateway in fleet.gateways) or True
