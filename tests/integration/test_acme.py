@@ -1,6 +1,8 @@
 """Certificates obtained from a real CA: Pebble, with a fifth of all nonces refused."""
 import os
+import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -8,6 +10,7 @@ import subprocess
 import pytest
 
 from harness.gateway import Gateway, binary, tenant
+from harness.name_server import NameServer
 from harness.pebble import Pebble
 from harness.polling import poll
 
@@ -162,3 +165,94 @@ def test_external_account_binding(tmp_path, authority, upstream):
     with pebble, gateway:
         wait_served(gateway, "www.example.test", pebble.root())
         assert key.read_text().strip() not in gateway.log
+
+
+def names_of(der):
+    text = subprocess.run(["openssl", "x509", "-inform", "der", "-noout", "-ext", "subjectAltName"], input=der, capture_output=True,
+                          check=True).stdout.decode()
+    return sorted(entry.strip().removeprefix("DNS:") for entry in text.split("\n")[1].split(","))
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/sbin/named"), reason="named is not installed")
+def test_wildcards_are_shown_in_the_dns(tmp_path, authority, upstream):
+    with NameServer("example.test") as dns:
+        gateway, pebble = gateway_for(
+            tmp_path, authority, upstream, ["*.example.test", "www.sub.example.test"], pebble={"dns": dns.address},
+            challenge="dns-01", dns={"server": dns.address, "zone": "example.test", "key_name": dns.key_name,
+                                     "secret_file": dns.secret_file, "propagation": "0ms"})
+        with pebble, gateway:
+            root = pebble.root()
+            wildcard = wait_served(gateway, "shop.example.test", root)
+            assert names_of(wildcard) == ["*.example.test"]
+            wait_served(gateway, "www.sub.example.test", root)
+            poll(lambda: not dns.records("_acme-challenge.example.test") and not dns.records("_acme-challenge.www.sub.example.test"),
+                 "the records to be removed")
+            assert dns.secret not in gateway.log
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/sbin/named"), reason="named is not installed")
+def test_a_refused_update_of_the_dns_is_told(tmp_path, authority, upstream):
+    with NameServer("example.test") as dns:
+        wrong = tmp_path / "wrong"
+        wrong.write_text("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n")
+        gateway, pebble = gateway_for(
+            tmp_path, authority, upstream, ["*.example.test"], pebble={"dns": dns.address}, challenge="dns-01",
+            dns={"server": dns.address, "zone": "example.test", "key_name": dns.key_name, "secret_file": str(wrong), "propagation": "0ms"})
+        with pebble, gateway:
+            error = poll(lambda: host_status(gateway, "*.example.test")["certificate"]["last_error"], "the error", deadline=30)
+            assert dns.address in error and ("BADSIG" in error or "signature" in error or "refuse" in error), error
+
+
+@pytest.fixture
+def newer_pebble():
+    """One that knows profiles and renewal information (RFC 9773): Debian 12's does not."""
+    path = os.environ.get("GATEHOUSE_PEBBLE", os.path.expanduser("~/.cache/gatehouse/pebble-2.10/usr/bin/pebble"))
+    if not os.path.exists(path):
+        pytest.skip("no newer Pebble")
+    return path
+
+
+PROFILES = {"default": {"description": "as ever", "validityPeriod": 7776000},
+            "shortlived": {"description": "160 hours", "validityPeriod": 576000}}
+
+
+def test_profiles(tmp_path, authority, upstream, newer_pebble):
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, ["www.example.test"],
+                                  pebble={"binary": newer_pebble, "profiles": PROFILES}, profile="shortlived")
+    with pebble, gateway:
+        certificate = wait_served(gateway, "www.example.test", pebble.root())
+        assert 159 * 3600 < lifetime(certificate) <= 161 * 3600
+        gateway.write_config(acme={"default": {"profile": "default"}})
+        gateway.signal(signal.SIGHUP)
+        longer = wait_served(gateway, "www.example.test", pebble.root(), other_than=certificate)
+        assert lifetime(longer) > 80 * 86400
+        gateway.write_config(acme={"default": {"profile": "platinum"}})
+        gateway.signal(signal.SIGHUP)
+        error = poll(lambda: host_status(gateway, "www.example.test")["certificate"]["last_error"], "the error", deadline=30)
+        assert "shortlived" in error and "default" in error
+        assert served(gateway, "www.example.test", pebble.root()) == longer
+
+
+def lifetime(der):
+    text = subprocess.run(["openssl", "x509", "-inform", "der", "-noout", "-dates"], input=der, capture_output=True, check=True).stdout.decode()
+    begin, end = (ssl.cert_time_to_seconds(line.split("=")[1]) for line in text.strip().split("\n"))
+    return end - begin
+
+
+def test_renewal_within_the_ca_s_window(tmp_path, authority, upstream, newer_pebble):
+    name = "www.example.test"
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, [name], pebble={"binary": newer_pebble, "profiles": PROFILES})
+    with pebble, gateway:
+        root = pebble.root()
+        first = wait_served(gateway, name, root)
+        poll(lambda: host_status(gateway, name)["certificate"]["renews_at"], "a time of renewal")
+        gateway.stop()
+        # The CA wants it replaced (RFC 9773 section 4.2), and it is time to ask again.
+        pebble.set_renewal_window(first, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+        item = tmp_path / "state" / "certificates" / "items" / "certificate%2Fwww.example.test"
+        text = item.read_text()
+        assert re.search(r'"ask_at":\d+', text)
+        item.write_text(re.sub(r'"ask_at":\d+', '"ask_at":1', text))
+        gateway.start()
+        wait_served(gateway, name, root, other_than=first)
+        assert pebble.count("replac") > 0, pebble.log()[-3000:]

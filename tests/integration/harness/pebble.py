@@ -28,6 +28,7 @@ class Pebble:
                   "externalAccountMACKeys": external_accounts or {}, "retryAfter": {"authz": 1, "order": 1}}
         if profiles:
             pebble["profiles"] = profiles
+            pebble["keyAlgorithm"] = "ecdsa"
         if validity_days:
             pebble["certificateValidityPeriod"] = validity_days * 86400
         self.configuration = os.path.join(self.folder, "pebble.json")
@@ -82,6 +83,14 @@ class Pebble:
     def management(self, path):
         with urllib.request.urlopen(f"https://localhost:{self.management_port}{path}", context=self._context(), timeout=5) as answer:
             return answer.read()
+
+    def set_renewal_window(self, der, start, end):
+        """What renewal information says of a certificate from now on."""
+        body = json.dumps({"Certificate": ssl.DER_cert_to_PEM_cert(der),
+                           "ARIResponse": json.dumps({"suggestedWindow": {"start": start, "end": end}})}).encode()
+        request = urllib.request.Request(f"https://localhost:{self.management_port}/set-renewal-info/", data=body, method="POST")
+        with urllib.request.urlopen(request, context=self._context(), timeout=5) as answer:
+            assert answer.status == 200, answer.read()
 
     def root(self, number=0):
         return self.management(f"/roots/{number}").decode()
