@@ -23,6 +23,9 @@ class WorkPool;
 namespace gatehouse::upstream {
 class RedisClient;
 }
+namespace gatehouse::net {
+class TicketKeys;
+}
 
 namespace gatehouse::filter {
 
@@ -63,6 +66,7 @@ struct WorkerContext {
   std::shared_ptr<runtime::LogFile> access_log;  // null: off
   std::shared_ptr<runtime::LogFile> audit_log;   // null: off
   std::shared_ptr<const Challenges> challenges;  // null: none
+  std::shared_ptr<const net::TicketKeys> ticket_keys;
   RequestIds ids;
 
   /// Access records on their way to the log; handed over in batches.

@@ -3,16 +3,21 @@
 // TLS runs over a BIO of ours: it reads from the socket only when epoll has said that there is something, sends large
 // records from where OpenSSL made them and collects small ones in the loop's scratch buffer, so that they are one
 // system call. What the socket does not take is kept: OpenSSL never sees a write that would block.
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "gateway/net/stream.hpp"
+#include "gateway/net/ticket_keys.hpp"
 
 namespace gatehouse::net {
 
@@ -359,6 +364,32 @@ bool is_acme_validation(SSL* ssl) {
 }
 
 }  // namespace
+
+// 0: no ticket, a full handshake; 1: as asked; 2: good, but a new one is due (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
+int ServerTlsBase::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                             EVP_MAC_CTX* mac, int is_new) {
+  static const EVP_CIPHER* const aes = EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr);
+  const auto* const stream = static_cast<const Stream*>(SSL_get_app_data(ssl));
+  const TicketKeys* const keys = stream->selector_ != nullptr ? stream->selector_->ticket_keys() : nullptr;
+  if (keys == nullptr || aes == nullptr) return 0;
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const TicketKey& current = keys->current(now);
+  const TicketKey* const key = is_new != 0 ? &current : keys->find(std::span<const unsigned char, 16>(name, 16));
+  if (key == nullptr) return 0;
+  char digest[] = "SHA256";
+  OSSL_PARAM parameters[] = {
+      OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, const_cast<unsigned char*>(key->mac_key.data()),
+                                        key->mac_key.size()),
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+  if (EVP_MAC_CTX_set_params(mac, parameters) != 1) return -1;
+  if (is_new != 0) {
+    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(aes)) != 1) return -1;
+    std::ranges::copy(key->name, name);
+    return EVP_EncryptInit_ex(cipher, aes, nullptr, key->cipher_key.data(), iv) == 1 ? 1 : -1;
+  }
+  if (EVP_DecryptInit_ex(cipher, aes, nullptr, key->cipher_key.data(), iv) != 1) return -1;
+  return key == &current ? 1 : 2;
+}
 
 int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
   auto* const stream = static_cast<Stream*>(SSL_get_app_data(ssl));

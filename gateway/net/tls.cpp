@@ -218,6 +218,7 @@ ServerTlsBase::ServerTlsBase() : context_(SSL_CTX_new(TLS_server_method())) {
   SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);  // tickets only: no shared state among workers
   SSL_CTX_set_num_tickets(context_, 1);
   SSL_CTX_set_client_hello_cb(context_, &ServerTlsBase::on_client_hello, nullptr);
+  SSL_CTX_set_tlsext_ticket_key_evp_cb(context_, &ServerTlsBase::on_ticket);
 }
 
 ServerTlsBase::~ServerTlsBase() { SSL_CTX_free(context_); }

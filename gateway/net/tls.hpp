@@ -66,6 +66,8 @@ class ServerTls {
   const void* identity_ = nullptr;
 };
 
+class TicketKeys;
+
 /// Chooses the settings for a name that a client sent. One a worker; called during handshakes.
 class SniSelector {
  public:
@@ -73,6 +75,8 @@ class SniSelector {
   [[nodiscard]] virtual std::shared_ptr<const ServerTls> select(std::string_view server_name) noexcept = 0;
   /// For a CA that validates the name (ALPN "acme-tls/1"); null: no such challenge is under way.
   [[nodiscard]] virtual std::shared_ptr<const ServerTls> select_challenge(std::string_view server_name) noexcept = 0;
+  /// What tickets are encrypted with now; null: no session can be resumed.
+  [[nodiscard]] virtual const TicketKeys* ticket_keys() const noexcept = 0;
 
  protected:
   ~SniSelector() = default;
@@ -89,6 +93,8 @@ class ServerTlsBase {
 
  private:
   static int on_client_hello(SSL* ssl, int* alert, void* arg);
+  static int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
+                       int is_new);
   SSL_CTX* context_;
 };
 

@@ -46,6 +46,7 @@ class Worker final : public net::SniSelector {
 
   std::shared_ptr<const net::ServerTls> select(std::string_view server_name) noexcept override;
   std::shared_ptr<const net::ServerTls> select_challenge(std::string_view server_name) noexcept override;
+  const net::TicketKeys* ticket_keys() const noexcept override { return context.ticket_keys.get(); }
 
   /// Takes over an accepted socket.
   void accept(int fd, const SocketAddress& peer, const ListenerFacts& listener);

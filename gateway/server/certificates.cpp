@@ -100,6 +100,12 @@ Certificates::Certificates(runtime::Loop& background, runtime::Metrics& metrics,
       certifier_(std::make_unique<acme::Certifier>(*this, *fleet_)),
       orders_succeeded_(metrics.counter(runtime::families::acme_orders_total, {"success"})),
       orders_failed_(metrics.counter(runtime::families::acme_orders_total, {"failure"})) {
+  is_wanted_ = !gateway.storage.encryption_key_file.empty();  // a fleet shares its session tickets at least
+  tickets_ = std::make_unique<FleetTickets>(*this, *fleet_);
+  tickets_->on_keys = [this](std::shared_ptr<const net::TicketKeys> keys) {
+    has_fleets_keys_ = true;
+    use_ticket_keys(std::move(keys));
+  };
   certifier_->on_certificate = [this](const acme::Identifier& name, const std::string& chain, const acme::Secret& key) {
     serve(name, chain, key);
   };
@@ -276,6 +282,31 @@ Flow<Done> Certificates::answer(const std::vector<acme::Presentation>& presentat
     });
   co_await applied;
   co_return Done{};
+}
+
+// --- session tickets
+
+void Certificates::use_ticket_keys(std::shared_ptr<const net::TicketKeys> keys) {
+  ticket_keys_ = std::move(keys);
+  if (!workers_run_) return;
+  for (unsigned worker = 0; worker < workers_; ++worker)
+    on_worker_(worker, [this, worker, own = ticket_keys_] { set_ticket_keys_(worker, own); });
+}
+
+void Certificates::workers_run() {
+  workers_run_ = true;
+  if (!ticket_keys_) ticket_keys_ = net::TicketKeys::rotated(nullptr, now(), std::chrono::seconds(0));
+  use_ticket_keys(ticket_keys_);
+  loop_.spawn(rotate_own_ticket_keys());
+}
+
+// Until the fleet has its own, and where there is none.
+Task<void> Certificates::rotate_own_ticket_keys() {
+  while (!has_fleets_keys_) {
+    if (auto keys = net::TicketKeys::rotated(ticket_keys_.get(), now(), std::chrono::seconds(0)))
+      use_ticket_keys(std::move(keys));
+    co_await loop_.sleep(std::chrono::minutes(10));
+  }
 }
 
 // --- what acme/ needs

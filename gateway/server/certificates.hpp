@@ -16,6 +16,8 @@
 #include "gateway/proxy/snapshot.hpp"
 #include "gateway/runtime/loop.hpp"
 #include "gateway/runtime/metrics.hpp"
+#include "gateway/runtime/task.hpp"
+#include "gateway/server/fleet_tickets.hpp"
 #include "gateway/upstream/http_client.hpp"
 
 namespace gatehouse::server {
@@ -26,6 +28,8 @@ class Certificates final : public acme::Environment {
   using OnWorker = std::function<void(unsigned worker, std::function<void()> work)>;
   /// Makes `challenges` those that the worker answers. On its thread.
   using SetChallenges = std::function<void(unsigned worker, std::shared_ptr<const filter::Challenges> challenges)>;
+  /// Makes `keys` those of the worker's session tickets. On its thread.
+  using SetTicketKeys = std::function<void(unsigned worker, std::shared_ptr<const net::TicketKeys> keys)>;
 
   /// `gateway` says where certificates are stored; nothing is touched before a host wants one. `member` names this process
   /// among those that share the storage. Throws std::runtime_error when the storage's key cannot be used.
@@ -33,12 +37,13 @@ class Certificates final : public acme::Environment {
                std::string member, std::size_t workers);
   ~Certificates() override;
 
-  void use_workers(OnWorker on_worker, SetChallenges set_challenges) {
+  void use_workers(OnWorker on_worker, SetChallenges set_challenges, SetTicketKeys set_ticket_keys) {
     on_worker_ = std::move(on_worker);
     set_challenges_ = std::move(set_challenges);
+    set_ticket_keys_ = std::move(set_ticket_keys);
   }
-  /// Whether the workers' loops run: what they are to answer is waited for.
-  void workers_run(bool run) noexcept { workers_run_ = run; }
+  /// The workers' loops run from now on: what they are to answer is waited for.
+  void workers_run();
 
   /// The place of a host's certificate. The same one as before where the settings are: `rules` are those of the host
   /// besides its certificate.
@@ -86,6 +91,8 @@ class Certificates final : public acme::Environment {
   [[nodiscard]] std::expected<upstream::HttpClient*, std::string> client_for(const std::string& ca_file);
   void serve(const acme::Identifier& name, const std::string& chain, const acme::Secret& key);
   [[nodiscard]] acme::Flow<acme::Done> answer(const std::vector<acme::Presentation>& presentations);
+  void use_ticket_keys(std::shared_ptr<const net::TicketKeys> keys);
+  [[nodiscard]] runtime::Task<void> rotate_own_ticket_keys();
   [[nodiscard]] std::shared_ptr<const net::LazyServerTls> lazy(const std::string& host,
                                                                const net::ServerTlsSettings& rules,
                                                                const std::string& chain, const acme::Secret& key,
@@ -95,12 +102,16 @@ class Certificates final : public acme::Environment {
   const std::size_t workers_;
   OnWorker on_worker_;
   SetChallenges set_challenges_;
+  SetTicketKeys set_ticket_keys_;
   bool workers_run_ = false;
   bool is_wanted_ = false, is_running_ = false;
   std::mt19937_64 random_;
   std::unique_ptr<acme::Storage> storage_;
   std::unique_ptr<acme::Fleet> fleet_;
   std::unique_ptr<acme::Certifier> certifier_;
+  std::unique_ptr<FleetTickets> tickets_;
+  std::shared_ptr<const net::TicketKeys> ticket_keys_;
+  bool has_fleets_keys_ = false;
   std::multimap<std::string, Slot> slots_;  // by host
   std::map<std::string, std::unique_ptr<upstream::HttpClient>> clients_;  // by ca_file
   std::shared_ptr<runtime::Counter> orders_succeeded_, orders_failed_;

@@ -216,6 +216,9 @@ void Server::load_certificates() {
       [this](unsigned worker, std::function<void()> work) { workers_[worker]->loop.post(std::move(work)); },
       [this](unsigned worker, std::shared_ptr<const filter::Challenges> challenges) {
         workers_[worker]->worker.context.challenges = std::move(challenges);
+      },
+      [this](unsigned worker, std::shared_ptr<const net::TicketKeys> keys) {
+        workers_[worker]->worker.context.ticket_keys = std::move(keys);
       });
   if (!certificates_->is_wanted()) return;
   const auto wait = [](Server& self) -> Task<void> {
@@ -312,7 +315,7 @@ void Server::start_workers() {
     });
   }
   running->wait();
-  certificates_->workers_run(true);
+  certificates_->workers_run();
 }
 
 void Server::apply(SnapshotBuilder::Result result) {
