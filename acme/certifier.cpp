@@ -40,8 +40,9 @@ std::uint64_t hash_of(const RenewalInfo& info) {
 // Nothing of ours: the CA could not be reached, has no time, or refuses the account.
 bool is_of_the_authority(const Problem& problem) noexcept {
   return problem.type == ProblemType::no_answer || problem.type == ProblemType::server_internal ||
-         problem.type == ProblemType::external_account_required || problem.type == ProblemType::account_does_not_exist ||
-         problem.type == ProblemType::user_action_required || problem.status >= 500;
+         problem.type == ProblemType::external_account_required ||
+         problem.type == ProblemType::account_does_not_exist || problem.type == ProblemType::user_action_required ||
+         problem.status >= 500;
 }
 
 }  // namespace
@@ -70,8 +71,8 @@ AuthorityRef Certifier::authority_named(const std::string& name) const {
 }
 
 AuthorityRef Certifier::issuer_of(const CertificateRecord& record) const {
-  const auto found =
-      std::ranges::find_if(authorities_, [&](const auto& authority) { return authority->directory == record.authority; });
+  const auto found = std::ranges::find_if(
+      authorities_, [&](const auto& authority) { return authority->directory == record.authority; });
   return found == authorities_.end() ? nullptr : *found;
 }
 
@@ -79,9 +80,17 @@ std::vector<Certifier::State> Certifier::states() const {
   std::vector<State> states;
   for (const auto& [name, entry] : entries_) {
     if (!entry->is_wanted) continue;
-    State state{entry->name, entry->tenant, entry->authority, entry->record.facts, entry->is_at_work, entry->record.renew_at,
-                entry->record.next_attempt, entry->record.failures, entry->record.last_error};
-    if (const AuthorityRef authority = authority_named(entry->authority); authority != nullptr && !entry->record.facts) {
+    State state{entry->name,
+                entry->tenant,
+                entry->authority,
+                entry->record.facts,
+                entry->is_at_work,
+                entry->record.renew_at,
+                entry->record.next_attempt,
+                entry->record.failures,
+                entry->record.last_error};
+    if (const AuthorityRef authority = authority_named(entry->authority);
+        authority != nullptr && !entry->record.facts) {
       const auto account = accounts_.find(account_item(authority->directory));
       if (state.last_error.empty() && account != accounts_.end()) state.last_error = account->second.last_error;
     }
@@ -101,8 +110,7 @@ Flow<Done> Certifier::changed(StoredItem item) {
   if (item.name == challenges_item) {
     challenges_version_ = item.version;
     auto presentations = read_challenges(item.value);
-    if (!presentations && !item.value.empty())
-      environment_.report("stored challenges cannot be read", item.name, true);
+    if (!presentations && !item.value.empty()) environment_.report("stored challenges cannot be read", item.name, true);
     if (on_challenges) co_await on_challenges(presentations.value_or(std::vector<Presentation>()));
     co_return Done{};
   }
@@ -186,17 +194,21 @@ Flow<Done> Certifier::restore() {
     Account& account = accounts_[name];
     if (account.record.key.empty() || account.is_at_work) continue;
     auto stored = co_await fleet_.put(name, write_account(account.record), account.version, fence);
-    if (stored) account.version = *stored;
-    else if (stored.error().kind != StorageError::Kind::conflict) needs_restoring_ = true;
+    if (stored)
+      account.version = *stored;
+    else if (stored.error().kind != StorageError::Kind::conflict)
+      needs_restoring_ = true;
   }
   std::vector<EntryRef> entries;
   for (auto& [name, entry] : entries_) entries.push_back(entry);
   for (const EntryRef& entry : entries) {
     if (entry->record.chain.empty() || entry->is_at_work) continue;
-    auto stored = co_await fleet_.put(certificate_item(entry->name), write_certificate(entry->record), entry->version,
-                                      fence);
-    if (stored) entry->version = *stored;
-    else if (stored.error().kind != StorageError::Kind::conflict) needs_restoring_ = true;
+    auto stored =
+        co_await fleet_.put(certificate_item(entry->name), write_certificate(entry->record), entry->version, fence);
+    if (stored)
+      entry->version = *stored;
+    else if (stored.error().kind != StorageError::Kind::conflict)
+      needs_restoring_ = true;
     if (!stored && stored.error().kind == StorageError::Kind::away) break;
   }
   co_return Done{};
@@ -216,7 +228,8 @@ Flow<std::expected<Done, std::string>> Certifier::store(Entry& entry, std::funct
       }
       co_return Done{};
     }
-    if (stored.error().kind != StorageError::Kind::conflict) co_return std::unexpected(std::move(stored.error().reason));
+    if (stored.error().kind != StorageError::Kind::conflict)
+      co_return std::unexpected(std::move(stored.error().reason));
     co_await fleet_.next_sync();
   }
   co_return std::unexpected("others change it at the same time; try again");
@@ -224,8 +237,7 @@ Flow<std::expected<Done, std::string>> Certifier::store(Entry& entry, std::funct
 
 Flow<StorageResult<Done>> Certifier::store_account(Account& account, const Authority& authority, AccountRecord record,
                                                    std::uint64_t fence) {
-  auto stored =
-      co_await fleet_.put(account_item(authority.directory), write_account(record), account.version, fence);
+  auto stored = co_await fleet_.put(account_item(authority.directory), write_account(record), account.version, fence);
   if (!stored) co_return std::unexpected(std::move(stored.error()));
   account.version = *stored;
   account.record = std::move(record);
@@ -235,9 +247,10 @@ Flow<StorageResult<Done>> Certifier::store_account(Account& account, const Autho
 Flow<Done> Certifier::store_challenges() {
   const std::uint64_t generation = challenges_wanted_;
   std::vector<Presentation> all;
-  for (const auto& [name, presentations] : presented_) all.insert(all.end(), presentations.begin(), presentations.end());
-  auto stored = co_await fleet_.put(std::string(challenges_item), write_challenges(all), challenges_version_,
-                                    fleet_.fence());
+  for (const auto& [name, presentations] : presented_)
+    all.insert(all.end(), presentations.begin(), presentations.end());
+  auto stored =
+      co_await fleet_.put(std::string(challenges_item), write_challenges(all), challenges_version_, fleet_.fence());
   if (stored) {
     challenges_version_ = *stored;
     challenges_stored_ = generation;
@@ -305,8 +318,7 @@ struct Certifier::Work {
     entry->is_at_work = false;
     --self.at_work_;
     if (has_failed) --self.failed_at_work_;
-    if (const auto found = self.tenants_at_work_.find(tenant); --found->second == 0)
-      self.tenants_at_work_.erase(found);
+    if (const auto found = self.tenants_at_work_.find(tenant); --found->second == 0) self.tenants_at_work_.erase(found);
   }
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
@@ -403,8 +415,8 @@ Flow<bool> Certifier::drive(Flow<T>& flow, Conversation& conversation, Entry* en
       }
       case Conversation::Want::wait: {
         while (may_go_on() && environment_.now() < conversation.until())
-          co_await environment_.sleep(std::min<std::chrono::milliseconds>(conversation.until() - environment_.now(),
-                                                                          std::chrono::seconds(5)));
+          co_await environment_.sleep(
+              std::min<std::chrono::milliseconds>(conversation.until() - environment_.now(), std::chrono::seconds(5)));
         if (!may_go_on()) co_return false;
         conversation.proceed(environment_.now());
         break;
@@ -451,8 +463,8 @@ Flow<std::expected<Done, std::string>> Certifier::present(const Entry& entry, co
     auto updated = co_await environment_.update_dns(*authority.dns, std::move(records));
     if (!updated) co_return std::unexpected(std::move(updated.error()));
   }
-  const bool is_all_dns = std::ranges::all_of(
-      presentations, [](const Presentation& item) { return item.type == ChallengeType::dns_01; });
+  const bool is_all_dns =
+      std::ranges::all_of(presentations, [](const Presentation& item) { return item.type == ChallengeType::dns_01; });
   presented_[entry.name.value] = std::move(presentations);
   if (!is_all_dns) {
     const std::uint64_t generation = ++challenges_wanted_;
@@ -460,9 +472,8 @@ Flow<std::expected<Done, std::string>> Certifier::present(const Entry& entry, co
     while (challenges_stored_ < generation || !fleet_.is_seen_by_all(challenges_version_)) {
       if (!fleet_.is_leading() || fleet_.fence() != fence) co_return std::unexpected("the lease was lost");
       if (environment_.now() >= deadline)
-        co_return std::unexpected(challenges_stored_ < generation
-                                      ? "it could not be stored: " + fleet_.trouble()
-                                      : "a gateway that lives has not taken it up in time");
+        co_return std::unexpected(challenges_stored_ < generation ? "it could not be stored: " + fleet_.trouble()
+                                                                  : "a gateway that lives has not taken it up in time");
       co_await fleet_.next_sync();
     }
   }
@@ -507,7 +518,8 @@ void Certifier::note_authority(const Authority& authority, const Problem* proble
   account.last_error = problem->to_string();
   account.next_attempt = next_attempt(*problem, account.failures, environment_.now(), environment_.chance());
   if (account.failures == 1)
-    environment_.report("the CA cannot be used: what is known is served, and it is tried again", account.last_error, true);
+    environment_.report("the CA cannot be used: what is known is served, and it is tried again", account.last_error,
+                        true);
 }
 
 Flow<Done> Certifier::register_account(AuthorityRef issuer, std::uint64_t fence) {
@@ -556,6 +568,24 @@ Flow<Done> Certifier::register_account(AuthorityRef issuer, std::uint64_t fence)
   co_return Done{};
 }
 
+// After a change of keys whose answer was lost the CA knows one of two keys. An order that it takes shows that it is the
+// present one; one that it does not, that it may be the other.
+Flow<Done> Certifier::settle_keys(const Authority& authority, bool is_doubted, std::uint64_t fence) {
+  Account& account = account_of(authority);
+  if (account.record.next_key.empty() || account.is_at_work) co_return Done{};
+  AccountRecord record = account.record;
+  std::optional<PrivateKey> other;
+  if (is_doubted) {
+    if (auto read = PrivateKey::from_pem(record.next_key.reveal())) other = *std::move(read);
+    std::swap(record.key, record.next_key);
+  } else {
+    record.next_key = Secret();
+  }
+  const auto stored = co_await store_account(account, authority, std::move(record), fence);
+  if (stored && other) account.key = std::move(other);
+  co_return Done{};
+}
+
 Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t fence) {
   const Authority& authority = *issuer;
   const Work work(*this, entry);
@@ -570,7 +600,8 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   request.profile = authority.profile;
   request.preferred_chain = authority.preferred_chain;
   request.key_type = authority.key_type;
-  if (entry->record.facts && entry->record.authority == authority.directory) request.replaces = entry->record.facts->renewal_id;
+  if (entry->record.facts && entry->record.authority == authority.directory)
+    request.replaces = entry->record.facts->renewal_id;
   std::optional<Progress> resumed;
   if (entry->record.progress && entry->record.progress_authority == authority.directory)
     resumed.emplace(*entry->record.progress);
@@ -586,6 +617,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const Time now = environment_.now();
   if (issued) {
     note_authority(authority, nullptr);
+    co_await settle_keys(authority, false, fence);
     auto facts = read_chain(issued->chain);  // obtain() has read it
     const Time renew_at = renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance());
     const auto stored = co_await store(
@@ -611,6 +643,9 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const Problem& problem = issued.error();
   const bool is_authority = is_of_the_authority(problem);
   note_authority(authority, is_authority ? &problem : nullptr);
+  if (problem.type == ProblemType::malformed || problem.type == ProblemType::unauthorized ||
+      problem.type == ProblemType::account_does_not_exist)
+    co_await settle_keys(authority, true, fence);
   if (problem.type == ProblemType::account_does_not_exist) {
     AccountRecord record = account_of(authority).record;
     record.url.clear();
@@ -656,8 +691,8 @@ Flow<Done> Certifier::ask_for_renewal(EntryRef entry, AuthorityRef issuer, std::
     const std::uint64_t window = hash_of((*renewal)->info);
     if (window == record.window) return;  // the time that was drawn from it holds
     record.window = window;
-    record.renew_at = renewal_by_window((*renewal)->info, entry->record.facts->not_before, entry->record.facts->not_after,
-                                        environment_.chance());
+    record.renew_at = renewal_by_window((*renewal)->info, entry->record.facts->not_before,
+                                        entry->record.facts->not_after, environment_.chance());
   };
   static_cast<void>(co_await store(*entry, change, fence));
   co_return Done{};
@@ -786,8 +821,8 @@ Flow<std::expected<Done, std::string>> Certifier::roll_over(std::string name) {
   AccountRecord after = account.record;
   after.next_key = Secret();
   if (changed) after.key = next.to_pem();
-  // After an answer that was lost both keys stay stored: which one is the account's shows with the next order.
-  if (changed || changed.error().type != ProblemType::no_answer) {
+  // After an answer that was lost both keys stay stored; see settle_keys().
+  if (changed || (changed.error().type != ProblemType::no_answer && changed.error().status < 500)) {
     if (auto stored = co_await store_account(account, authority, std::move(after), fence); !stored)
       co_return end(std::unexpected(std::move(stored.error().reason)));
     if (changed) account.key = std::move(next);

@@ -113,6 +113,7 @@ class Certifier final : public Fleet::Part {
   [[nodiscard]] Flow<Done> restore();
   [[nodiscard]] Flow<Done> store_challenges();
   [[nodiscard]] Flow<Done> register_account(AuthorityRef authority, std::uint64_t fence);
+  [[nodiscard]] Flow<Done> settle_keys(const Authority& authority, bool is_doubted, std::uint64_t fence);
   [[nodiscard]] Flow<Done> obtain(EntryRef entry, AuthorityRef authority, std::uint64_t fence);
   [[nodiscard]] Flow<Done> ask_for_renewal(EntryRef entry, AuthorityRef authority, std::uint64_t fence);
   [[nodiscard]] Flow<Done> revoke(EntryRef entry, AuthorityRef authority, std::uint64_t fence);

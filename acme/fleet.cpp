@@ -30,18 +30,20 @@ Flow<Done> Fleet::sync() {
       const bool is_first = epoch_.empty();
       epoch_ = answer->epoch;
       if (!is_first) {
-        environment_.report("the certificates' storage has been emptied or is another one: what this gateway knows is served, and "
-                            "stored again",
-                            {}, true);
+        environment_.report(
+            "the certificates' storage has been emptied or is another one: what this gateway knows is served, and "
+            "stored again",
+            {}, true);
         for (Part* const part : parts_) part->forgotten();
       }
     }
     for (StoredItem& item : answer->changed)
       if (Part* const part = part_of(item.name)) co_await part->changed(std::move(item));
     for (const StoredItem& item : answer->damaged) {
-      environment_.report("an item of the certificates' storage cannot be read; it is replaced when its certificate is known or "
-                          "obtained",
-                          item.name, true);
+      environment_.report(
+          "an item of the certificates' storage cannot be read; it is replaced when its certificate is known or "
+          "obtained",
+          item.name, true);
       if (Part* const part = part_of(item.name)) part->damaged(item.name, item.version);
     }
     seen_ = answer->version;
@@ -73,14 +75,16 @@ Flow<Done> Fleet::next_sync() {
 }
 
 Fleet::Part* Fleet::part_of(std::string_view name) const noexcept {
-  const auto found = std::ranges::find_if(prefixes_, [&](const auto& prefix) { return name.starts_with(prefix.first); });
+  const auto found =
+      std::ranges::find_if(prefixes_, [&](const auto& prefix) { return name.starts_with(prefix.first); });
   return found == prefixes_.end() ? nullptr : found->second;
 }
 
 void Fleet::note_trouble(std::string reason) {
   if (reason.empty() != trouble_.empty())
-    environment_.report(reason.empty() ? "the certificates' storage answers again"
-                                       : "the certificates' storage does not answer: what is known is served, and nothing renewed",
+    environment_.report(reason.empty()
+                            ? "the certificates' storage answers again"
+                            : "the certificates' storage does not answer: what is known is served, and nothing renewed",
                         reason, !reason.empty());
   trouble_ = std::move(reason);
 }

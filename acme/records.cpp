@@ -15,7 +15,8 @@ std::optional<Json> open(std::string_view text) {
   auto object = parse_object(text);
   if (!object) return std::nullopt;
   const auto found = object->find("format");
-  if (found == object->end() || !found->is_number_integer() || found->get<std::int64_t>() != format) return std::nullopt;
+  if (found == object->end() || !found->is_number_integer() || found->get<std::int64_t>() != format)
+    return std::nullopt;
   return object;
 }
 

@@ -43,11 +43,13 @@ void Sealer::wipe() noexcept { OPENSSL_cleanse(key_.data(), key_.size()); }
 std::expected<Sealer, std::string> Sealer::from_base64(std::string_view text) {
   while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
   std::array<unsigned char, key_bytes + 1> decoded{};
-  if (text.size() != 44 || text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") !=
-                               std::string_view::npos ||
+  if (text.size() != 44 ||
+      text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") !=
+          std::string_view::npos ||
       EVP_DecodeBlock(decoded.data(), bytes_of(text), 44) != static_cast<int>(key_bytes) + 1 || text[43] != '=' ||
       text[42] == '=')
-    return std::unexpected("it holds no key: base64 of 32 bytes on one line is expected, as of `openssl rand -base64 32`");
+    return std::unexpected(
+        "it holds no key: base64 of 32 bytes on one line is expected, as of `openssl rand -base64 32`");
   std::array<unsigned char, key_bytes> key;
   std::copy_n(decoded.begin(), key_bytes, key.begin());
   OPENSSL_cleanse(decoded.data(), decoded.size());

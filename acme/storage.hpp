@@ -19,10 +19,10 @@ struct StoredItem {
 
 struct StorageError {
   enum class Kind : unsigned char {
-    away,      // cannot be reached, or has no room; nothing is known to be stored
+    away,  // cannot be reached, or has no room; nothing is known to be stored
     conflict,  // somebody else has changed the item: sync, and decide anew
-    fenced,    // the lease is somebody else's by now
-    damaged,   // what is stored cannot be read: not ours, or under another key
+    fenced,  // the lease is somebody else's by now
+    damaged,  // what is stored cannot be read: not ours, or under another key
   };
   Kind kind = Kind::away;
   std::string reason;  // for the operator; without secrets
@@ -32,13 +32,14 @@ template <class T>
 using StorageResult = std::expected<T, StorageError>;
 
 struct SyncRequest {
-  std::string epoch;         // of the last answer; empty: none
-  std::uint64_t seen = 0;    // this member acts by all changes up to here
-  bool wants_lease = true;   // to get it, or to keep it
+  std::string epoch;  // of the last answer; empty: none
+  std::uint64_t seen = 0;  // this member acts by all changes up to here
+  bool wants_lease = true;  // to get it, or to keep it
 };
 
 struct SyncAnswer {
-  std::string epoch;  // another than before: the storage is another, or was emptied, and its items follow from the first
+  std::string
+      epoch;  // another than before: the storage is another, or was emptied, and its items follow from the first
   std::vector<StoredItem> changed;  // behind `seen`, by version; perhaps not all of them
   std::uint64_t version = 0;  // of the last one in `changed`, or `seen`
   bool has_more = false;

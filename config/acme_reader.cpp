@@ -24,8 +24,9 @@ Parsed<std::string> directory_url(std::string_view text) {
   if (!is_printable(text) || text.find_first_of("#\"<>\\") != std::string_view::npos || authority.empty() ||
       authority.find('@') != std::string_view::npos)
     return std::unexpected("is no URL as a CA gives it, https://host/path");
-  const bool is_local = text.starts_with("http://") && (authority.starts_with("127.") || authority.starts_with("[::1]") ||
-                                                        authority.starts_with("localhost"));
+  const bool is_local =
+      text.starts_with("http://") &&
+      (authority.starts_with("127.") || authority.starts_with("[::1]") || authority.starts_with("localhost"));
   if (!is_https && !is_local) return std::unexpected("must begin with https://");
   return std::string(text);
 }
@@ -103,7 +104,8 @@ void read_authority(Mapping& m, AcmeAuthority& authority, const FileRules& files
                                  {"rsa_3072", CertificateKey::rsa_3072},
                                  {"rsa_4096", CertificateKey::rsa_4096}}},
          "Kind of the certificates' keys.");
-  m.read("dns", authority.dns, object<DnsUpdates>([&](Mapping& inner, DnsUpdates& out) { read_dns(inner, out, files); }),
+  m.read("dns", authority.dns,
+         object<DnsUpdates>([&](Mapping& inner, DnsUpdates& out) { read_dns(inner, out, files); }),
          "Where dns-01 writes its records.");
   m.read("fallback", authority.fallback, name_text("a CA's name"),
          "Another CA of this list, which is asked while this one is away.");
@@ -127,8 +129,7 @@ void check_acme(Mapping& m, const GatewayConfig& config) {
     if (authority.fallback.empty()) continue;
     const auto found = std::ranges::find(config.acme, authority.fallback, &AcmeAuthority::name);
     if (found == config.acme.end())
-      m.error_at(m.name_at("acme", authority.name),
-                 fmt::format("fallback: there is no acme.{}", authority.fallback));
+      m.error_at(m.name_at("acme", authority.name), fmt::format("fallback: there is no acme.{}", authority.fallback));
     else if (authority.fallback == authority.name)
       m.error_at(m.name_at("acme", authority.name), "fallback: a CA cannot stand in for itself");
   }
@@ -138,8 +139,9 @@ void check_acme(Mapping& m, const GatewayConfig& config) {
       config.listeners, [](const Listener& listener) { return listener.protocol == ListenerProtocol::http; });
   for (const AcmeAuthority& authority : config.acme)
     if (authority.challenge == AcmeChallenge::http_01 && !has_http)
-      m.warning_at(m.name_at("acme", authority.name),
-                   "http-01 is answered on listeners with protocol: http, and there is none: take challenge: tls-alpn-01");
+      m.warning_at(
+          m.name_at("acme", authority.name),
+          "http-01 is answered on listeners with protocol: http, and there is none: take challenge: tls-alpn-01");
 }
 
 }  // namespace gatehouse::config

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "config/endpoint_rules.hpp"
 #include "config/acme_reader.hpp"
+#include "config/endpoint_rules.hpp"
 #include "config/kinds.hpp"
 #include "config/redis_url.hpp"
 #include "config/text.hpp"
@@ -238,7 +238,8 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
          "CAs that certificates are obtained from (ACME, RFC 8555), by name, for the tenants' hosts to refer to.");
   m.read("storage", config.storage,
          object<Storage>([&](Mapping& inner, Storage& out) { read_storage(inner, out, files); }),
-         "Where accounts and certificates are kept: in a folder of this machine, or in the Redis that all gateways share.");
+         "Where accounts and certificates are kept: in a folder of this machine, or in the Redis that all gateways "
+         "share.");
   m.read("waf", config.waf, object<PlatformWaf>([&](Mapping& inner, PlatformWaf& out) { read_waf(inner, out, files); }),
          "The web application firewall of all tenants.");
   m.read("limits", config.limits, object<Limits>(read_limits), "Bounds on what clients may send.");

@@ -84,7 +84,8 @@ void add_certs(CLI::App& app, CertsOptions& options, int& code) {
   revoke->callback([&] {
     code = certs(options.admin, "POST", "/certificates/revoke?host=" + options.host + "&reason=" + options.reason, {});
   });
-  auto* const import_command = command->add_subcommand("import", "Serve a certificate from elsewhere until it is renewed");
+  auto* const import_command =
+      command->add_subcommand("import", "Serve a certificate from elsewhere until it is renewed");
   import_command->add_option("host", options.host, "The host")->required()->check(plain);
   import_command->add_option("--chain", options.chain, "PEM file: the certificate, then those above it")->required();
   import_command->add_option("--key", options.key, "PEM file of its key")->required();

@@ -17,7 +17,7 @@ esac
 packages_demo=(python3 curl openssl redis-server redis-tools modsecurity-crs ca-certificates)
 packages_test=(
   python3 python3-pytest python3-websockets python3-h2 python3-hpack python3-yaml nghttp2-client curl openssl ca-certificates
-  redis-server redis-tools modsecurity-crs nginx-light libnginx-mod-http-modsecurity wrk chromium git
+  redis-server redis-tools modsecurity-crs nginx-light libnginx-mod-http-modsecurity wrk chromium git pebble bind9 bind9-dnsutils
 )
 packages_bench=(python3 openssl nginx-light libnginx-mod-http-modsecurity haproxy wrk nghttp2-client)
 packages_lint=(clang-format-19 clang-tidy-19 shellcheck python3 git)

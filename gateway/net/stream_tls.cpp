@@ -366,8 +366,8 @@ bool is_acme_validation(SSL* ssl) {
 }  // namespace
 
 // 0: no ticket, a full handshake; 1: as asked; 2: good, but a new one is due (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)).
-int ServerTlsBase::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
-                             EVP_MAC_CTX* mac, int is_new) {
+int ServerTlsBase::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
+                             int is_new) {
   static const EVP_CIPHER* const aes = EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr);
   const auto* const stream = static_cast<const Stream*>(SSL_get_app_data(ssl));
   const TicketKeys* const keys = stream->selector_ != nullptr ? stream->selector_->ticket_keys() : nullptr;

@@ -14,7 +14,7 @@ struct TicketKey {
   using Time = std::chrono::sys_seconds;
   std::array<unsigned char, 16> name{};
   std::array<unsigned char, 32> cipher_key{};  // AES-256-CBC
-  std::array<unsigned char, 32> mac_key{};     // HMAC-SHA-256
+  std::array<unsigned char, 32> mac_key{};  // HMAC-SHA-256
   Time active_from{};  // not used for new tickets before: by then every gateway has it
 
   TicketKey() = default;

@@ -128,14 +128,15 @@ Task<void> Admin::serve(int fd, Door& door) {
       const std::string_view path = head.target.substr(0, head.target.find('?'));
       status = 200;
       if (head.method == http::Method::post && door.everything && path.starts_with("/certificates/")) {
-        AdminAnswer answer = {403, "a command needs the header gatehouse-command, and this machine's address as host\n"};
+        AdminAnswer answer = {403,
+                              "a command needs the header gatehouse-command, and this machine's address as host\n"};
         // No web page that an operator looks at can send that without asking first, which nobody answers.
         if (head.fields.find("gatehouse-command") != nullptr && names_an_address(head)) {
           std::string content;
           const std::string target(head.target);
           answer = {413, "a command's body has a length, of at most 256 KiB\n"};
-          if (co_await read_body(stream, *framing, std::string_view(bytes).substr(parsed.head_bytes, size - parsed.head_bytes),
-                                 content))
+          if (co_await read_body(stream, *framing,
+                                 std::string_view(bytes).substr(parsed.head_bytes, size - parsed.head_bytes), content))
             answer = co_await run_admin_command(server_.certificates(), target, std::move(content));
         }
         status = answer.status;
@@ -163,7 +164,8 @@ Task<void> Admin::serve(int fd, Door& door) {
         status = 404;
         body = "no such page\n";
       }
-      again = framing->kind == http::BodyKind::none && head.method != http::Method::post && !http::wants_close(head.fields, head.minor_version);
+      again = framing->kind == http::BodyKind::none && head.method != http::Method::post &&
+              !http::wants_close(head.fields, head.minor_version);
     }
     std::string answer = fmt::format("HTTP/1.1 {} {}\r\ndate: ", status,
                                      status == 405 ? "Method Not Allowed" : proxy::status_text(status));

@@ -79,8 +79,8 @@ runtime::Task<AdminAnswer> run_admin_command(Certificates& certificates, std::st
   } else if (path == "/certificates/revoke") {
     const auto reason = reason_code(parameter(target, "reason"));
     if (!reason)
-      co_return AdminAnswer{400,
-                            "reason: unspecified, keyCompromise, affiliationChanged, superseded or cessationOfOperation\n"};
+      co_return AdminAnswer{
+          400, "reason: unspecified, keyCompromise, affiliationChanged, superseded or cessationOfOperation\n"};
     done = co_await certificates.certifier().request_revocation(host, *reason);
     success = "the certificate of " + host + " is revoked and replaced by the gateway that holds the lease\n";
   } else if (path == "/certificates/import") {
@@ -102,11 +102,12 @@ std::string certificate_list(Certificates& certificates) {
   std::string out;
   const Certificates::Summary summary = certificates.summary();
   for (const acme::Certifier::State& state : certificates.certifier().states()) {
-    out += fmt::format("{:<40} {:<16} {:<24} until {:<21} renews {:<21}{}{}\n", state.name.value, state.tenant,
-                       state.facts ? state.facts->issuer : "no certificate yet",
-                       day(state.facts ? state.facts->not_after : acme::Time{}), day(state.renew_at),
-                       state.is_at_work ? " at work" : "",
-                       state.last_error.empty() ? "" : fmt::format(" failed {} times: {}", state.failures, state.last_error));
+    out += fmt::format(
+        "{:<40} {:<16} {:<24} until {:<21} renews {:<21}{}{}\n", state.name.value, state.tenant,
+        state.facts ? state.facts->issuer : "no certificate yet",
+        day(state.facts ? state.facts->not_after : acme::Time{}), day(state.renew_at),
+        state.is_at_work ? " at work" : "",
+        state.last_error.empty() ? "" : fmt::format(" failed {} times: {}", state.failures, state.last_error));
   }
   if (out.empty()) out = "no host of any tenant has tls: {acme: ...}\n";
   if (!summary.trouble.empty()) out += "the storage does not answer: " + summary.trouble + "\n";

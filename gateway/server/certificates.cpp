@@ -48,9 +48,9 @@ std::expected<acme::Secret, std::string> first_line(const std::string& file) {
 std::optional<acme::Secret> decoded(std::string_view base64) {
   if (base64.empty() || base64.size() % 4 != 0) return std::nullopt;
   std::string bytes(base64.size() / 4 * 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
-                                   reinterpret_cast<const unsigned char*>(base64.data()),
-                                   static_cast<int>(base64.size()));
+  const int size =
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
+                      reinterpret_cast<const unsigned char*>(base64.data()), static_cast<int>(base64.size()));
   if (size < 0) return std::nullopt;
   const std::size_t padding = base64.ends_with("==") ? 2 : base64.ends_with('=') ? 1 : 0;
   bytes.resize(static_cast<std::size_t>(size) - padding);
@@ -84,7 +84,8 @@ std::unique_ptr<acme::Storage> make_storage(runtime::Loop& loop, const config::G
   const auto key = first_line(key_file);
   if (!key) throw std::runtime_error("storage.redis.encryption_key_file: " + key.error());
   auto sealer = acme::Sealer::from_base64(key->reveal());
-  if (!sealer) throw std::runtime_error(fmt::format("storage.redis.encryption_key_file {}: {}", key_file, sealer.error()));
+  if (!sealer)
+    throw std::runtime_error(fmt::format("storage.redis.encryption_key_file {}: {}", key_file, sealer.error()));
   return std::make_unique<upstream::RedisStorage>(loop, *gateway.redis, *std::move(sealer), member);
 }
 
@@ -162,8 +163,7 @@ void Certificates::configure(const config::GatewayConfig& gateway, const proxy::
   std::vector<acme::Wanted> wanted;
   for (const auto& [name, host] : snapshot.hosts) {
     if (!host.slot) continue;
-    wanted.push_back(
-        {{acme::Identifier::Type::dns, name}, host.tenant->tenant.config->name, host.config->authority});
+    wanted.push_back({{acme::Identifier::Type::dns, name}, host.tenant->tenant.config->name, host.config->authority});
   }
   is_wanted_ = is_wanted_ || !wanted.empty();
   certifier_->configure(std::move(authorities), std::move(wanted));
@@ -181,9 +181,7 @@ void Certificates::start() {
 
 void Certificates::stop() noexcept { fleet_->stop(); }
 
-Certificates::Summary Certificates::summary() {
-  return {fleet_->members(), fleet_->is_leading(), fleet_->trouble()};
-}
+Certificates::Summary Certificates::summary() { return {fleet_->members(), fleet_->is_leading(), fleet_->trouble()}; }
 
 // --- what is served
 
@@ -220,7 +218,8 @@ std::shared_ptr<net::CertificateSlot> Certificates::slot_of(const std::string& h
   };
   auto interim = std::make_shared<Interim>();
   auto slot = std::make_shared<net::CertificateSlot>(
-      workers_, std::make_shared<const net::LazyServerTls>([host, rules, interim]() -> std::shared_ptr<const net::ServerTls> {
+      workers_,
+      std::make_shared<const net::LazyServerTls>([host, rules, interim]() -> std::shared_ptr<const net::ServerTls> {
         try {
           net::ServerTlsSettings settings = net::make_self_signed({host});
           settings.min_version = rules.min_version;
@@ -412,7 +411,8 @@ Flow<std::expected<Done, std::string>> Certificates::update_dns(const acme::DnsS
     got += *read;
   }
   stream.close();
-  auto updated = acme::read_update_answer(std::string_view(answer).substr(2, got - 2), id, request.mac, server.key, now());
+  auto updated =
+      acme::read_update_answer(std::string_view(answer).substr(2, got - 2), id, request.mac, server.key, now());
   if (!updated) co_return failure(updated.error());
   co_return Done{};
 }

@@ -66,7 +66,7 @@ File open_private(const std::string& path, int flags) {
 std::optional<std::string> read_all(const std::string& path, struct stat* status = nullptr) {
   const File file = open_private(path, O_RDONLY);
   if (!file.is_open()) return std::nullopt;
-  struct stat found {};
+  struct stat found{};
   if (::fstat(file.fd(), &found) != 0) return std::nullopt;
   if (status != nullptr) *status = found;
   if (static_cast<std::size_t>(found.st_size) > most_item_bytes) {
@@ -122,7 +122,7 @@ std::vector<std::string> names_in(const std::string& folder) {
 bool make_folders(const std::string& folder) {
   for (std::size_t end = folder.find('/', 1); end != std::string::npos; end = folder.find('/', end + 1))
     if (::mkdir(folder.substr(0, end).c_str(), S_IRWXU) != 0 && errno != EEXIST) {
-      struct stat status {};
+      struct stat status{};
       const int failure = errno;  // EROFS and EACCES also where it is there
       if (::stat(folder.substr(0, end).c_str(), &status) == 0 && S_ISDIR(status.st_mode)) continue;
       errno = failure;
@@ -248,7 +248,7 @@ StorageResult<Done> FileStorage::write_file(const std::string& name, std::string
 
 StorageResult<Done> FileStorage::note_seen(std::uint64_t seen) {
   if (member_fd_ >= 0) {
-    struct stat status {};
+    struct stat status{};
     if (::fstat(member_fd_, &status) == 0 && status.st_nlink == 0) ::close(std::exchange(member_fd_, -1));
   }
   if (member_fd_ < 0) {
@@ -267,7 +267,7 @@ StorageResult<Done> FileStorage::note_seen(std::uint64_t seen) {
 
 bool FileStorage::take_lease(State& state) {
   if (lease_fd_ >= 0) {
-    struct stat held {}, there {};
+    struct stat held{}, there{};
     if (::fstat(lease_fd_, &held) == 0 && ::stat((folder_ + ".lease").c_str(), &there) == 0 &&
         held.st_ino == there.st_ino)
       return true;
@@ -331,7 +331,7 @@ StorageResult<SyncAnswer> FileStorage::sync_now(const acme::SyncRequest& request
   std::map<std::string, Known> present;
   for (std::string& name : names_in(folder_ + "items")) {
     const std::string path = folder_ + "items/" + name;
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) != 0) continue;
     Known known{status.st_ino, 0, status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
     if (const auto before = known_.find(name); before != known_.end() && before->second.inode == known.inode &&

@@ -49,7 +49,7 @@ class FileStorage final : public acme::Storage {
   const std::string folder_;  // "/"-terminated
   const std::string member_;
   int member_fd_ = -1;  // locked while this process lives
-  int lease_fd_ = -1;   // locked while it holds the lease
+  int lease_fd_ = -1;  // locked while it holds the lease
   std::uint64_t fence_ = 0;
   std::uint64_t told_ = ~std::uint64_t{0};  // what the member's file says of `seen`
   std::map<std::string, Known> known_;  // by file

@@ -186,9 +186,10 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
                  {"reason", why}});
       });
   certificates_ = std::make_unique<Certificates>(loop_, metrics_, *gateway_, gateway_id_, worker_count_);
-  builder_ = std::make_unique<SnapshotBuilder>(
-      metrics_, *health_, loop_, worker_count_,
-      [this](const std::string& host, const net::ServerTlsSettings& rules) { return certificates_->slot_of(host, rules); });
+  builder_ = std::make_unique<SnapshotBuilder>(metrics_, *health_, loop_, worker_count_,
+                                               [this](const std::string& host, const net::ServerTlsSettings& rules) {
+                                                 return certificates_->slot_of(host, rules);
+                                               });
   SnapshotBuilder::Result first = builder_->build(gateway_);
   report(first.problems);
   if (!first.snapshot) throw std::runtime_error("the configuration cannot be served; see the problems above");
@@ -488,8 +489,7 @@ Task<void> Server::run_drain() {
     co_await loop_.sleep(farewell_time / 10);
   certificates_->stop();
   const auto leave_ends = runtime::Clock::now() + longest_leave;
-  while (!certificates_->has_stopped() && runtime::Clock::now() < leave_ends)
-    co_await loop_.sleep(farewell_time / 4);
+  while (!certificates_->has_stopped() && runtime::Clock::now() < leave_ends) co_await loop_.sleep(farewell_time / 4);
   journal(Level::info, "drained");
   loop_.stop();
 }

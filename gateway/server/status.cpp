@@ -181,8 +181,7 @@ std::string status_json_of(const StatusInput& input) {
     worker.close();
   });
   object.name("tenants");
-  array(out, *input.tenants,
-        [&](const SnapshotBuilder::TenantState& state) { append_tenant(out, input, state); });
+  array(out, *input.tenants, [&](const SnapshotBuilder::TenantState& state) { append_tenant(out, input, state); });
   object.name("certificates");
   JsonObject fleet(out);
   fleet.number("gateways", input.fleet.members);

@@ -175,9 +175,8 @@ Task<std::expected<ClientAnswer, std::string>> HttpClient::Connection::read_answ
 
 std::unique_ptr<HttpClient::Connection> HttpClient::take_idle(const std::string& origin) {
   const auto now = loop_.now();
-  std::erase_if(idle_, [&](const Idle& idle) {
-    return now - idle.since > idle_time || !idle.connection->stream.is_quiet();
-  });
+  std::erase_if(idle_,
+                [&](const Idle& idle) { return now - idle.since > idle_time || !idle.connection->stream.is_quiet(); });
   const auto found = std::ranges::find(idle_, origin, &Idle::origin);
   if (found == idle_.end()) return nullptr;
   auto connection = std::move(found->connection);
@@ -193,8 +192,7 @@ Task<HttpClient::Opened> HttpClient::open(const Url& url, runtime::TimePoint dea
     runtime::Event found(loop_);
     NameLookup lookup(loop_, [&] { found.set(); });
     lookup.begin(url.host);
-    runtime::Deadline late(
-        loop_, [](void* event) { static_cast<runtime::Event*>(event)->set(); }, &found);
+    runtime::Deadline late(loop_, [](void* event) { static_cast<runtime::Event*>(event)->set(); }, &found);
     late.set(deadline);
     co_await found;
     if (auto result = lookup.take()) addresses = *std::move(result);
@@ -205,8 +203,8 @@ Task<HttpClient::Opened> HttpClient::open(const Url& url, runtime::TimePoint dea
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     auto connection = std::make_unique<Connection>(loop_);
     const auto left = deadline - runtime::Clock::now();
-    connection->stream.expires_after(std::max<runtime::Duration>(
-        left / static_cast<int>(addresses.size() - i), std::chrono::milliseconds(1)));
+    connection->stream.expires_after(
+        std::max<runtime::Duration>(left / static_cast<int>(addresses.size() - i), std::chrono::milliseconds(1)));
     Errc error = co_await connection->stream.connect({addresses[i], url.port});
     if (error == Errc::ok && url.is_tls) error = co_await connection->stream.connect_tls(*tls_, url.host);
     if (error == Errc::ok) co_return connection;

@@ -21,7 +21,7 @@ struct Url {
   std::string host;  // without brackets
   std::uint16_t port = 0;
   std::string authority;  // as Host carries it
-  std::string target;     // path and query
+  std::string target;  // path and query
 };
 /// http and https, without user and fragment.
 [[nodiscard]] std::optional<Url> parse_url(std::string_view text);

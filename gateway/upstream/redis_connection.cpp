@@ -99,8 +99,7 @@ Task<std::expected<void, std::string>> RedisConnection::connect() {
     runtime::Event found(loop_);
     NameLookup lookup(loop_, [&] { found.set(); });
     lookup.begin(settings_.host);
-    runtime::Deadline late(
-        loop_, [](void* event) { static_cast<runtime::Event*>(event)->set(); }, &found);
+    runtime::Deadline late(loop_, [](void* event) { static_cast<runtime::Event*>(event)->set(); }, &found);
     late.set_after(longest);
     co_await found;
     if (auto result = lookup.take()) addresses = *std::move(result);

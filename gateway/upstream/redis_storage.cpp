@@ -156,9 +156,9 @@ Flow<StorageResult<SyncAnswer>> RedisStorage::sync(acme::SyncRequest request) {
       item.value = *std::move(value);
       answer.changed.push_back(std::move(item));
     } else if (value.error() == acme::Sealer::Fault::other_key) {
-      co_return std::unexpected(StorageError{
-          StorageError::Kind::damaged,
-          "what is stored is encrypted with another key: give all gateways the same storage.redis.encryption_key_file"});
+      co_return std::unexpected(StorageError{StorageError::Kind::damaged,
+                                             "what is stored is encrypted with another key: give all gateways the same "
+                                             "storage.redis.encryption_key_file"});
     } else {
       answer.damaged.push_back(std::move(item));
     }

@@ -211,7 +211,7 @@ def test_configuration_that_cannot_be_read(path):
 
 
 @pytest.mark.parametrize("config, word", [
-    ({"acme": {"default": {"email": "a@example.com"}}}, "acme"), ({"storage": {"redis": {"encryption_key_file": "/x"}}}, "redis"),
+    ({"storage": {"file": None, "kubernetes": {"namespace": "x"}}}, "kubernetes"),
     ({"redis": {"url": "redis://127.0.0.1:1", "sentinel": {}}}, "sentinel"),
 ])
 def test_features_of_other_versions_are_refused_with_these_words(prepared, config, word):
@@ -220,7 +220,6 @@ def test_features_of_other_versions_are_refused_with_these_words(prepared, confi
 
 
 @pytest.mark.parametrize("changes, word", [
-    ({"hosts": [{"name": "shop.test", "tls": {"acme": "default"}}]}, "acme"),
     ({"services": {"web": {"sites": [{"site": "here", "endpoints": ["127.0.0.1:9"]}], "outlier": {"consecutive_errors": 5}}}}, "outlier"),
     ({"services": {"web": {"sites": [{"site": "here", "endpoints": ["127.0.0.1:9"]}], "protocol": "h2c"}}}, "h2c"),
     ({"services": {"web": {"sites": [{"site": "here", "endpoints": ["127.0.0.1:9"]}], "balance": "consistent_hash"}}}, "consistent_hash"),

@@ -137,7 +137,8 @@ TEST_F(CertifierTest, AShortLivedCertificateKeepsTwoDaysThroughAYearOfOutages) {
     if (world.agenda.passed() >= change) {
       world.ca.behaviour.is_away = !world.ca.behaviour.is_away;
       // Up to a day away; in between long enough to renew.
-      std::uniform_int_distribution<int> hours(world.ca.behaviour.is_away ? 1 : 4, world.ca.behaviour.is_away ? 24 : 72);
+      std::uniform_int_distribution<int> hours(world.ca.behaviour.is_away ? 1 : 4,
+                                               world.ca.behaviour.is_away ? 24 : 72);
       change = world.agenda.passed() + std::chrono::hours(hours(world.random));
     }
     world.agenda.run_for(30min);
@@ -245,6 +246,28 @@ TEST_F(CertifierTest, AnotherCaIsAskedWhileTheFirstIsAway) {
   world.want("www.example.com");
   start(1);
   EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30min));
+}
+
+TEST_F(CertifierTest, AChangeOfKeysWhoseAnswerWasLostIsSettledByTheNextOrder) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  for (const bool acts : {true, false}) {
+    world.ca.script.push_back({.path = "/key", .status = 503, .acts = acts});
+    const std::size_t before = world.ca.orders();
+    const auto ask = [&]() -> Flow<Done> {
+      auto& certifier = world.gateways.front()->certifier;
+      EXPECT_FALSE(co_await certifier.roll_over("default"));
+      EXPECT_TRUE(co_await certifier.request_renewal("www.example.com"));
+      co_return Done{};
+    };
+    world.gateways.front()->spawn(ask());
+    world.agenda.run_for(10min);
+    EXPECT_EQ(world.ca.orders(), before + 1) << acts;
+    EXPECT_EQ(world.ca.accounts(), 1);
+    EXPECT_LE(world.ca.forgive("a bad signature in a request to /order"), 2)
+        << "with the other key, with and without replaces";
+  }
 }
 
 TEST_F(CertifierTest, AnAccountGetsAnotherKey) {

@@ -66,7 +66,10 @@ StorageResult<std::uint64_t> MemoryStorage::put(const std::string& name, std::st
 // --- one gateway
 
 SimulatedGateway::SimulatedGateway(Fleets& world, std::string own_name)
-    : name(std::move(own_name)), world_(world), fleet(*this, *this, world.pace), certifier(*this, fleet, world.presentation_time) {
+    : name(std::move(own_name)),
+      world_(world),
+      fleet(*this, *this, world.pace),
+      certifier(*this, fleet, world.presentation_time) {
   certifier.on_certificate = [this](const Identifier& host, const std::string& chain, const Secret&) {
     served[host.value] = chain;
   };
@@ -113,7 +116,8 @@ Flow<std::expected<HttpResponse, std::string>> SimulatedGateway::send(const Auth
   world_.ca.presented.clear();
   for (const Presentation& answer : answers) {
     const bool is_everywhere = std::ranges::all_of(world_.gateways, [&](const auto& gateway) {
-      return std::ranges::any_of(gateway->answers, [&](const Presentation& other) { return other.token == answer.token; });
+      return std::ranges::any_of(gateway->answers,
+                                 [&](const Presentation& other) { return other.token == answer.token; });
     });
     if (is_everywhere && !world_.broken.contains(answer.identifier.value)) world_.ca.presented.push_back(answer);
   }

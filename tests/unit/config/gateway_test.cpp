@@ -138,7 +138,7 @@ TEST(Gateway, NamesTheFileAndShowsTheLine) {
 
 TEST(Gateway, ListsTheKnownKeysWhenNoneIsNear) {
   EXPECT_THAT(gateway_problems("storage: {bucket: x}\n"),
-              ElementsAre(error_at("1:11", "'bucket' is not a key here; known is 'file'")));
+              ElementsAre(error_at("1:11", "'bucket' is not a key here; known are 'file', 'redis'")));
   EXPECT_THAT(gateway_problems("zzz: 1\n"),
               ElementsAre(AllOf(HasSubstr("known are 'site', 'workers', 'listeners'"), HasSubstr("'audit_log'"))));
 }
@@ -338,8 +338,6 @@ TEST(GatewayRedis, ChecksWhatBelongsTogether) {
 
 TEST(Gateway, RefusesWhatThisVersionLacks) {
   const std::pair<const char*, const char*> cases[] = {
-      {"acme: {default: {}}", "1:1"},
-      {"storage: {redis: {encryption_key_file: a}}", "1:11"},
       {"storage: {kubernetes: {namespace: a}}", "1:11"},
       {"redis: {sentinel: {}}", "1:9"},
       {"redis: {cluster: []}", "1:9"},

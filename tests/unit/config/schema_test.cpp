@@ -126,11 +126,12 @@ TEST(Schema, NamesWhatIsRequired) {
 }
 
 TEST(Schema, HasNoKeyThatThisVersionLacks) {
-  for (const char* key : {"\"acme\"", "\"outlier\"", "\"failback\"", "\"circuit_breaker\"", "\"leased\"", "\"auth\"",
-                          "\"dns\"", "\"h2c\"", "\"sentinel\"", "\"upstreams\""}) {
+  for (const char* key : {"\"outlier\"", "\"failback\"", "\"circuit_breaker\"", "\"leased\"", "\"auth\"", "\"h2c\"",
+                          "\"sentinel\"", "\"upstreams\"", "\"kubernetes\""}) {
     EXPECT_EQ(gateway_schema().find(key), std::string::npos) << key;
     EXPECT_EQ(tenant_schema().find(key), std::string::npos) << key;
   }
+  EXPECT_EQ(tenant_schema().find("\"dns\""), std::string::npos);
 }
 
 TEST(JsonString, Escapes) {

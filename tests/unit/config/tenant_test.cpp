@@ -168,7 +168,6 @@ TEST(Tenant, RefusesWhatThisVersionLacks) {
       {"auth: {jwt: {}}", "2:1"},
       {"limits: {waf_cpu: 10}", "2:10"},
       {"waf: {verify_sample: 1}", "2:7"},
-      {"hosts: [{name: a.example, tls: {acme: default}}]", "2:33"},
       {site + "outlier: {}}}", "2:66"},
       {site + "failback: {}}}", "2:66"},
       {site + "circuit_breaker: {}}}", "2:66"},
