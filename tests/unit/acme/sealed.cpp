@@ -16,8 +16,9 @@ constexpr const char* other_key = "//////////////////////////////////////////8="
 TEST(Sealer, TakesOneKeyOnALine) {
   EXPECT_TRUE(Sealer::from_base64(one_key));
   EXPECT_TRUE(Sealer::from_base64(std::string(one_key) + "\r\n"));
-  for (const char* const text : {"", "AAEC", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGx==dHh8=",
-                                 "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==", "-AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}) {
+  for (const char* const text :
+       {"", "AAEC", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGx==dHh8=",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==", "-AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}) {
     const auto sealer = Sealer::from_base64(text);
     ASSERT_FALSE(sealer) << text;
     EXPECT_THAT(sealer.error(), ::testing::HasSubstr("base64 of 32 bytes"));
@@ -110,7 +111,8 @@ TEST(Records, ComeBackAsTheyWere) {
   EXPECT_EQ(read_back->url, account.url);
   EXPECT_EQ(read_back->next_key.reveal(), "next");
 
-  const std::vector<Presentation> challenges{{ChallengeType::tls_alpn_01, {Identifier::Type::ip, "192.0.2.1"}, "token", "answer"}};
+  const std::vector<Presentation> challenges{
+      {ChallengeType::tls_alpn_01, {Identifier::Type::ip, "192.0.2.1"}, "token", "answer"}};
   const auto challenges_back = read_challenges(write_challenges(challenges));
   ASSERT_TRUE(challenges_back);
   ASSERT_EQ(challenges_back->size(), 1U);
@@ -121,7 +123,8 @@ TEST(Records, ComeBackAsTheyWere) {
 }
 
 TEST(Records, AreNotGuessed) {
-  for (const char* const text : {"", "{}", "[]", "{\"format\":2,\"key\":\"k\",\"challenges\":[]}", "{\"format\":\"1\",\"key\":\"k\"}", "nonsense"}) {
+  for (const char* const text : {"", "{}", "[]", "{\"format\":2,\"key\":\"k\",\"challenges\":[]}",
+                                 "{\"format\":\"1\",\"key\":\"k\"}", "nonsense"}) {
     EXPECT_FALSE(read_account(text)) << text;
     EXPECT_FALSE(read_certificate(text)) << text;
     EXPECT_FALSE(read_challenges(text)) << text;

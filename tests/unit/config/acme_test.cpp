@@ -14,7 +14,8 @@ TEST(Acme, ReadsEveryKey) {
   const GatewayConfig config = good_gateway(
       "acme:\n  default:\n    directory: https://ca.example/dir\n    email: ops@example.de\n    ca_file: " + file +
       "\n    eab: {key_id: kid, mac_key_file: " + file +
-      "}\n    profile: tlsserver\n    preferred_chain: Root X\n    challenge: dns-01\n    key_type: rsa_3072\n    dns: {server: "
+      "}\n    profile: tlsserver\n    preferred_chain: Root X\n    challenge: dns-01\n    key_type: rsa_3072\n    dns: "
+      "{server: "
       "\"192.0.2.53:53\", zone: Example.de., key_name: gatehouse, secret_file: " +
       file + ", propagation: 30s}\n    fallback: other\n  other: {directory: \"http://127.0.0.1:14000/dir\"}\n");
   ASSERT_EQ(config.acme.size(), 2U);
@@ -69,8 +70,9 @@ TEST(Storage, IsAFolderOrRedis) {
             key);
   EXPECT_THAT(gateway_problems("storage: {redis: {encryption_key_file: " + key + "}}"),
               ElementsAre(error_at("1:10", "top-level 'redis'")));
-  EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\"}\nstorage: {file: /srv, redis: {encryption_key_file: " + key + "}}"),
-              ElementsAre(error_at("2:30", "exclude each other")));
+  EXPECT_THAT(
+      gateway_problems("redis: {url: \"redis://h\"}\nstorage: {file: /srv, redis: {encryption_key_file: " + key + "}}"),
+      ElementsAre(error_at("2:30", "exclude each other")));
   EXPECT_THAT(gateway_problems("redis: {url: \"redis://h\"}\nstorage: {redis: {}}"),
               ElementsAre(error_at("2:18", "'encryption_key_file'")));
 }

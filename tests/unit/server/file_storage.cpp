@@ -25,8 +25,8 @@ class FileStorageTest : public ::testing::Test {
   }
   ~FileStorageTest() override { std::filesystem::remove_all(root_); }
 
-  static acme::StorageResult<SyncAnswer> sync(FileStorage& storage, const std::string& epoch = {}, std::uint64_t seen = 0,
-                                              bool wants_lease = true) {
+  static acme::StorageResult<SyncAnswer> sync(FileStorage& storage, const std::string& epoch = {},
+                                              std::uint64_t seen = 0, bool wants_lease = true) {
     auto flow = storage.sync({epoch, seen, wants_lease});
     flow.start();
     return flow.result();
@@ -122,7 +122,7 @@ TEST_F(FileStorageTest, IsForItsUserAlone) {
   ASSERT_TRUE(sync(storage));
   ASSERT_TRUE(put(storage, "certificate/a.example", "secret", 0));
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat(entry.path().c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0077U, 0U) << entry.path();
   }
@@ -153,7 +153,8 @@ TEST_F(FileStorageTest, TellsOfDamageAndTakesAnotherItem) {
 }
 
 TEST(FileStorageNames, LeadNowhereElse) {
-  for (const std::string name : {"certificate/a.example", "..", ".", "../../etc/passwd", "a/../b", "%41", "x y", "\xff"}) {
+  for (const std::string name :
+       {"certificate/a.example", "..", ".", "../../etc/passwd", "a/../b", "%41", "x y", "\xff"}) {
     const std::string file = FileStorage::file_name(name);
     EXPECT_EQ(FileStorage::item_name(file), name);
     EXPECT_EQ(file.find('/'), std::string::npos);
@@ -162,7 +163,8 @@ TEST(FileStorageNames, LeadNowhereElse) {
 }
 
 TEST(FleetTicketKeys, ComeBackAsTheyWere) {
-  const auto keys = net::TicketKeys::rotated(nullptr, net::TicketKey::Time(std::chrono::seconds(1000)), std::chrono::seconds(0));
+  const auto keys =
+      net::TicketKeys::rotated(nullptr, net::TicketKey::Time(std::chrono::seconds(1000)), std::chrono::seconds(0));
   const std::string text = write_ticket_keys(*keys);
   const auto read = read_ticket_keys(text);
   ASSERT_TRUE(read);
