@@ -157,7 +157,7 @@ SimulatedGateway& Fleets::start(const std::string& name) {
   return gateway;
 }
 
-void Fleets::kill(const std::string& name) {
+void Fleets::kill(std::string name) {
   std::erase_if(gateways, [&](const auto& gateway) { return gateway->name == name; });
 }
 

@@ -169,7 +169,7 @@ struct Fleets {
     wanted.push_back({{Identifier::Type::dns, host}, tenant, "default"});
   }
   SimulatedGateway& start(const std::string& name);
-  void kill(const std::string& name);
+  void kill(std::string name);  // by value: it may be the name of the one that goes
   [[nodiscard]] SimulatedGateway* leader();
   void configure();
   /// Whether every gateway serves a certificate for every host but the broken ones.
