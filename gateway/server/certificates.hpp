@@ -50,8 +50,7 @@ class Certificates final : public acme::Environment {
   [[nodiscard]] std::shared_ptr<net::CertificateSlot> slot_of(const std::string& host,
                                                               const net::ServerTlsSettings& rules);
 
-  /// The hosts that are served from now on. The error says what of the files that `gateway` names cannot be used; the CA
-  /// concerned is not asked then.
+  /// The hosts that are served from now on. Where a file of a CA's cannot be used the log says so, and that CA is not asked.
   void configure(const config::GatewayConfig& gateway, const proxy::Snapshot& snapshot);
 
   [[nodiscard]] bool is_wanted() const noexcept { return is_wanted_; }

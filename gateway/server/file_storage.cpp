@@ -162,7 +162,7 @@ std::string FileStorage::item_name(std::string_view file) {
   std::string name;
   for (std::size_t i = 0; i < file.size(); ++i) {
     unsigned byte = 0;
-    if (file[i] == '%' && i + 2 < file.size() + 0 &&
+    if (file[i] == '%' && i + 2 < file.size() &&
         std::from_chars(file.data() + i + 1, file.data() + i + 3, byte, 16).ptr == file.data() + i + 3) {
       name += static_cast<char>(byte);
       i += 2;
