@@ -388,7 +388,8 @@ int ServerTlsBase::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, E
     return EVP_EncryptInit_ex(cipher, aes, nullptr, key->cipher_key.data(), iv) == 1 ? 1 : -1;
   }
   if (EVP_DecryptInit_ex(cipher, aes, nullptr, key->cipher_key.data(), iv) != 1) return -1;
-  return key == &current ? 1 : 2;
+  // A TLS 1.3 client uses a ticket once and needs another for its next connection (RFC 8446 appendix C.4).
+  return key != &current || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 }
 
 int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {

@@ -192,13 +192,19 @@ def test_a_resumed_session_is_no_way_around_client_certificates(gateway, upstrea
     assert upstream.requests == []
 
 
-def test_resumption_serves_the_same_host(gateway):
-    context = tls_context(maximum=ssl.TLSVersion.TLSv1_2)
-    with gateway.connect(tls=context, server_name="a.test") as connection:
-        assert connection.exchange(request_bytes(host="a.test")).status == 200
-        session = connection.socket.session
-    with gateway.connect(tls=context, server_name="a.test", session=session) as connection:
-        assert connection.exchange(request_bytes(host="a.test")).status == 200
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_each_connection_resumes_the_one_before(gateway, version):
+    """A TLS 1.3 client uses a ticket once: a resumed connection must give it the next."""
+    context = tls_context(minimum=version, maximum=version)
+    session, tickets = None, set()
+    for number in range(4):
+        with gateway.connect(tls=context, server_name="a.test", session=session) as connection:
+            assert connection.exchange(request_bytes(host="a.test")).status == 200
+            assert connection.socket.session_reused == (number > 0), number
+            session = connection.socket.session
+            tickets.add(session.id)
+    if version == ssl.TLSVersion.TLSv1_3:
+        assert len(tickets) == 4
 
 
 def test_handshake_byte_by_byte(gateway):
