@@ -48,6 +48,11 @@ bool has_known_declaration(std::string_view xml) noexcept {
   return true;
 }
 
+// UTF-16, UTF-32 and EBCDIC begin otherwise, and it is these bytes by which libxml2 tells them (XML 1.0, appendix F).
+bool begins_as_ascii(std::string_view xml) noexcept {
+  return std::ranges::all_of(xml.substr(0, 4), [](char c) { return is_blank(c) || (c >= ' ' && c <= '~'); });
+}
+
 class XmlScan {
  public:
   explicit XmlScan(std::string_view xml) noexcept : xml_(xml) {}
@@ -145,10 +150,11 @@ class XmlScan {
 
 bool xml_is_within_bounds(std::string_view xml) noexcept {
   if (xml.starts_with("\xEF\xBB\xBF")) xml.remove_prefix(3);
+  const bool is_ascii = begins_as_ascii(xml);
   xml.remove_prefix(std::min(xml.find_first_not_of(blanks), xml.size()));
   if (xml.empty()) return true;
-  // UTF-16, UTF-32 and EBCDIC, which libxml2 tells by their first bytes.
-  if (xml.front() != '<' || xml.contains('\0')) return false;
+  if (xml.front() != '<') return is_ascii;  // no document: libxml2 stops here, which is rule 200002's
+  if (xml.contains('\0')) return false;
   if (xml.starts_with("<?xml") && xml.size() > 5 && is_blank(xml[5]) && !has_known_declaration(xml)) return false;
   return XmlScan(xml).within_bounds();
 }

@@ -10,6 +10,7 @@
 namespace gatehouse::waf::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -127,9 +128,10 @@ TEST(XmlBounds, RefusesDeclarations) {
 
 TEST(XmlBounds, TakesWhateverIsNoXml) {  // which the parser then refuses
   for (const std::string_view xml : {"", " ", "<", "<a", "<a b", "<a b=", "<a b='", "<!", "<!--", "<?", "</", "</a",
-                                     "<!D'", "<![CDATA[", "<>", "</>", "<\"", "< "})
+                                     "<!D'", "<![CDATA[", "<>", "</>", "<\"", "< ", "a", " a", "test", "{}",
+                                     "a<b><", "\xEF\xBB\xBFtest"})
     EXPECT_TRUE(xml_is_within_bounds(xml)) << xml;
-  EXPECT_FALSE(xml_is_within_bounds("a"));
+  EXPECT_FALSE(xml_is_within_bounds("\xE9t\xE9"));
 }
 
 constexpr std::string_view form_data = "multipart/form-data; boundary=xyz";
@@ -250,6 +252,16 @@ TEST(BodyBounds, RefusesXmlThatCostsMore) {  // 200008
   }
   EXPECT_THAT(ids(run(post("text/plain", body)).outcome), Not(Contains(200008u)));
   EXPECT_THAT(ids(run(post("text/xml", "<a" + attributes(20) + "/>")).outcome), IsEmpty());
+}
+
+TEST(BodyBounds, LeaveWhatIsNoXmlToTheParser) {  // 200002
+  for (const std::string& body : {std::string("test"), std::string("a"), std::string(" {\"a\": 1}"),
+                                  "test<a" + attributes(100'000) + "/>"}) {
+    const Result result = run(post("text/xml", body));
+    EXPECT_EQ(result.last, Step::deny);
+    EXPECT_EQ(result.outcome.status, 400);
+    EXPECT_THAT(ids(result.outcome), AllOf(Contains(200002u), Not(Contains(200008u)))) << body.substr(0, 20);
+  }
 }
 
 TEST(BodyBounds, RefusesMultipartThatCostsMore) {  // 200009
