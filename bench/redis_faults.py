@@ -4,7 +4,7 @@
 Usage: bench/redis_faults.py [--binary build/gatehouse] [--rate 2000]; run by hand.
 For each fault and each on_store_failure: answers by status; how long a request was in the gateway, its upstream's time
 taken off (from the access log), at the most when the store fails and at the median, the 99th percentile and the most
-while the breaker is open; how much `local` admits over both gateways relative to its limit; how soon both count together
+while the breaker is open, and the same of requests to a route without limits, whose tail is the machine's alone; how much `local` admits over both gateways relative to its limit; how soon both count together
 again. Exit 1 when a 5xx is not `closed`'s, the failure costs 50 ms or more, a decision with the breaker open 1 ms or more
 (99th percentile), `local` admits more than 1.1 times its limit, or sharing takes longer than 2 s.
 """
@@ -58,7 +58,7 @@ def prompt_upstream():
 
 def shop(upstream):
     return tenant(upstream=upstream, rate_limits={kind: {"key": "tenant", "rate": f"{RATE}/s", "burst": BURST, "on_store_failure": kind} for kind in KINDS},
-                  routes=[{"match": {"path": f"/{kind}"}, "service": "web", "rate_limits": [kind]} for kind in KINDS])
+                  routes=[{"match": {"path": f"/{kind}"}, "service": "web", "rate_limits": [kind]} for kind in KINDS] + [{"match": {"path": "/free"}, "service": "web"}])
 
 
 class Client(threading.Thread):
@@ -84,15 +84,20 @@ def between(clients, start, end, kind=None):
     return [answer for client in clients if kind in (None, client.kind) for answer in client.answers if start <= answer[0] < end]
 
 
-def in_gateway(gateways, start, end):
-    """Milliseconds of each request that ended between two Unix times, without its upstream's, in order."""
+def in_gateway(gateways, start, end, paths):
+    """Milliseconds of each request for one of `paths` that ended between two Unix times, without its upstream's, in order."""
     durations = []
     for gateway in gateways:
         for record in gateway.access_records():
             ended = datetime.datetime.fromisoformat(record["@timestamp"].replace("Z", "+00:00")).timestamp()
-            if start <= ended < end:
+            if start <= ended < end and record["url.path"] in paths:
                 durations.append((record["event.duration"] - record.get("gatehouse.upstream_ns", 0)) / 1e6)
     return sorted(durations)
+
+
+def describe(durations):
+    """The quantiles of milliseconds that are in order."""
+    return f"{len(durations)} requests, p50 {durations[len(durations) // 2]:.3f} ms, p99 {durations[int(len(durations) * .99)]:.3f} ms, most {durations[-1]:.3f} ms"
 
 
 def wait_store(gateways, value, deadline=15):
@@ -111,13 +116,14 @@ def main():
     options = parser.parse_args()
     os.environ["GATEHOUSE"] = options.binary
     failed = False
+    limited = {f"/{kind}" for kind in KINDS}
     with RedisServer() as redis, prompt_upstream() as upstream:
         config = {"redis": {"url": f"redis://127.0.0.1:{redis.port}"}, "limits": {"connections_per_client": 0}}
         with Gateway({"shop": shop(upstream)}, config) as one, Gateway({"shop": shop(upstream)}, config) as two:
             gateways = (one, two)
             for gateway in gateways:
                 gateway.wait_metric(2, "gatehouse_ratelimit_gateways")
-            clients = [Client(gateway, kind, options.rate / 6) for gateway in gateways for kind in KINDS]
+            clients = [Client(gateway, kind, options.rate / 8) for gateway in gateways for kind in KINDS + ("free",)]
             for client in clients:
                 client.start()
             time.sleep(2)
@@ -131,14 +137,15 @@ def main():
                 mend()
                 shared = wait_store(gateways, 1) - until
                 time.sleep(1)
-                first = in_gateway(gateways, clock + lost, clock + down + 0.1)[-1]
-                steady = in_gateway(gateways, clock + down + 0.1, clock + until)
+                first = in_gateway(gateways, clock + lost, clock + down + 0.1, limited)[-1]
+                steady = in_gateway(gateways, clock + down + 0.1, clock + until, limited)
+                control = in_gateway(gateways, clock + down + 0.1, clock + until, {"/free"})
                 admitted = sum(status != 429 for _, _, status in between(clients, down, until, "local"))
                 allowed = RATE * (until - down) + BURST
                 statuses = {kind: dict(collections.Counter(status for _, _, status in between(clients, lost, until + 3, kind))) for kind in KINDS}
                 late = steady[int(len(steady) * .99)]
-                print(f"Redis {fault}: longest in the gateway at the failure {first:.1f} ms; breaker open: {len(steady)} requests, "
-                      f"p50 {steady[len(steady) // 2]:.3f} ms, p99 {late:.3f} ms, most {steady[-1]:.3f} ms; local admitted "
+                print(f"Redis {fault}: longest in the gateway at the failure {first:.1f} ms; breaker open: {describe(steady)}; "
+                      f"without limits: {describe(control)}; local admitted "
                       f"{admitted} of {allowed:.0f} (x{admitted / allowed:.2f}); shared again after {shared * 1000:.0f} ms; {statuses}", flush=True)
                 failed = failed or admitted > 1.1 * allowed or shared > 2 or first >= 50 or late >= 1
                 failed = failed or any(status >= 500 and status != 503 for _, _, status in between(clients, 0, until + 9))
