@@ -10,13 +10,9 @@ again. Exit 1 when a 5xx is not `closed`'s, the failure costs 50 ms or more, a d
 """
 import argparse
 import collections
-import contextlib
 import datetime
 import os
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -27,33 +23,11 @@ sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from harness.client import request_bytes  # noqa: E402
 from harness.gateway import Gateway, tenant  # noqa: E402
-from harness.polling import poll  # noqa: E402
-from harness.ports import free_port  # noqa: E402
 from harness.redis_server import RedisServer  # noqa: E402
+from nginx_upstream import nginx_upstream  # noqa: E402
 
 RATE, BURST = 200, 20  # of the limit
 KINDS = ("local", "open", "closed")
-
-
-@contextlib.contextmanager
-def prompt_upstream():
-    """nginx that answers 200 to everything; its address."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        configuration = os.path.join(folder, "nginx.conf")
-        with open(configuration, "w", encoding="utf-8") as file:
-            file.write(f"daemon off; pid {folder}/pid; error_log {folder}/error;\n"
-                       "events {}\nhttp { access_log off; keepalive_requests 100000000;\n"
-                       f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
-                       f"uwsgi_temp_path {folder}; scgi_temp_path {folder};\n"
-                       f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} }} }}\n")
-        process = subprocess.Popen(["nginx", "-c", configuration, "-e", os.path.join(folder, "error")])
-        try:
-            poll(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "nginx to listen")
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(10)
 
 
 def shop(upstream):
@@ -117,7 +91,7 @@ def main():
     os.environ["GATEHOUSE"] = options.binary
     failed = False
     limited = {f"/{kind}" for kind in KINDS}
-    with RedisServer() as redis, prompt_upstream() as upstream:
+    with RedisServer() as redis, nginx_upstream() as upstream:
         config = {"redis": {"url": f"redis://127.0.0.1:{redis.port}"}, "limits": {"connections_per_client": 0}}
         with Gateway({"shop": shop(upstream)}, config) as one, Gateway({"shop": shop(upstream)}, config) as two:
             gateways = (one, two)

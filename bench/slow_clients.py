@@ -21,13 +21,13 @@ sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from harness.client import request_bytes  # noqa: E402
 from harness.gateway import Gateway, tenant  # noqa: E402
-from harness.transfer import sized_upstream  # noqa: E402
 from harness.upstream import Upstream  # noqa: E402
+from nginx_upstream import nginx_upstream  # noqa: E402
 
 KINDS = ("head", "body", "reading")
 BEGIN = {"head": b"GET / HTTP/1.1\r\nHost: shop.test\r\nX-Slow: ",
-         "body": b"POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 1000000\r\n\r\n",
-         "reading": b"GET /bytes/50000000 HTTP/1.1\r\nHost: shop.test\r\n\r\n"}
+         "body": b"POST /read HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 1000000\r\n\r\n",
+         "reading": b"GET /file HTTP/1.1\r\nHost: shop.test\r\n\r\n"}
 
 
 ESTABLISHED = 1  # tcpi_state; what is in the client's buffer can still be read after the end
@@ -102,11 +102,9 @@ def main():
     parser.add_argument("--limit", type=float, default=35.0, help="seconds (default 35)")
     options = parser.parse_args()
     os.environ["GATEHOUSE"] = options.binary
-    with sized_upstream() as upstream, Upstream(record=False) as prompt, \
-            Gateway({"shop": tenant(upstream=upstream), "other": tenant("other", prompt)},
-                    # The upstream here takes seconds for so many connections; its clients are to be slow, not refused.
-                    {"timeouts": {"upstream_connect": "30s"}}) as gateway:
-        gateway.request("/bytes/1")
+    with nginx_upstream(file_bytes=50_000_000) as upstream, Upstream(record=False) as prompt, \
+            Gateway({"shop": tenant(upstream=upstream), "other": tenant("other", prompt)}) as gateway:
+        gateway.request("/")
         before = gateway.memory_bytes()
         clients, selector = [], selectors.DefaultSelector()
         for number in range(options.clients):
