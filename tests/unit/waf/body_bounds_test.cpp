@@ -127,9 +127,9 @@ TEST(XmlBounds, RefusesDeclarations) {
 }
 
 TEST(XmlBounds, TakesWhateverIsNoXml) {  // which the parser then refuses
-  for (const std::string_view xml : {"", " ", "<", "<a", "<a b", "<a b=", "<a b='", "<!", "<!--", "<?", "</", "</a",
-                                     "<!D'", "<![CDATA[", "<>", "</>", "<\"", "< ", "a", " a", "test", "{}",
-                                     "a<b><", "\xEF\xBB\xBFtest"})
+  for (const std::string_view xml :
+       {"",     " ",         "<",  "<a",  "<a b", "<a b=", "<a b='", "<!", "<!--", "<?", "</",    "</a",
+        "<!D'", "<![CDATA[", "<>", "</>", "<\"",  "< ",    "a",      " a", "test", "{}", "a<b><", "\xEF\xBB\xBFtest"})
     EXPECT_TRUE(xml_is_within_bounds(xml)) << xml;
   EXPECT_FALSE(xml_is_within_bounds("\xE9t\xE9"));
 }
@@ -255,8 +255,8 @@ TEST(BodyBounds, RefusesXmlThatCostsMore) {  // 200008
 }
 
 TEST(BodyBounds, LeaveWhatIsNoXmlToTheParser) {  // 200002
-  for (const std::string& body : {std::string("test"), std::string("a"), std::string(" {\"a\": 1}"),
-                                  "test<a" + attributes(100'000) + "/>"}) {
+  for (const std::string& body :
+       {std::string("test"), std::string("a"), std::string(" {\"a\": 1}"), "test<a" + attributes(100'000) + "/>"}) {
     const Result result = run(post("text/xml", body));
     EXPECT_EQ(result.last, Step::deny);
     EXPECT_EQ(result.outcome.status, 400);
