@@ -135,6 +135,16 @@ Secret& Secret::operator=(Secret&& other) noexcept {
 
 void PrivateKey::Free::operator()(evp_pkey_st* key) const noexcept { EVP_PKEY_free(key); }
 
+std::string name_of(KeyType type) {
+  switch (type) {
+    case KeyType::ecdsa_p256: return "ecdsa_p256";
+    case KeyType::rsa_2048: return "rsa_2048";
+    case KeyType::rsa_3072: return "rsa_3072";
+    case KeyType::rsa_4096: return "rsa_4096";
+  }
+  return {};
+}
+
 PrivateKey PrivateKey::generate(KeyType type) {
   EVP_PKEY* key = nullptr;
   switch (type) {

@@ -33,6 +33,7 @@ class Secret {
 };
 
 enum class KeyType : std::uint8_t { ecdsa_p256, rsa_2048, rsa_3072, rsa_4096 };
+[[nodiscard]] std::string name_of(KeyType type);
 
 class PrivateKey {
  public:

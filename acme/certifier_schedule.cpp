@@ -1,0 +1,122 @@
+// What a certifier has to do, and in which order; see certifier.hpp.
+#include "acme/certifier.hpp"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace gatehouse::acme {
+namespace {
+
+constexpr unsigned failures_for_fallback = 3;
+
+}  // namespace
+
+Certifier::Need Certifier::need_of(const Entry& entry, Time now) const {
+  if (!entry.is_wanted || entry.is_at_work) return Need::nothing;
+  const CertificateRecord& record = entry.record;
+  if (now >= record.next_attempt) {
+    if (record.revoke && !record.chain.empty()) return Need::revocation;
+    const AuthorityRef authority = authority_named(entry.authority);
+    if (authority == nullptr) return Need::nothing;
+    if (!entry.record.facts || record.renew_now || now >= record.renew_at) return Need::certificate;
+    // Asked for otherwise than it was: another CA, kind of key or profile. One from the fallback is good until renewed.
+    const bool is_imported = record.authority.empty();
+    const bool is_from_fallback = !authority->fallback.empty() && record.authority != authority->directory;
+    if (!is_imported && !is_from_fallback &&
+        (record.authority != authority->directory || record.key_type != name_of(authority->key_type) ||
+         record.profile != authority->profile))
+      return Need::certificate;
+  }
+  if (entry.record.facts && now >= record.ask_at && issuer_of(record) != nullptr) return Need::renewal_info;
+  return Need::nothing;
+}
+
+// The CA to be asked: the host's, or the one behind it while that is away. Null: nobody yet.
+AuthorityRef Certifier::authority_for(const Entry& entry, Time now) {
+  const AuthorityRef first = authority_named(entry.authority);
+  if (first == nullptr) return nullptr;
+  const auto is_usable = [&](const Authority& authority) {
+    Account& account = account_of(authority);
+    if (account.is_at_work || account.is_probing) return false;
+    return now >= account.next_attempt;
+  };
+  const Account& account = account_of(*first);
+  if (account.failures >= failures_for_fallback && now < account.next_attempt && !first->fallback.empty()) {
+    const AuthorityRef second = authority_named(first->fallback);
+    return second && is_usable(*second) ? second : nullptr;
+  }
+  return is_usable(*first) ? first : nullptr;
+}
+
+bool Certifier::may_start(const Entry& entry) {
+  const bool has_failed = entry.record.failures != 0;
+  if (at_work_ >= most_at_once || (has_failed && failed_at_work_ >= most_at_once / 2)) return false;
+  const auto tenant = tenants_at_work_.find(entry.tenant);
+  return tenant == tenants_at_work_.end() || tenant->second < most_of_a_tenant;
+}
+
+void Certifier::start_work() {
+  const Time now = environment_.now();
+  const std::uint64_t fence = fleet_.fence();
+  struct Due {
+    EntryRef entry;
+    Need need;
+    Time since;
+  };
+  std::map<std::string, std::vector<Due>> due;  // by tenant
+  for (auto& [name, entry] : entries_) {
+    const Need need = need_of(*entry, now);
+    if (need == Need::nothing) continue;
+    // What has never failed comes first, then what expires first.
+    const Time since = entry->record.facts ? entry->record.facts->not_after : Time{};
+    due[entry->tenant].push_back({entry, need, since});
+  }
+  if (due.empty()) return;
+  for (auto& [tenant, items] : due)
+    std::ranges::sort(items, {}, [](const Due& item) {
+      return std::tuple(item.entry->record.failures, item.since, std::string_view(item.entry->name.value));
+    });
+  // One of each tenant by turns, beginning behind the one that was served last.
+  bool has_started = true;
+  while (has_started && at_work_ < most_at_once) {
+    has_started = false;
+    auto tenant = due.upper_bound(last_started_);
+    for (std::size_t i = 0; i < due.size(); ++i, ++tenant) {
+      if (tenant == due.end()) tenant = due.begin();
+      auto& items = tenant->second;
+      while (!items.empty()) {
+        const Due item = std::move(items.front());
+        items.erase(items.begin());
+        if (item.entry->is_at_work || !may_start(*item.entry)) continue;
+        const AuthorityRef authority =
+            item.need == Need::certificate ? authority_for(*item.entry, now) : issuer_of(item.entry->record);
+        if (authority == nullptr) continue;
+        Account& account = account_of(*authority);
+        if (now < account.next_attempt || account.is_at_work) continue;
+        if (item.need == Need::renewal_info) {
+          environment_.spawn(ask_for_renewal(item.entry, authority, fence));
+        } else if (!account.key || account.record.url.empty()) {
+          environment_.spawn(register_account(authority, fence));
+        } else if (item.need == Need::revocation) {
+          environment_.spawn(revoke(item.entry, authority, fence));
+        } else {
+          if (account.failures != 0) account.is_probing = true;
+          environment_.spawn(obtain(item.entry, authority, fence));
+        }
+        last_started_ = tenant->first;
+        has_started = true;
+        break;
+      }
+    }
+  }
+}
+
+Flow<Done> Certifier::lead() {
+  if (needs_restoring_) co_await restore();
+  if (challenges_wanted_ != challenges_stored_) co_await store_challenges();
+  if (fleet_.is_leading()) start_work();
+  co_return Done{};
+}
+
+}  // namespace gatehouse::acme
