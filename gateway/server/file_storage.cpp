@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -34,6 +35,8 @@ namespace {
 
 constexpr std::size_t page = 64;  // items an answer
 constexpr std::size_t most_item_bytes = 1024 * 1024;
+constexpr auto longest_trust = std::chrono::seconds(5);  // in the folder's time
+constexpr auto coarsest_file_time = std::chrono::milliseconds(50);
 
 std::unexpected<StorageError> away(const std::string& path) {
   return std::unexpected(StorageError{StorageError::Kind::away, path + ": " + std::strerror(errno)});
@@ -129,6 +132,10 @@ bool make_folders(const std::string& folder) {
       return false;
     }
   return true;
+}
+
+std::int64_t changed_ns(const struct stat& status) noexcept {
+  return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
 struct Item {
@@ -282,6 +289,38 @@ bool FileStorage::take_lease(State& state) {
   return true;
 }
 
+// Looks at whatever is in the folder, also if it was put there from outside, but at each file only when the folder's own
+// time says that one was put there, and every few seconds for those that were written to where they are.
+void FileStorage::scan_items(std::vector<acme::StoredItem>& damaged) {
+  const std::string folder = folder_ + "items/";
+  struct stat status{};
+  const auto now = std::chrono::system_clock::now();
+  const std::int64_t folder_changed_ns = ::stat(folder.c_str(), &status) == 0 ? changed_ns(status) : 0;
+  if (folder_changed_ns != 0 && folder_changed_ns == scanned_.folder_changed_ns && now >= scanned_.at &&
+      now < scanned_.at + longest_trust)
+    return;
+  std::map<std::string, Known> present;
+  for (std::string& name : names_in(folder)) {
+    const std::string path = folder + name;
+    if (::stat(path.c_str(), &status) != 0) continue;
+    Known known{status.st_ino, 0, changed_ns(status)};
+    const auto before = known_.find(name);
+    if (before != known_.end() && before->second.inode == known.inode &&
+        before->second.changed_ns == known.changed_ns) {
+      known.version = before->second.version;
+    } else if (const auto text = read_all(path)) {
+      if (const auto item = read_item(*text)) known.version = item->version;
+    }
+    if (known.version == 0 && before == known_.end()) damaged.push_back({item_name(name), {}, 0});
+    present.emplace(std::move(name), known);
+  }
+  known_ = std::move(present);
+  // The kernel's clock of files is coarse: what changes now may get the time that was seen.
+  const std::int64_t now_ns = std::chrono::nanoseconds(now.time_since_epoch()).count();
+  const bool is_settled = now_ns - folder_changed_ns > std::chrono::nanoseconds(coarsest_file_time).count();
+  scanned_ = {.folder_changed_ns = is_settled ? folder_changed_ns : 0, .at = now};
+}
+
 StorageResult<SyncAnswer> FileStorage::sync_now(const acme::SyncRequest& request) {
   for (const char* const name : {"items/", "members/"})
     if (!make_folders(folder_ + name)) return away(folder_ + name);
@@ -322,40 +361,24 @@ StorageResult<SyncAnswer> FileStorage::sync_now(const acme::SyncRequest& request
   }
 
   answer.version = seen;
-  // Whatever is in the folder, also if it was put there from outside.
-  struct Found {
-    std::string file;
-    std::uint64_t version;
-  };
-  std::vector<Found> newer;
-  std::map<std::string, Known> present;
-  for (std::string& name : names_in(folder_ + "items")) {
-    const std::string path = folder_ + "items/" + name;
-    struct stat status{};
-    if (::stat(path.c_str(), &status) != 0) continue;
-    Known known{status.st_ino, 0, status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
-    if (const auto before = known_.find(name); before != known_.end() && before->second.inode == known.inode &&
-                                               before->second.changed_ns == known.changed_ns) {
-      known.version = before->second.version;
-    } else if (const auto text = read_all(path)) {
-      if (const auto item = read_item(*text)) known.version = item->version;
-    }
-    present.emplace(name, known);
-    if (known.version > seen) {
-      newer.push_back({std::move(name), known.version});
-    } else if (known.version == 0 && !known_.contains(name)) {
-      answer.damaged.push_back({item_name(name), {}, 0});
-    }
-  }
-  known_ = std::move(present);
-  std::ranges::sort(newer, {}, &Found::version);
+  scan_items(answer.damaged);
+  std::vector<std::map<std::string, Known>::const_pointer> newer;
+  for (const auto& item : known_)
+    if (item.second.version > seen) newer.push_back(&item);
+  const auto version_of = [](const auto* item) { return item->second.version; };
   answer.has_more = newer.size() > page;
+  std::ranges::partial_sort(newer, newer.begin() + static_cast<std::ptrdiff_t>(std::min(newer.size(), page)), {},
+                            version_of);
   if (answer.has_more) newer.resize(page);
-  for (const Found& found : newer) {
-    const auto text = read_all(folder_ + "items/" + found.file);
+  for (const auto* const found : newer) {
+    const std::string path = folder_ + "items/" + found->first;
+    const auto text = read_all(path);
     const auto item = text ? read_item(*text) : std::nullopt;
-    if (!item) return std::unexpected(StorageError{StorageError::Kind::damaged, folder_ + "items/" + found.file});
-    answer.changed.push_back({item_name(found.file), std::string(item->value), item->version});
+    if (!item) {
+      scanned_ = {};
+      return std::unexpected(StorageError{StorageError::Kind::damaged, path});
+    }
+    answer.changed.push_back({item_name(found->first), std::string(item->value), item->version});
     answer.version = item->version;
   }
   return answer;

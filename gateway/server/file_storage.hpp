@@ -3,8 +3,10 @@
 // them. Several processes of one machine may share a folder; a network file system will not do.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "acme/storage.hpp"
 
@@ -36,6 +38,12 @@ class FileStorage final : public acme::Storage {
     std::int64_t changed_ns = 0;
   };
 
+  struct Scan {
+    std::int64_t folder_changed_ns = 0;  // 0: the folder is to be looked at again
+    std::chrono::system_clock::time_point at;
+  };
+
+  void scan_items(std::vector<acme::StoredItem>& damaged);
   [[nodiscard]] acme::StorageResult<acme::SyncAnswer> sync_now(const acme::SyncRequest& request);
   [[nodiscard]] acme::StorageResult<std::uint64_t> put_now(const std::string& name, const std::string& value,
                                                            std::uint64_t expected, std::uint64_t fence);
@@ -53,6 +61,7 @@ class FileStorage final : public acme::Storage {
   std::uint64_t fence_ = 0;
   std::uint64_t told_ = ~std::uint64_t{0};  // what the member's file says of `seen`
   std::map<std::string, Known> known_;  // by file
+  Scan scanned_;
 };
 
 }  // namespace gatehouse::server
