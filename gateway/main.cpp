@@ -7,6 +7,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "gateway/runtime/core_files.hpp"
 #include "gateway/server/admin_client.hpp"
 #include "gateway/server/check.hpp"
 #include "gateway/server/health_probe.hpp"
@@ -107,6 +108,7 @@ void add_certs(CLI::App& app, CertsOptions& options, int& code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  runtime::keep_memory_out_of_core_files();
   CLI::App app{"Gatehouse: an ingress gateway with TLS, a web application firewall, shared rate limits and failover",
                "gatehouse"};
   app.set_version_flag("--version", std::string("gatehouse " GATEHOUSE_VERSION));
