@@ -16,6 +16,30 @@ constexpr std::string_view kSelfSignedNotice =
     "no certificate is named: browsers will warn of a self-signed one; name certificate_file and key_file, or say "
     "self_signed: true";
 
+/// off, or a duration.
+struct DurationOrOff {
+  Milliseconds most;
+
+  bool read(Source& source, const Node& node, std::optional<Milliseconds>& out) const {
+    if (node.kind == Node::Kind::scalar && is_off(node)) {
+      out.reset();
+      return true;
+    }
+    Milliseconds value{};
+    if (!Duration{.least = Milliseconds(0), .most = most}.read(source, node, value)) return false;
+    out = value;
+    return true;
+  }
+  [[nodiscard]] JsonObject schema() const {
+    JsonObject schema;
+    schema.add("anyOf", json_array({Duration{}.schema().to_string(), R"({"enum":["off",false]})"}));
+    return schema;
+  }
+  [[nodiscard]] static std::string show(const std::optional<Milliseconds>& value) {
+    return json_string(value ? show_duration(*value) : "off");
+  }
+};
+
 void read_tls_keys(Mapping& m, Host& host, const Platform& platform) {
   const FileRules& files = platform.files;
   bool self_signed = false;
@@ -28,8 +52,12 @@ void read_tls_keys(Mapping& m, Host& host, const Platform& platform) {
   m.read("key_file", host.key_file, File{files}, "PEM file of the certificate's key.");
   m.read("min_version", host.min_version, Choice<TlsVersion>{{{"1.2", TlsVersion::tls12}, {"1.3", TlsVersion::tls13}}},
          "Least version of TLS.");
+  m.read("hsts", host.hsts, DurationOrOff{.most = std::chrono::hours(2 * 365 * 24)},
+         "For how long browsers are to use TLS alone: max-age of Strict-Transport-Security. 0s: to forget it.");
   m.read("client_ca_file", host.client_ca_file, File{files},
          "PEM file of the authorities that sign the clients' certificates.");
+  m.read("client_crl_file", host.client_crl_file, File{files},
+         "PEM file of the authorities' lists of revoked certificates.");
   m.read("client_auth", host.client_auth,
          Choice<ClientAuth>{
              {{"off", ClientAuth::off}, {"optional", ClientAuth::optional}, {"required", ClientAuth::required}}},
@@ -53,6 +81,8 @@ void read_tls_keys(Mapping& m, Host& host, const Platform& platform) {
   if (m.has("client_ca_file") && !m.has("client_auth")) host.client_auth = ClientAuth::required;
   if (host.client_auth != ClientAuth::off && !m.has("client_ca_file"))
     m.error("client_auth", "client_auth needs client_ca_file, against which to check");
+  if (m.has("client_crl_file") && host.client_auth == ClientAuth::off)
+    m.error("client_crl_file", "client_crl_file is for clients' certificates: it needs client_ca_file");
 }
 
 /// off, or a mapping.

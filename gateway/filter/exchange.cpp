@@ -52,6 +52,7 @@ void Exchange::reset() {
   body_buffered = false;
   wants_websocket = false;
   redirect_to_https = false;
+  hsts.reset();
   request_fields.clear();
   tenant = nullptr;
   route = nullptr;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,7 @@ struct Exchange {
   bool redirect_to_https = false;    // an http listener, and the host has TLS
   std::uint16_t redirect_port = 443;
   std::string client_certificate_subject;
+  std::optional<std::chrono::seconds> hsts;  // max-age of Strict-Transport-Security, if the upstream does not say it
 
   // --- the request
   http::RequestHead head;

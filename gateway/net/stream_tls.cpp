@@ -392,6 +392,22 @@ int ServerTlsBase::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, E
   return key != &current || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 }
 
+int ServerTlsBase::on_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+                           unsigned offered_size, void*) {
+  static constexpr unsigned char ours[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};  // the best first
+  if (static_cast<const Stream*>(SSL_get_app_data(ssl))->server_tls_->is_challenge()) {
+    if (offered_size != 1 + acme_alpn.size()) return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 8737 section 3: nothing else
+    *out = offered + 1;
+    *out_size = static_cast<unsigned char>(acme_alpn.size());
+    return SSL_TLSEXT_ERR_OK;
+  }
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_size, ours, sizeof ours, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 7301 section 3.2
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
 int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
   auto* const stream = static_cast<Stream*>(SSL_get_app_data(ssl));
   std::string_view name;
@@ -413,14 +429,10 @@ int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
   } else {
     stream->server_tls_ = stream->selector_->select(name);
   }
-  const ServerTls& chosen = *stream->server_tls_;
-  if (SSL_set_SSL_CTX(ssl, chosen.context()) == nullptr) {
+  if (!stream->server_tls_->apply_to(ssl)) {
     *alert = SSL_AD_INTERNAL_ERROR;
     return SSL_CLIENT_HELLO_ERROR;
   }
-  // These are copied into the connection when it is made and do not follow its context.
-  SSL_set_verify(ssl, SSL_CTX_get_verify_mode(chosen.context()), nullptr);
-  SSL_set_min_proto_version(ssl, chosen.min_version() == config::TlsVersion::tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
   return SSL_CLIENT_HELLO_SUCCESS;
 }
 

@@ -7,7 +7,10 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <ctime>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 
 namespace gatehouse::net {
@@ -15,38 +18,18 @@ namespace gatehouse::net {
 namespace {
 
 template <auto Free>
-struct Deleter {
-  template <class T>
-  void operator()(T* object) const noexcept {
-    Free(object);
-  }
-};
-using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
+using Deleter = OpenSslDeleter<Free>;
 using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free>>;
 using ContextPtr = std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>>;
+void free_certificates(STACK_OF(X509) * certificates) { sk_X509_pop_free(certificates, X509_free); }
+void free_names(STACK_OF(X509_NAME) * names) { sk_X509_NAME_pop_free(names, X509_NAME_free); }
+using CertificatesPtr = std::unique_ptr<STACK_OF(X509), Deleter<free_certificates>>;
+using NamesPtr = std::unique_ptr<STACK_OF(X509_NAME), Deleter<free_names>>;
+using StorePtr = std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>>;
 
 BioPtr bio_of(const std::string& text) { return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
 
 int refuse_passphrase(char*, int, int, void*) { return -1; }  // an encrypted key is an error, never a prompt
-
-int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
-                unsigned offered_size, void*) {
-  static constexpr unsigned char ours[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};  // the best first
-  unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, ours, sizeof ours, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
-    return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 7301 section 3.2
-  *out = chosen;
-  return SSL_TLSEXT_ERR_OK;
-}
-
-int select_challenge_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
-                          unsigned offered_size, void*) {
-  if (offered_size != 1 + acme_alpn.size()) return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 8737 section 3: nothing else
-  *out = offered + 1;
-  *out_size = static_cast<unsigned char>(acme_alpn.size());
-  return SSL_TLSEXT_ERR_OK;
-}
 
 void common_settings(SSL_CTX* context) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -56,16 +39,6 @@ void common_settings(SSL_CTX* context) {
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
   SSL_CTX_set_read_ahead(context, 1);
-}
-
-std::string digest_of(const ServerTlsSettings& settings) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  const std::string all = settings.certificate_pem + '\0' + settings.client_ca_pem + '\0' +
-                          static_cast<char>('0' + static_cast<int>(settings.min_version)) +
-                          static_cast<char>('0' + static_cast<int>(settings.client_auth));
-  EVP_Digest(all.data(), all.size(), digest, &size, EVP_sha256(), nullptr);
-  return {reinterpret_cast<char*>(digest), size};
 }
 
 std::unexpected<std::string> failure(const std::string& what) {
@@ -105,43 +78,70 @@ bool at_end_of_pem() {
 
 using Outcome = std::expected<void, std::string>;
 
-/// The certificate, then those between it and the root. Returns the first.
-std::expected<X509Ptr, std::string> use_chain(SSL_CTX* context, const std::string& pem) {
-  const BioPtr chain = bio_of(pem);
-  X509Ptr leaf(PEM_read_bio_X509_AUX(chain.get(), nullptr, refuse_passphrase, nullptr));
-  if (!leaf) return failure("the certificate file holds no PEM certificate");
-  if (SSL_CTX_use_certificate(context, leaf.get()) != 1) return failure("the certificate cannot be used");
+struct Chain {
+  X509Ptr leaf;
+  CertificatesPtr others;  // those between it and the root
+};
+
+std::expected<Chain, std::string> read_chain(const std::string& pem) {
+  const BioPtr text = bio_of(pem);
+  Chain chain{.leaf = X509Ptr(PEM_read_bio_X509_AUX(text.get(), nullptr, refuse_passphrase, nullptr)),
+              .others = CertificatesPtr(sk_X509_new_null())};
+  if (!chain.leaf) return failure("the certificate file holds no PEM certificate");
   for (int count = 1;; ++count) {
-    X509Ptr next(PEM_read_bio_X509(chain.get(), nullptr, refuse_passphrase, nullptr));
+    X509Ptr next(PEM_read_bio_X509(text.get(), nullptr, refuse_passphrase, nullptr));
     if (!next) break;
     if (count >= most_chain_certificates) return failure("the certificate file holds more than 16 certificates");
-    if (SSL_CTX_add0_chain_cert(context, next.get()) != 1) return failure("a certificate of the chain cannot be used");
-    (void)next.release();  // the context's
+    if (!chain.others || sk_X509_push(chain.others.get(), next.get()) <= 0) return failure("out of memory");
+    (void)next.release();  // the stack's
   }
   if (!at_end_of_pem()) return failure("the certificate chain is damaged");
-  return leaf;
+  return chain;
 }
 
-Outcome use_key(SSL_CTX* context, const std::string& pem) {
+std::expected<KeyPtr, std::string> read_key(const std::string& pem) {
   const BioPtr text = bio_of(pem);
-  const KeyPtr key(PEM_read_bio_PrivateKey(text.get(), nullptr, refuse_passphrase, nullptr));
+  KeyPtr key(PEM_read_bio_PrivateKey(text.get(), nullptr, refuse_passphrase, nullptr));
   if (!key) return failure("the key file holds no unencrypted PEM private key");
-  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1)
+  return key;
+}
+
+struct Credentials {
+  Chain chain;
+  KeyPtr key;
+};
+
+/// As far as they fit one another and the level of security that OpenSSL is told to hold.
+std::expected<Credentials, std::string> read_credentials(const std::string& certificate_pem,
+                                                         const std::string& key_pem) {
+  auto chain = read_chain(certificate_pem);
+  if (!chain) return std::unexpected(std::move(chain).error());
+  auto key = read_key(key_pem);
+  if (!key) return std::unexpected(std::move(key).error());
+  if (X509_check_private_key(chain->leaf.get(), key->get()) != 1)
     return failure("the private key does not belong to the certificate");
-  if (costs_too_much(key.get()))
+  if (costs_too_much(key->get()))
     return failure("an RSA key has at most 4096 bits: more costs all tenants too much time");
-  return {};
+  static SSL_CTX* const any = SSL_CTX_new(TLS_method());
+  const std::unique_ptr<SSL, Deleter<SSL_free>> trial(any != nullptr ? SSL_new(any) : nullptr);
+  if (!trial) return failure("no TLS context");
+  if (SSL_use_cert_and_key(trial.get(), chain->leaf.get(), key->get(), chain->others.get(), 1) != 1)
+    return failure("the certificate or one of its chain cannot be used");
+  return Credentials{.chain = *std::move(chain), .key = *std::move(key)};
 }
 
 /// The authorities that the peer's certificate may be signed by. A damaged one is an error, not the end of the file:
-/// those behind it would silently not be trusted. `as_hint`: a server tells clients which they are.
-Outcome trust(SSL_CTX* context, const std::string& pem, const std::string& file, bool as_hint) {
+/// those behind it would silently not be trusted. `names`, if there are any to fill: a server tells clients which they are.
+Outcome trust(X509_STORE* store, STACK_OF(X509_NAME) * names, const std::string& pem, const std::string& file) {
   const BioPtr text = bio_of(pem);
-  X509_STORE* const store = SSL_CTX_get_cert_store(context);
   int count = 0;
   while (const X509Ptr ca{PEM_read_bio_X509_AUX(text.get(), nullptr, refuse_passphrase, nullptr)}) {
-    if (X509_STORE_add_cert(store, ca.get()) != 1 || (as_hint && SSL_CTX_add_client_CA(context, ca.get()) != 1))
-      return failure("a certificate of " + file + " cannot be used");
+    if (X509_STORE_add_cert(store, ca.get()) != 1) return failure("a certificate of " + file + " cannot be used");
+    if (names != nullptr) {
+      std::unique_ptr<X509_NAME, Deleter<X509_NAME_free>> name(X509_NAME_dup(X509_get_subject_name(ca.get())));
+      if (!name || sk_X509_NAME_push(names, name.get()) <= 0) return failure("out of memory");
+      (void)name.release();  // the stack's
+    }
     ++count;
   }
   if (!at_end_of_pem()) return failure("a certificate of " + file + " is damaged");
@@ -149,68 +149,130 @@ Outcome trust(SSL_CTX* context, const std::string& pem, const std::string& file,
   return {};
 }
 
+/// From now on each client's certificate is looked up in its issuer's list; without a list that is valid now it is
+/// refused (RFC 5280 section 6.3).
+Outcome revoke(X509_STORE* store, const std::string& pem, const std::string& file) {
+  const BioPtr text = bio_of(pem);
+  int count = 0;
+  while (const std::unique_ptr<X509_CRL, Deleter<X509_CRL_free>> list{
+      PEM_read_bio_X509_CRL(text.get(), nullptr, refuse_passphrase, nullptr)}) {
+    if (X509_STORE_add_crl(store, list.get()) != 1) return failure("a revocation list of " + file + " cannot be used");
+    ++count;
+  }
+  if (!at_end_of_pem()) return failure("a revocation list of " + file + " is damaged");
+  if (count == 0) return failure(file + " holds no PEM revocation list (X509 CRL)");
+  if (X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1) return failure(file + " cannot be used");
+  return {};
+}
+
 }  // namespace
 
-std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(const ServerTlsSettings& settings) {
+class Intermediates {
+ public:
+  explicit Intermediates(CertificatesPtr certificates) : certificates_(std::move(certificates)) {}
+  [[nodiscard]] STACK_OF(X509) * get() const noexcept { return certificates_.get(); }
+
+  /// The same object for the same certificates, for as long as anyone has it.
+  static std::shared_ptr<const Intermediates> shared(CertificatesPtr certificates) {
+    std::string digests;
+    for (int i = 0; i < sk_X509_num(certificates.get()); ++i) {
+      unsigned char digest[EVP_MAX_MD_SIZE];
+      unsigned size = 0;
+      if (X509_digest(sk_X509_value(certificates.get(), i), EVP_sha256(), digest, &size) != 1)
+        return std::make_shared<const Intermediates>(std::move(certificates));
+      digests.append(reinterpret_cast<const char*>(digest), size);
+    }
+    static std::mutex mutex;
+    static std::map<std::string, std::weak_ptr<const Intermediates>> known;
+    const std::scoped_lock lock(mutex);
+    std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
+    std::weak_ptr<const Intermediates>& place = known[digests];
+    std::shared_ptr<const Intermediates> one = place.lock();
+    if (!one) place = one = std::make_shared<const Intermediates>(std::move(certificates));
+    return one;
+  }
+
+ private:
+  CertificatesPtr certificates_;
+};
+
+struct ServerTls::ClientAuthorities {
+  StorePtr store{X509_STORE_new()};
+  NamesPtr names{sk_X509_NAME_new_null()};
+};
+
+std::expected<std::shared_ptr<ServerTls>, std::string> ServerTls::with_certificate(const std::string& certificate_pem,
+                                                                                   const std::string& key_pem) {
   ERR_clear_error();
-  const ContextPtr context(SSL_CTX_new(TLS_server_method()));
-  if (!context) return failure("no TLS context");
-  common_settings(context.get());
-  SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
+  auto credentials = read_credentials(certificate_pem, key_pem);
+  if (!credentials) return std::unexpected(std::move(credentials).error());
+  std::shared_ptr<ServerTls> made(new ServerTls);
+  made->leaf_ = std::move(credentials->chain.leaf);
+  made->intermediates_ = Intermediates::shared(std::move(credentials->chain.others));
+  made->key_ = std::move(credentials->key);
+  return made;
+}
 
-  const auto leaf = use_chain(context.get(), settings.certificate_pem);
-  if (!leaf) return std::unexpected(leaf.error());
-  if (const Outcome used = use_key(context.get(), settings.key_pem); !used) return std::unexpected(used.error());
-
+std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(const ServerTlsSettings& settings) {
+  auto made = with_certificate(settings.certificate_pem, settings.key_pem);
+  if (!made) return made;
+  ServerTls& tls = **made;
   if (settings.client_auth != config::ClientAuth::off) {
-    if (const Outcome done = trust(context.get(), settings.client_ca_pem, "client_ca_file", true); !done)
+    auto authorities = std::make_unique<ClientAuthorities>();
+    if (!authorities->store || !authorities->names) return failure("out of memory");
+    if (const Outcome done =
+            trust(authorities->store.get(), authorities->names.get(), settings.client_ca_pem, "client_ca_file");
+        !done)
       return std::unexpected(done.error());
-    SSL_CTX_set_verify(context.get(),
-                       settings.client_auth == config::ClientAuth::required
-                           ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                           : SSL_VERIFY_PEER,
-                       nullptr);
+    if (!settings.client_crl_pem.empty())
+      if (const Outcome done = revoke(authorities->store.get(), settings.client_crl_pem, "client_crl_file"); !done)
+        return std::unexpected(done.error());
+    tls.client_authorities_ = std::move(authorities);
   }
   // A session is resumed only under the settings that it was made with: this is part of what a ticket binds.
-  const std::string digest = digest_of(settings);
-  SSL_CTX_set_session_id_context(context.get(), reinterpret_cast<const unsigned char*>(digest.data()),
-                                 static_cast<unsigned>(digest.size()));
-
-  std::shared_ptr<ServerTls> made(new ServerTls);
-  SSL_CTX_up_ref(context.get());
-  made->context_ = context.get();
-  made->identity_ = settings.identity;
-  made->min_version_ = settings.min_version;
-  made->client_auth_ = settings.client_auth;
+  const std::string bound = settings.certificate_pem + '\0' + settings.client_ca_pem + '\0' + settings.client_crl_pem +
+                            '\0' + static_cast<char>('0' + static_cast<int>(settings.min_version)) +
+                            static_cast<char>('0' + static_cast<int>(settings.client_auth));
+  if (EVP_Digest(bound.data(), bound.size(), tls.session_context_.data(), nullptr, EVP_sha256(), nullptr) != 1)
+    return failure("no SHA-256");
+  tls.identity_ = settings.identity;
+  tls.min_version_ = settings.min_version;
+  tls.client_auth_ = settings.client_auth;
   std::tm expiry{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(leaf->get()), &expiry) == 1)
-    made->not_after_ = std::chrono::system_clock::from_time_t(::timegm(&expiry));
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(tls.leaf_.get()), &expiry) == 1)
+    tls.not_after_ = std::chrono::system_clock::from_time_t(::timegm(&expiry));
   char issuer[256] = {};
-  X509_NAME_oneline(X509_get_issuer_name(leaf->get()), issuer, sizeof issuer);
-  made->issuer_ = issuer;
-  made->self_signed_ = X509_NAME_cmp(X509_get_issuer_name(leaf->get()), X509_get_subject_name(leaf->get())) == 0;
+  X509_NAME_oneline(X509_get_issuer_name(tls.leaf_.get()), issuer, sizeof issuer);
+  tls.issuer_ = issuer;
+  tls.self_signed_ = X509_NAME_cmp(X509_get_issuer_name(tls.leaf_.get()), X509_get_subject_name(tls.leaf_.get())) == 0;
   return made;
 }
 
 std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create_challenge(
     const std::string& certificate_pem, const std::string& key_pem) {
-  ERR_clear_error();
-  const ContextPtr context(SSL_CTX_new(TLS_server_method()));
-  if (!context) return failure("no TLS context");
-  common_settings(context.get());
-  SSL_CTX_set_alpn_select_cb(context.get(), select_challenge_alpn, nullptr);
-  if (const auto leaf = use_chain(context.get(), certificate_pem); !leaf) return std::unexpected(leaf.error());
-  if (const Outcome used = use_key(context.get(), key_pem); !used) return std::unexpected(used.error());
-  static constexpr unsigned char session_context[] = "acme-tls/1";
-  SSL_CTX_set_session_id_context(context.get(), session_context, sizeof session_context - 1);
-  std::shared_ptr<ServerTls> made(new ServerTls);
-  SSL_CTX_up_ref(context.get());
-  made->context_ = context.get();
-  made->is_challenge_ = true;
+  auto made = with_certificate(certificate_pem, key_pem);
+  if (!made) return made;
+  std::ranges::copy(acme_alpn, (*made)->session_context_.begin());
+  (*made)->is_challenge_ = true;
   return made;
 }
 
-ServerTls::~ServerTls() { SSL_CTX_free(context_); }
+ServerTls::~ServerTls() = default;
+
+bool ServerTls::apply_to(SSL* connection) const noexcept {
+  if (SSL_use_cert_and_key(connection, leaf_.get(), key_.get(), intermediates_->get(), 1) != 1) return false;
+  if (SSL_set_session_id_context(connection, session_context_.data(), session_context_.size()) != 1) return false;
+  SSL_set_min_proto_version(connection, min_version_ == config::TlsVersion::tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  if (!client_authorities_) return true;
+  NamesPtr names(SSL_dup_CA_list(client_authorities_->names.get()));
+  if (!names || SSL_set1_verify_cert_store(connection, client_authorities_->store.get()) != 1) return false;
+  SSL_set0_CA_list(connection, names.release());
+  SSL_set_verify(connection,
+                 client_auth_ == config::ClientAuth::required ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                                                              : SSL_VERIFY_PEER,
+                 nullptr);
+  return true;
+}
 
 ServerTlsBase::ServerTlsBase() : context_(SSL_CTX_new(TLS_server_method())) {
   if (context_ == nullptr) throw std::runtime_error("no TLS context: " + take_openssl_errors());
@@ -218,6 +280,7 @@ ServerTlsBase::ServerTlsBase() : context_(SSL_CTX_new(TLS_server_method())) {
   SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);  // tickets only: no shared state among workers
   SSL_CTX_set_num_tickets(context_, 1);
   SSL_CTX_set_client_hello_cb(context_, &ServerTlsBase::on_client_hello, nullptr);
+  SSL_CTX_set_alpn_select_cb(context_, &ServerTlsBase::on_alpn, nullptr);
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context_, &ServerTlsBase::on_ticket);
 }
 
@@ -232,14 +295,16 @@ std::expected<std::shared_ptr<const ClientTls>, std::string> ClientTls::create(c
   if (!settings.ca_pem) {
     if (SSL_CTX_set_default_verify_paths(context.get()) != 1)
       return failure("cannot load the system's CA certificates");
-  } else if (const Outcome done = trust(context.get(), *settings.ca_pem, "ca_file", false); !done) {
+  } else if (const Outcome done = trust(SSL_CTX_get_cert_store(context.get()), nullptr, *settings.ca_pem, "ca_file");
+             !done) {
     return std::unexpected(done.error());
   }
   if (settings.certificate_pem) {
-    if (const auto leaf = use_chain(context.get(), *settings.certificate_pem); !leaf)
-      return std::unexpected("the client certificate: " + leaf.error());
-    if (const Outcome used = use_key(context.get(), settings.key_pem); !used)
-      return std::unexpected("the client certificate: " + used.error());
+    const auto credentials = read_credentials(*settings.certificate_pem, settings.key_pem);
+    if (!credentials) return std::unexpected("the client certificate: " + credentials.error());
+    if (SSL_CTX_use_cert_and_key(context.get(), credentials->chain.leaf.get(), credentials->key.get(),
+                                 credentials->chain.others.get(), 1) != 1)
+      return failure("the client certificate cannot be used");
   }
   std::shared_ptr<ClientTls> made(new ClientTls);
   SSL_CTX_up_ref(context.get());

@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include <array>
 #include <chrono>
 #include <expected>
 #include <memory>
@@ -23,15 +24,31 @@ struct ServerTlsSettings {
   config::TlsVersion min_version = config::TlsVersion::tls12;
   config::ClientAuth client_auth = config::ClientAuth::off;
   std::string client_ca_pem;
+  std::string client_crl_pem;  // revocation lists, one of each authority that signs clients; empty: not asked
   /// What the host's settings are known by from one certificate to the next; null: each ServerTls is its own.
   const void* identity = nullptr;
   bool operator==(const ServerTlsSettings&) const = default;
 };
 
+/// Frees an object of OpenSSL's.
+template <auto Free>
+struct OpenSslDeleter {
+  template <class T>
+  void operator()(T* object) const noexcept {
+    Free(object);
+  }
+};
+using X509Ptr = std::unique_ptr<X509, OpenSslDeleter<X509_free>>;
+using KeyPtr = std::unique_ptr<EVP_PKEY, OpenSslDeleter<EVP_PKEY_free>>;
+
+/// Certificates between a leaf and its root. Those of one CA's leaves are the same and one object.
+class Intermediates;
+
 /// The protocol of tls-alpn-01's connections (RFC 8737 section 6.2).
 inline constexpr std::string_view acme_alpn = "acme-tls/1";
 
-/// A certificate with its key and rules, ready to serve.
+/// A certificate with its key and rules, ready to serve. All hosts share one SSL_CTX (ServerTlsBase's): one for each
+/// would cost 20 KiB, and a handshake that finds none of it in the processor's caches a third more.
 class ServerTls {
  public:
   /// The error names what is wrong (key does not fit, no certificate in the file, expired chain is not an error).
@@ -44,11 +61,11 @@ class ServerTls {
   static std::expected<std::shared_ptr<const ServerTls>, std::string> create_challenge(
       const std::string& certificate_pem, const std::string& key_pem);
 
-  [[nodiscard]] SSL_CTX* context() const noexcept { return context_; }
+  /// Makes a connection serve with it, from the ClientHello callback on. False: out of memory.
+  [[nodiscard]] bool apply_to(SSL* connection) const noexcept;
   /// Equal for connections that may speak for each other's hosts.
   [[nodiscard]] const void* identity() const noexcept { return identity_ != nullptr ? identity_ : this; }
   [[nodiscard]] bool is_challenge() const noexcept { return is_challenge_; }
-  [[nodiscard]] config::TlsVersion min_version() const noexcept { return min_version_; }
   [[nodiscard]] config::ClientAuth client_auth() const noexcept { return client_auth_; }
   [[nodiscard]] std::chrono::system_clock::time_point not_after() const noexcept { return not_after_; }
   [[nodiscard]] const std::string& issuer() const noexcept { return issuer_; }
@@ -56,7 +73,15 @@ class ServerTls {
 
  private:
   ServerTls() = default;
-  SSL_CTX* context_ = nullptr;
+  static std::expected<std::shared_ptr<ServerTls>, std::string> with_certificate(const std::string& certificate_pem,
+                                                                                 const std::string& key_pem);
+
+  X509Ptr leaf_;
+  KeyPtr key_;
+  std::shared_ptr<const Intermediates> intermediates_;
+  struct ClientAuthorities;
+  std::unique_ptr<const ClientAuthorities> client_authorities_;  // null: no client is asked for a certificate
+  std::array<unsigned char, 32> session_context_{};
   config::TlsVersion min_version_ = config::TlsVersion::tls12;
   config::ClientAuth client_auth_ = config::ClientAuth::off;
   std::chrono::system_clock::time_point not_after_;
@@ -82,7 +107,7 @@ class SniSelector {
   ~SniSelector() = default;
 };
 
-/// The context that every handshake begins with; the ClientHello callback replaces it by the selected one.
+/// The context of every connection; the ClientHello callback applies the selected settings to the connection.
 class ServerTlsBase {
  public:
   ServerTlsBase();
@@ -93,6 +118,8 @@ class ServerTlsBase {
 
  private:
   static int on_client_hello(SSL* ssl, int* alert, void* arg);
+  static int on_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+                     unsigned offered_size, void* arg);
   static int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
                        int is_new);
   SSL_CTX* context_;

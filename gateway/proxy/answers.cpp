@@ -66,6 +66,8 @@ std::string_view http_date() {
 
 namespace {
 
+constexpr std::string_view strict_transport_security = "strict-transport-security";
+
 void append_status_line(std::string& out, int status, std::string_view reason) {
   out += "HTTP/1.1 ";
   out += static_cast<char>('0' + status / 100);
@@ -177,6 +179,15 @@ std::string reply_body(const Exchange& exchange, bool json) {
   return body;
 }
 
+// RFC 6797 section 7.1: over TLS only, and once: what the upstream says of it holds.
+template <class Sink>
+void add_strict_transport(Sink& sink, const Exchange& exchange) {
+  if (!exchange.hsts) return;
+  std::string value = "max-age=";
+  runtime::append_number(value, static_cast<std::uint64_t>(exchange.hsts->count()));
+  sink.add(strict_transport_security, value);
+}
+
 template <class Sink>
 void add_reply_fields(Sink& sink, const Exchange& exchange, bool json, std::size_t length) {
   sink.add("date", http_date());
@@ -186,6 +197,7 @@ void add_reply_fields(Sink& sink, const Exchange& exchange, bool json, std::size
   sink.add_number("content-length", length);
   sink.add("cache-control", "no-store");
   sink.add("x-request-id", exchange.request_id);
+  add_strict_transport(sink, exchange);
   sink.add_lines(exchange.reply.fields);
   sink.add_lines(exchange.response_fields);
 }
@@ -195,12 +207,15 @@ void add_reply_fields(Sink& sink, const Exchange& exchange, bool json, std::size
 template <class Sink>
 void add_client_fields(Sink& sink, const Exchange& exchange, bool has_body) {
   const http::ResponseHead& head = exchange.response;
+  bool says_transport = false;
   for (const Field& field : head.fields.all()) {
     if (http::is_hop_by_hop(field, head.fields)) continue;
+    says_transport = says_transport || http::equals_ignore_case(field.name, strict_transport_security);
     if (field.id == FieldId::content_length && (has_body || head.status == 204)) continue;
     sink.add(field.name, field.value);
   }
   if (!head.fields.has(FieldId::date)) sink.add("date", http_date());
+  if (!says_transport) add_strict_transport(sink, exchange);
   sink.add_lines(exchange.response_fields);
 }
 

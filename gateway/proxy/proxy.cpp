@@ -159,6 +159,7 @@ bool find_way(ServerStream& stream) {
       exchange.reply.close = true;
       return false;
     }
+    if (host->config->hsts) exchange.hsts = std::chrono::duration_cast<std::chrono::seconds>(*host->config->hsts);
   } else if (host == nullptr) {
     exchange.answer(404, Reason::no_route, "There is no site of this name here.");
     return false;

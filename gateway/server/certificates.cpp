@@ -225,6 +225,7 @@ std::shared_ptr<net::CertificateSlot> Certificates::slot_of(const std::string& h
           settings.min_version = rules.min_version;
           settings.client_auth = rules.client_auth;
           settings.client_ca_pem = rules.client_ca_pem;
+          settings.client_crl_pem = rules.client_crl_pem;
           settings.identity = interim->slot;
           auto made = net::ServerTls::create(settings);
           return made ? *std::move(made) : nullptr;

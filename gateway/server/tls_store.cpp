@@ -52,6 +52,10 @@ bool read_rules(net::ServerTlsSettings& settings, const config::Host& host, cons
   auto authorities = read(host.client_ca_file, host.place, source);
   if (!authorities) return false;
   settings.client_ca_pem = *std::move(authorities);
+  if (host.client_crl_file.empty()) return true;
+  auto revoked = read(host.client_crl_file, host.place, source);
+  if (!revoked) return false;
+  settings.client_crl_pem = *std::move(revoked);
   return true;
 }
 
@@ -65,6 +69,7 @@ std::shared_ptr<net::CertificateSlot> TlsStore::slot_of_host(const config::Host&
     net::ServerTlsSettings tried = net::make_self_signed({host.name});
     tried.client_auth = rules.client_auth;
     tried.client_ca_pem = rules.client_ca_pem;
+    tried.client_crl_pem = rules.client_crl_pem;
     if (const auto made = net::ServerTls::create(tried); !made) {
       add_error(source, host.place, "the host's TLS cannot be set up: " + made.error());
       return nullptr;
@@ -87,9 +92,9 @@ std::shared_ptr<const net::ServerTls> TlsStore::of_host(const config::Host& host
     settings = known->second;
   }
   if (!read_rules(settings, host, source)) return nullptr;
-  const std::string key = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
+  const std::string key = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
                                                 static_cast<int>(settings.client_auth), settings.certificate_pem,
-                                                settings.key_pem, settings.client_ca_pem));
+                                                settings.key_pem, settings.client_ca_pem, settings.client_crl_pem));
   return shared(hosts_, key, [&]() -> std::shared_ptr<const net::ServerTls> {
     auto made = net::ServerTls::create(settings);
     if (made) return *std::move(made);

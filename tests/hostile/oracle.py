@@ -20,7 +20,7 @@ TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 KEYS = {
     "": {"tenant", "hosts", "services", "routes", "rate_limits", "waf", "access", "limits"},
     "host": {"name", "tls"},
-    "host.tls": {"self_signed", "certificate_file", "key_file", "min_version", "client_ca_file", "client_auth"},
+    "host.tls": {"self_signed", "certificate_file", "key_file", "min_version", "client_ca_file", "client_crl_file", "client_auth", "hsts"},
     "service": {"protocol", "tls", "balance", "sites", "health", "retry"},
     "service.tls": {"ca_file", "server_name", "certificate_file", "key_file"},
     "site": {"site", "endpoints"},
@@ -174,7 +174,7 @@ class Accepted:
             self._check(tls in ("off", "false"), f"tls {tls!r}")
             return
         self._keys(tls, "host.tls")
-        self._files(tls, "certificate_file", "key_file", "client_ca_file")
+        self._files(tls, "certificate_file", "key_file", "client_ca_file", "client_crl_file")
 
     def _files(self, mapping, *keys):
         for key in keys:

@@ -1,14 +1,17 @@
 """TLS: versions, which certificate a name gets, requests for another host than the connection was made for."""
+import signal
 import socket
 import ssl
 import time
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import Connection, request_bytes, tls_context
 from harness.gateway import Gateway, tenant
 from harness.http1 import Closed, Truncated
 from harness.polling import poll
+from harness.upstream import Upstream
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +160,6 @@ def test_client_certificate_required(gateway, upstream, authority):
 
 
 def test_client_certificate_of_another_authority_is_refused(gateway, tmp_path):
-    from harness.certificates import Authority
     certificate, key = Authority(tmp_path, "Somebody else").issue("client one", client=True)
     for server_name in ("clients.test", "maybe.test"):
         with pytest.raises((ssl.SSLError, Closed, Truncated, ConnectionError)):
@@ -292,3 +294,50 @@ def test_a_host_that_vanishes_mid_handshake_harms_nobody(gateway):
             connection.send(b"\x16\x03\x01\x02\x00\x01\x00\x01")
             connection.reset()
     assert certificate_of(gateway, "a.test")
+
+
+def test_browsers_are_told_to_use_tls_alone(authority, certificates):
+    def respond(connection, request):
+        connection.respond(headers=[("Strict-Transport-Security", "max-age=7; includeSubDomains")] if request.target == "/own" else [])
+
+    certificate, key = certificates["shared"]
+    files = {"certificate_file": certificate, "key_file": key}
+    hosts = [{"name": "one.shared.test", "tls": files}, {"name": "two.shared.test", "tls": {**files, "hsts": "0s"}},
+             {"name": "three.shared.test", "tls": {**files, "hsts": "off"}}, {"name": "plain.test", "tls": "off"}]
+    routes = [{"match": {"path": path}, "service": "web"} for path in ("/served", "/own")]
+    with Upstream(respond) as upstream, Gateway({"shop": tenant(upstream=upstream, hosts=hosts, routes=routes)}, files=[authority.folder]) as gateway:
+        def said(host, target, **options):
+            return [value for name, value in gateway.request(target, host=host, **options).headers if name.lower() == "strict-transport-security"]
+
+        assert said("one.shared.test", "/served", tls=True) == ["max-age=31536000"]
+        assert said("one.shared.test", "/nowhere", tls=True) == ["max-age=31536000"], "an answer of the gateway's own"
+        assert said("one.shared.test", "/own", tls=True) == ["max-age=7; includeSubDomains"]
+        assert said("two.shared.test", "/served", tls=True) == ["max-age=0"]
+        assert said("three.shared.test", "/served", tls=True) == []
+        assert said("plain.test", "/served") == []
+        assert said("one.shared.test", "/served") == [], "browsers do not heed it without TLS (RFC 6797 section 8.1)"
+
+
+def test_revoked_clients_are_refused(upstream, tmp_path):
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("clients.test")
+    good, bad = authority.issue("good", client=True), authority.issue("bad", client=True)
+    host = {"name": "clients.test", "tls": {"certificate_file": certificate, "key_file": key, "client_ca_file": authority.certificate,
+                                            "client_crl_file": authority.revocation_list()}}
+
+    def is_served(pair):
+        try:
+            with gateway.connect(tls=tls_context(certificate=pair[0], key=pair[1]), server_name="clients.test") as connection:
+                return connection.exchange(request_bytes(host="clients.test")).status == 200
+        except (ssl.SSLError, Closed, Truncated, ConnectionError):
+            return False
+
+    with Gateway({"shop": tenant(upstream=upstream, hosts=[host])}, files=[authority.folder]) as gateway:
+        assert is_served(good) and is_served(bad)
+        authority.revocation_list([bad[0]])
+        gateway.signal(signal.SIGHUP)
+        poll(lambda: not is_served(bad), "the revocation to be noticed")
+        assert is_served(good)
+        authority.revocation_list(seconds=1)
+        gateway.signal(signal.SIGHUP)
+        poll(lambda: not is_served(good), "the list to be too old")

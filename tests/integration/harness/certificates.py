@@ -21,6 +21,18 @@ class Authority:
     def _path(self, name):
         return os.path.join(self.folder, name)
 
+    def revocation_list(self, revoked=(), *, seconds=86400):
+        """Path of a list with these certificates' serial numbers, valid for `seconds`."""
+        database, settings, path = self._path("crl-index"), self._path("crl.cnf"), self._path("crl.pem")
+        with open(database, "w", encoding="ascii") as file:
+            for certificate in revoked:
+                serial = openssl("x509", "-in", certificate, "-noout", "-serial").stdout.decode().strip().partition("=")[2]
+                file.write(f"R\t491231235959Z\t200101000000Z\t{serial}\tunknown\t/CN=revoked\n")
+        with open(settings, "w", encoding="ascii") as file:
+            file.write(f"[ca]\ndefault_ca = a\n[a]\ndatabase = {database}\ndefault_md = sha256\n")
+        openssl("ca", "-gencrl", "-config", settings, "-cert", self.certificate, "-keyfile", self.key, "-crlsec", str(seconds), "-out", path)
+        return path
+
     def issue(self, name, names=None, *, client=False, days=30, rsa=False):
         """(certificate, key) for `names` (default: the name itself; an address becomes an IP entry)."""
         stem = name.replace("*", "wildcard").replace("/", "_")

@@ -248,6 +248,11 @@ TEST(TenantHosts, ReadCertificatesAndClientCertificates) {
             ClientAuth::optional);
   EXPECT_EQ(host("self_signed: true, client_ca_file: " + cert + ", client_auth: false").config->hosts[0].client_auth,
             ClientAuth::off);
+  EXPECT_EQ(good.config->hosts[0].hsts, std::chrono::hours(8760));
+  EXPECT_EQ(host("self_signed: true, hsts: 1h").config->hosts[0].hsts, std::chrono::hours(1));
+  EXPECT_EQ(host("self_signed: true, hsts: 0s").config->hosts[0].hsts, std::chrono::hours(0));
+  EXPECT_EQ(host("self_signed: true, hsts: off").config->hosts[0].hsts, std::nullopt);
+  EXPECT_THAT(lines_of(host("self_signed: true, hsts: 20000h").problems), ElementsAre(error_at("2:58", "17520h")));
   EXPECT_THAT(lines_of(host("certificate_file: " + cert).problems),
               ElementsAre(error_at("2:51", "'key_file' is missing")));
   EXPECT_THAT(lines_of(host("key_file: " + key).problems),
