@@ -10,6 +10,9 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <utility>
+
+#include "gateway/runtime/spare_descriptors.hpp"
 
 namespace gatehouse::net {
 
@@ -100,11 +103,13 @@ SocketAddress local_address(int fd) {
   return address_of(storage);
 }
 
-Listener::Listener(runtime::Loop& loop, int fd, Handler handler)
+Listener::Listener(runtime::Loop& loop, int fd, Handler handler, Descriptors descriptors)
     : fd_(fd),
       descriptor_(loop),
       handler_(std::move(handler)),
-      resume_(loop, [](void* self) { static_cast<Listener*>(self)->accept_some(); }, this) {}
+      resume_(
+          loop, [](void* self) { static_cast<Listener*>(self)->accept_some(); }, this),
+      descriptors_(descriptors) {}
 
 void Listener::start() {
   if (!descriptor_.adopt(fd_)) return;
@@ -115,11 +120,16 @@ void Listener::start() {
 void Listener::accept_some() noexcept {
   for (int i = 0; i < accepts_a_turn; ++i) {
     if (!descriptor_.is_open()) return;
+    if (descriptors_ == Descriptors::ordinary && !runtime::has_all_spare_descriptors()) {
+      pause(EMFILE);
+      return;
+    }
     sockaddr_storage storage{};
     socklen_t size = sizeof storage;
     const int fd =
         ::accept4(descriptor_.fd(), reinterpret_cast<sockaddr*>(&storage), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+      if (std::exchange(is_pausing_, false) && on_exhausted) on_exhausted(0);
       handler_(fd, address_of(storage));
       continue;
     }
@@ -128,12 +138,19 @@ void Listener::accept_some() noexcept {
       descriptor_.readable = false;
       return;
     }
-    // EMFILE, ENFILE, ENOBUFS, ENOMEM: the queue stays full and no edge will come, so look again a little later.
-    ++pauses_;
-    resume_.set_after(pause_when_exhausted);
+    const int error = errno;
+    if (descriptors_ == Descriptors::may_use_spare && runtime::gave_spare_descriptor(error)) continue;
+    pause(error);  // EMFILE, ENFILE, ENOBUFS, ENOMEM
     return;
   }
   resume_.set_after(runtime::Duration::zero());
+}
+
+// The queue stays full and no edge will come, so it looks again a little later.
+void Listener::pause(int error) noexcept {
+  is_pausing_ = true;
+  resume_.set_after(pause_when_exhausted);
+  if (on_exhausted) on_exhausted(error);
 }
 
 void Listener::ignore_newcomers() noexcept {

@@ -29,8 +29,15 @@ class Listener {
   /// What to do with an accepted, non-blocking socket; owns it.
   using Handler = std::function<void(int fd, const SocketAddress& peer)>;
 
+  /// `may_use_spare`: it accepts with spare descriptors when there are no others; else it waits until they are all there.
+  enum class Descriptors { ordinary, may_use_spare };
+
   /// Takes over a listening socket; accepting begins with start().
-  Listener(runtime::Loop& loop, int fd, Handler handler);
+  Listener(runtime::Loop& loop, int fd, Handler handler, Descriptors descriptors = Descriptors::ordinary);
+
+  /// Called each time that accepting pauses because descriptors or memory are exhausted, with errno's value, and with 0 at the
+  /// first connection after.
+  std::function<void(int error)> on_exhausted;
 
   void start();
   /// Lets no new connection begin; those that are being made still are, and are accepted. A client whose SYN is ignored
@@ -39,8 +46,6 @@ class Listener {
   void ignore_newcomers() noexcept;
   /// Accepts what the kernel has already queued, then closes: closing alone would reset those clients.
   void drain_and_close();
-  /// Stops accepting for a moment when descriptors are exhausted; how often that happened.
-  [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_; }
 
  private:
   class AcceptOperation final : public runtime::IoWaiter {
@@ -56,13 +61,15 @@ class Listener {
   };
 
   void accept_some() noexcept;
+  void pause(int error) noexcept;
 
   int fd_;
   runtime::Descriptor descriptor_;
   Handler handler_;
   AcceptOperation operation_{*this};
   runtime::Deadline resume_;
-  std::uint64_t pauses_ = 0;
+  const Descriptors descriptors_;
+  bool is_pausing_ = false;
 };
 
 }  // namespace gatehouse::net

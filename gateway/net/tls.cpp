@@ -261,7 +261,9 @@ ServerTls::~ServerTls() = default;
 
 bool ServerTls::apply_to(SSL* connection) const noexcept {
   if (SSL_use_cert_and_key(connection, leaf_.get(), key_.get(), intermediates_->get(), 1) != 1) return false;
-  if (SSL_set_session_id_context(connection, session_context_.data(), session_context_.size()) != 1) return false;
+  if (SSL_set_session_id_context(connection, session_context_.data(), static_cast<unsigned>(session_context_.size())) !=
+      1)
+    return false;
   SSL_set_min_proto_version(connection, min_version_ == config::TlsVersion::tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
   if (!client_authorities_) return true;
   NamesPtr names(SSL_dup_CA_list(client_authorities_->names.get()));

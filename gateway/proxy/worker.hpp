@@ -23,7 +23,7 @@ struct ListenerFacts {
   bool proxy_protocol_required = false;
   std::uint16_t redirect_port = 443;
   std::shared_ptr<runtime::Gauge> connections;
-  std::shared_ptr<runtime::Counter> refused_total_limit, refused_client_limit, refused_proxy_header;
+  std::shared_ptr<runtime::Counter> refused_total_limit, refused_client_limit, refused_proxy_header, accept_pauses;
 };
 
 /// Shared by all workers.

@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "gateway/runtime/json.hpp"
+#include "gateway/runtime/spare_descriptors.hpp"
 
 namespace gatehouse::runtime {
 
@@ -163,11 +164,15 @@ void LogFile::write_all(std::string_view bytes) {
 
 void LogFile::open_anew() {
   if (fd_ <= STDERR_FILENO) return;
-  const int fd = open_file();
+  int fd = open_file();
+  if (fd < 0 && gave_spare_descriptor(errno)) fd = open_file();
   if (fd < 0) {
-    note_trouble(errno);
+    if (!std::exchange(reopen_later_, true) && journal_file.load(std::memory_order_acquire) != this)
+      journal(Level::error, "a log cannot be opened anew: it goes on in the old file, and this is tried again",
+              {{"log.file.path", path_}, {"error.message", std::generic_category().message(errno)}});
     return;
   }
+  reopen_later_ = false;
   ::close(fd_);
   fd_ = fd;
   is_file_ = is_regular(fd_);
@@ -180,10 +185,14 @@ void LogFile::run() {
     bool stop = false;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || reopen_ || !queue_.empty(); });
+      const auto has_work = [this] { return stopping_ || reopen_ || !queue_.empty(); };
+      if (reopen_later_)
+        wake_.wait_for(lock, trouble_pause, has_work);
+      else
+        wake_.wait(lock, has_work);
       batch.clear();
       batch.swap(queue_);
-      reopen_now = std::exchange(reopen_, false);
+      reopen_now = std::exchange(reopen_, false) || reopen_later_;
       stop = stopping_;
     }
     write_all(batch);  // what was queued before a rotation belongs to the old file

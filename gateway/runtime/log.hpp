@@ -58,6 +58,7 @@ class LogFile {
   bool stopping_ = false;
   std::chrono::steady_clock::time_point give_up_at_;  // when stopping, on what a pipe does not take
   bool in_trouble_ = false;  // the writer's own
+  bool reopen_later_ = false;  // the writer's own: the path could not be opened anew
   std::atomic<std::uint64_t> dropped_bytes_ = 0;
   std::atomic<std::uint64_t> write_errors_ = 0;
   std::atomic<std::uint64_t> queued_bytes_ = 0;  // in the queue and in the writer's hands

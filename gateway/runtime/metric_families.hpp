@@ -75,6 +75,11 @@ inline constexpr MetricFamily connections_refused_total{"gatehouse_connections_r
                                                         K::counter,
                                                         {"listener", "reason"},
                                                         false};
+inline constexpr MetricFamily accept_pauses_total{"gatehouse_accept_pauses_total",
+                                                  "Times that accepting paused for want of descriptors or memory",
+                                                  K::counter,
+                                                  {"listener"},
+                                                  false};
 inline constexpr MetricFamily http2_abuse_total{"gatehouse_http2_abuse_total",
                                                 "HTTP/2 connections closed for abuse, by what it was",
                                                 K::counter,

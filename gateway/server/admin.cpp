@@ -56,7 +56,8 @@ void Admin::listen(const SocketAddress& address, bool everything) {
   auto& door = *doors_.emplace_back(std::make_unique<Door>());
   door.everything = everything;
   door.listener = std::make_unique<net::Listener>(
-      loop_, *fd, [this, &door](int client, const SocketAddress&) { loop_.spawn(serve(client, door)); });
+      loop_, *fd, [this, &door](int client, const SocketAddress&) { loop_.spawn(serve(client, door)); },
+      net::Listener::Descriptors::may_use_spare);
   door.listener->start();
 }
 

@@ -13,6 +13,7 @@
 
 #include "gateway/http/h2_limits.hpp"
 #include "gateway/runtime/metric_families.hpp"
+#include "gateway/runtime/spare_descriptors.hpp"
 #include "gateway/server/admin.hpp"
 #include "gateway/server/status.hpp"
 #include "gateway/server/watched_files.hpp"
@@ -162,6 +163,7 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
       gateway_id_(random_id()),
       started_(std::chrono::system_clock::now()) {
   runtime::set_metric_writer(static_cast<unsigned>(worker_count_));
+  runtime::keep_spare_descriptors();
   const sigset_t signals = handled_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
   std::signal(SIGPIPE, SIG_IGN);
@@ -273,6 +275,7 @@ void Server::make_workers() {
     facts->connections = metrics_.gauge(families::connections, {name});
     facts->refused_total_limit = metrics_.counter(families::connections_refused_total, {name, "limit"});
     facts->refused_client_limit = metrics_.counter(families::connections_refused_total, {name, "client_limit"});
+    facts->accept_pauses = metrics_.counter(families::accept_pauses_total, {name});
     facts->refused_proxy_header = metrics_.counter(families::connections_refused_total, {name, "proxy_header"});
     if (const std::string conflict = net::address_conflict(listener.address); !conflict.empty())
       throw std::runtime_error(conflict);
@@ -297,9 +300,27 @@ void Server::make_workers() {
       thread->listeners.push_back(std::make_unique<net::Listener>(
           thread->loop, *fd,
           [&worker, &listener](int client, const SocketAddress& peer) { worker.accept(client, peer, listener); }));
+      thread->listeners.back()->on_exhausted = [this, &listener](int error) { tell_of_exhaustion(listener, error); };
     }
     workers_.push_back(std::move(thread));
   }
+}
+
+// On any worker's thread; `error` 0: connections are accepted again. Told once a minute at most.
+void Server::tell_of_exhaustion(const proxy::ListenerFacts& listener, int error) {
+  constexpr std::int64_t pause_seconds = 60;
+  const std::int64_t now = std::chrono::floor<std::chrono::seconds>(runtime::Clock::now()).time_since_epoch().count();
+  if (error == 0) {
+    if (exhaustion_is_told_.exchange(false)) journal(Level::info, "new connections are accepted again");
+    return;
+  }
+  listener.accept_pauses->add();
+  std::int64_t due = exhaustion_told_next_.load();
+  if (now < due || !exhaustion_told_next_.compare_exchange_strong(due, now + pause_seconds)) return;
+  exhaustion_is_told_.store(true);
+  journal(
+      Level::error, "new connections wait: the process has no descriptors, or the kernel no memory, for them",
+      {{"server.address", listener.address.to_string()}, {"error.message", std::generic_category().message(error)}});
 }
 
 void Server::start_workers() {
@@ -367,6 +388,7 @@ bool Server::try_apply(std::shared_ptr<const config::GatewayConfig> next) {
 }
 
 void Server::reload(const char* cause) {
+  const runtime::DescriptorRoom room;
   // What changes while this goes on has not been read, or perhaps not: it is read again.
   const std::vector<std::string> known = watched_;
   const std::string before = state_of(known);
@@ -398,6 +420,7 @@ void Server::reload(const char* cause) {
 std::string Server::watched_state() const { return state_of(watched_); }
 
 std::string Server::state_of(std::vector<std::string> files) const {
+  const runtime::DescriptorRoom room;
   for (const char* const pattern : {"*.yaml", "*.yml"})
     for (std::string& file : expand_glob(gateway_->tenants_directory + pattern)) files.push_back(std::move(file));
   return fingerprint(files);

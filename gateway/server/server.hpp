@@ -48,6 +48,7 @@ class Server {
   [[nodiscard]] std::string state_of(std::vector<std::string> files) const;  // with the tenants' files
   void load_certificates();
   void make_workers();   // opens their listeners; no thread yet
+  void tell_of_exhaustion(const proxy::ListenerFacts& listener, int error);
   void start_workers();
   void reload(const char* cause);
   bool try_apply(std::shared_ptr<const config::GatewayConfig> next);
@@ -74,6 +75,8 @@ class Server {
   std::shared_ptr<runtime::LogFile> access_log_;
   std::shared_ptr<runtime::LogFile> audit_log_;
   std::atomic<int> redis_serving_ = 0;
+  std::atomic<bool> exhaustion_is_told_ = false;
+  std::atomic<std::int64_t> exhaustion_told_next_ = 0;  // seconds of runtime::Clock
   const std::string gateway_id_;  // among those that share a store
   std::unique_ptr<upstream::HealthChecker> health_;
   std::unique_ptr<Certificates> certificates_;

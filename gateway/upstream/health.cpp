@@ -5,6 +5,7 @@
 
 #include "gateway/http/h1_parser.hpp"
 #include "gateway/net/stream.hpp"
+#include "gateway/runtime/spare_descriptors.hpp"
 
 namespace gatehouse::upstream {
 
@@ -40,12 +41,15 @@ namespace {
 using runtime::Errc;
 using runtime::Task;
 
-// One check: empty when the endpoint is well, else why not.
-Task<std::string> probe(runtime::Loop& loop, const HealthKey& key, const net::ClientTls* tls) {
+// One check: empty when the endpoint is well, else why not; nothing when it could not be made, for want of a descriptor.
+Task<std::optional<std::string>> probe(runtime::Loop& loop, const HealthKey& key, const net::ClientTls* tls) {
+  const runtime::DescriptorRoom room;
   net::Stream stream(loop);
   stream.expires_after(key.timeout);
-  if (const Errc error = co_await stream.connect(key.endpoint); error != Errc::ok)
+  if (const Errc error = co_await stream.connect(key.endpoint); error != Errc::ok) {
+    if (error == Errc::exhausted) co_return std::nullopt;
     co_return error == Errc::timed_out ? "connecting took too long" : "connection refused or unreachable";
+  }
   if (tls != nullptr) {
     if (const Errc error = co_await stream.connect_tls(*tls, key.host); error != Errc::ok) {
       std::string why =
@@ -100,13 +104,15 @@ Task<void> HealthChecker::run(HealthChecker& checker, std::shared_ptr<Check> che
   rule.healthy_after = check->key.healthy_after;
   HealthState state;
   while (check->wanted.load(std::memory_order_acquire)) {
-    const std::string why = co_await probe(checker.background_, check->key, check->tls.get());
+    const std::optional<std::string> why = co_await probe(checker.background_, check->key, check->tls.get());
     if (!check->wanted.load(std::memory_order_acquire)) break;
-    const bool first = !state.known();
-    const bool changed = state.observe(why.empty(), rule);
-    check->health->healthy.store(state.healthy(), std::memory_order_release);
-    check->health->known.store(true, std::memory_order_release);
-    if (changed || first) checker.on_change_(check->key, state.healthy(), why);
+    if (why) {
+      const bool first = !state.known();
+      const bool changed = state.observe(why->empty(), rule);
+      check->health->healthy.store(state.healthy(), std::memory_order_release);
+      check->health->known.store(true, std::memory_order_release);
+      if (changed || first) checker.on_change_(check->key, state.healthy(), *why);
+    }
     // An endpoint that may have come back is asked again at the same pace; a pause ends early when the check does.
     struct Pause {
       runtime::Loop& loop;

@@ -1,6 +1,8 @@
 """More than the machine has: no file descriptors, floods of connections; the gateway neither spins nor dies."""
 import contextlib
+import os
 import resource
+import signal
 import socket
 import time
 
@@ -188,3 +190,36 @@ def test_no_descriptor_is_left_behind(upstream):
             round_of_everything()
         gateway.wait_metric(0, "gatehouse_connections")
         poll(lambda: gateway.open_files() <= before + 8, f"the {gateway.open_files()} descriptors to be {before} or so again")
+
+
+def test_out_of_file_descriptors_is_said_and_takes_nobody_down(is_sanitized):
+    """Health checks make no verdicts that they cannot make; the admin listener answers; metrics and log say what is wrong."""
+    if is_sanitized:
+        pytest.skip("a sanitizer's checks need descriptors of their own")
+    with Upstream(health="/healthz") as upstream:
+        health = {"path": "/healthz", "interval": "300ms", "timeout": "200ms", "unhealthy_after": 2, "healthy_after": 2}
+        services = {"web": {"sites": [{"site": "here", "endpoints": [upstream.address]}], "health": health}}
+        with Gateway({"shop": tenant(upstream=upstream, services=services)}, {"workers": 1}) as gateway, gateway.connect() as kept:
+            assert kept.exchange(request_bytes()).status == 200
+            reloads = gateway.metric("gatehouse_config_reloads_total")
+            _, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (gateway.open_files(), hard))
+            waiting = [socket.create_connection(gateway.http, timeout=20) for _ in range(5)]
+            rotated = gateway.access_log + ".1"
+            os.rename(gateway.access_log, rotated)
+            gateway.signal(signal.SIGUSR1)
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                assert kept.exchange(request_bytes()).status == 200
+                assert gateway.admin("/readyz").status == 200
+                time.sleep(0.1)
+            assert gateway.metric("gatehouse_accept_pauses_total", listener=f"127.0.0.1:{gateway.http_port}") > 0
+            assert gateway.metric("gatehouse_config_reloads_total") == reloads
+            gateway.wait_log("new connections wait")
+            assert "endpoint is unhealthy" not in gateway.log
+            assert os.path.exists(gateway.access_log), "a log is opened anew with a spare descriptor"
+            resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (hard, hard))
+            for connection in waiting:
+                connection.close()
+            poll(lambda: answered(gateway), "service as before")
+            gateway.wait_log("accepted again")
