@@ -26,6 +26,11 @@ bool is_replaced_field(const http::Field& field, bool peer_trusted) noexcept {
          http::equals_ignore_case(field.name.substr(0, prefix.size()), prefix);
 }
 
+bool is_believed_field(const http::Field& field, const http::Fields& fields, bool peer_trusted) noexcept {
+  if (http::is_taken_out(field, fields)) return false;
+  return peer_trusted || field.id == FieldId::cdn_loop || !is_replaced_field(field, false);
+}
+
 namespace {
 
 void append_field(std::string& out, std::string_view name, std::string_view value) {

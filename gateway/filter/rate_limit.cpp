@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gateway/filter/forwarded_headers.hpp"
 #include "gateway/http/validate.hpp"
 #include "gateway/upstream/redis_client.hpp"
 #include "ratelimit/headers.hpp"
@@ -35,7 +36,8 @@ BucketRequest bucket_of(const Exchange& exchange, const RateLimitRule& rule, con
         const http::Field* only = nullptr;
         std::size_t count = 0;
         for (const http::Field& field : exchange.head.fields.all()) {
-          if (!http::equals_ignore_case(field.name, key.name) || http::is_taken_out(field, exchange.head.fields))
+          if (!http::equals_ignore_case(field.name, key.name) ||
+              !is_believed_field(field, exchange.head.fields, exchange.peer_trusted))
             continue;
           only = &field;
           ++count;
@@ -78,7 +80,9 @@ Step conclude(Exchange& exchange, std::span<const RateLimitRule* const> rules, s
       policies += rules[i]->policy_field;
       ratelimit::append_limit(states, rules[i]->config->name, decisions[i]);
     }
-    exchange.response_fields += "ratelimit-policy: " + policies + "\r\nratelimit: " + states + "\r\n";
+    // A list without members is not sent (RFC 9651 section 3.1).
+    if (!policies.empty())
+      exchange.response_fields += "ratelimit-policy: " + policies + "\r\nratelimit: " + states + "\r\n";
   }
   if (!refused) return Step::next;
   exchange.answer(429, Reason::rate_limit, "Too many requests. Please slow down.");

@@ -181,7 +181,8 @@ bool find_way(ServerStream& stream) {
   if (exchange.redirect_to_https) return true;
   // What is asked of the server as a whole (RFC 9110 section 9.3.7) goes to whoever serves its root.
   const std::string_view path = exchange.target.path == "*" ? std::string_view("/") : exchange.target.path;
-  exchange.route = find_route(*host->tenant, path, exchange.head.method_name, exchange.head.fields);
+  exchange.route =
+      find_route(*host->tenant, path, exchange.head.method_name, exchange.head.fields, exchange.peer_trusted);
   if (exchange.route == nullptr) {
     exchange.answer(404, Reason::no_route, "There is nothing at this address.");
     return false;

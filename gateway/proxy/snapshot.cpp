@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gateway/filter/forwarded_headers.hpp"
 #include "gateway/http/validate.hpp"
 
 namespace gatehouse::proxy {
@@ -31,7 +32,7 @@ bool covers_path(std::string_view prefix, std::string_view path) noexcept {
 }
 
 const filter::Route* find_route(const TenantRoutes& tenant, std::string_view path, std::string_view method,
-                                const http::Fields& fields) noexcept {
+                                const http::Fields& fields, bool peer_trusted) noexcept {
   const auto fits = [&](std::size_t i) {
     const config::RouteMatch& match = tenant.tenant.routes[i]->config->match;
     switch (match.kind) {
@@ -49,7 +50,7 @@ const filter::Route* find_route(const TenantRoutes& tenant, std::string_view pat
     return std::ranges::all_of(match.headers, [&](const config::HeaderMatch& header) {
       return std::ranges::any_of(fields.all(), [&](const http::Field& field) {
         return http::equals_ignore_case(field.name, header.name) && (!header.value || field.value == *header.value) &&
-               !http::is_taken_out(field, fields);
+               filter::is_believed_field(field, fields, peer_trusted);
       });
     });
   };

@@ -87,7 +87,8 @@ class SnapshotRef {
 
 /// The first route whose match fits; null: 404. `path` is the normalised one.
 [[nodiscard]] const filter::Route* find_route(const TenantRoutes& tenant, std::string_view path,
-                                              std::string_view method, const http::Fields& fields) noexcept;
+                                              std::string_view method, const http::Fields& fields,
+                                              bool peer_trusted) noexcept;
 
 /// True if `prefix` covers `path` by whole segments: "/api" and "/api/" cover "/api" and "/api/x", not "/apix".
 [[nodiscard]] bool covers_path(std::string_view prefix, std::string_view path) noexcept;

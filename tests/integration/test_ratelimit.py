@@ -19,10 +19,12 @@ def gateway(upstream):
               "per_both": limit(["client_ip", "header:X-Api-Key"], 2), "watched": limit(shadow=True, burst=1), "told": limit(burst=5, headers="always"),
               "wide": limit(burst=6), "narrow": limit(burst=2), "second": {"key": "client_ip", "rate": "10/s", "burst": 20},
               "no_burst": {"key": "client_ip", "rate": "2/s"}, "slowest": {"key": "client_ip", "rate": "1/h"}, "paid": limit(burst=4),
-              "quick": {"key": "client_ip", "rate": "4/s", "burst": 1}}
+              "quick": {"key": "client_ip", "rate": "4/s", "burst": 1}, "spoofed": limit("header:X-Forwarded-For", 2),
+              "watched_and_told": limit(shadow=True, burst=1, headers="always")}
     routes = [route("/client", "per_client"), route("/tenant", "per_tenant"), route("/host", "per_host"), route("/key", "per_key"),
               route("/both", "per_both"), route("/watched", "watched"), route("/told", "told"), route("/two", "wide", "narrow"), route("/one", "wide"),
               route("/second", "second"), route("/no-burst", "no_burst"), route("/slowest", "slowest"), route("/paid", "paid"), route("/quick", "quick"),
+              route("/spoofed", "spoofed"), route("/watched-and-told", "watched_and_told"),
               route("/unlimited")]
     hosts = [{"name": "shop.test", "tls": "off"}, {"name": "second.test", "tls": "off"}]
     shop = tenant(upstream=upstream, hosts=hosts, rate_limits=limits, routes=routes, waf={"mode": "block"}, access={"deny": ["127.0.3.0/24"]})
@@ -165,6 +167,19 @@ def test_shadow_limits_count_and_refuse_nothing(gateway):
     for decision, count in (("shadow_limited", 3), ("allowed", 1), ("limited", 0)):
         gateway.wait_metric(before.total("gatehouse_ratelimit_decisions_total", limit="watched", decision=decision) + count,
                             "gatehouse_ratelimit_decisions_total", tenant="shop", limit="watched", decision=decision)
+
+
+def test_shadow_limits_send_no_fields(gateway):
+    response = gateway.request("/watched-and-told", source="127.0.1.40")
+    assert not response.has("ratelimit") and not response.has("ratelimit-policy")
+
+
+def test_what_an_untrusted_client_says_of_others_is_no_key(gateway):
+    """A client that makes up proxies gets no bucket for each of them: the field is as if it were missing."""
+    def send(source, said):
+        return gateway.request("/spoofed", headers=[("X-Forwarded-For", said)], source=source).status
+    assert [send("127.0.1.41", f"192.0.2.{number}") for number in range(3)] == [200, 200, 429]
+    assert [send("127.0.2.1", f"192.0.2.{number}") for number in range(3)] == [200, 200, 200], "of a trusted proxy it is believed"
 
 
 def test_refused_by_one_limit_is_charged_by_none(gateway):

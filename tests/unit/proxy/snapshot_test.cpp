@@ -76,10 +76,10 @@ class FindRoute : public testing::Test {
     routes_.tenant.routes.push_back(std::move(made));
   }
   std::string find(std::string_view path, std::string_view method = "GET",
-                   std::initializer_list<http::Field> fields = {}) const {
+                   std::initializer_list<http::Field> fields = {}, bool peer_trusted = false) const {
     http::Fields all;
     for (const http::Field& field : fields) all.push(field);
-    const filter::Route* const route = find_route(routes_, path, method, all);
+    const filter::Route* const route = find_route(routes_, path, method, all, peer_trusted);
     return route != nullptr ? route->config->name : "none";
   }
   std::vector<std::unique_ptr<config::Route>> configs_;
@@ -105,6 +105,14 @@ TEST_F(FindRoute, GoesOnWhenTheMethodDoesNotFit) {
   EXPECT_EQ(find("/api", "GET"), "reads");
   EXPECT_EQ(find("/api", "DELETE"), "none");
   EXPECT_EQ(find("/api", "get"), "none");  // methods are case-sensitive
+}
+
+TEST_F(FindRoute, DoesNotGoByWhatAnUntrustedPeerSaysOfOthers) {
+  add("office", {.path = "/", .headers = {{.name = "x-forwarded-client-cert", .value = std::nullopt}}});
+  add("rest", {.path = "/"});
+  const http::Field said{http::FieldId::x_forwarded_client_cert, "X-Forwarded-Client-Cert", "Subject=\"CN=admin\""};
+  EXPECT_EQ(find("/", "GET", {said}), "rest");
+  EXPECT_EQ(find("/", "GET", {said}, true), "office");
 }
 
 TEST_F(FindRoute, WantsAllHeaders) {
