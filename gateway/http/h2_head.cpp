@@ -43,12 +43,13 @@ bool is_target(std::string_view text) noexcept {
   return std::ranges::all_of(text, [](char c) { return is(c, detail::target); });
 }
 
-// Whether both name the same host and port.
-bool same_authority(std::string_view a, std::string_view b) {
+// Whether both name the same host and port (RFC 9113 section 8.3.1: after scheme-based normalisation).
+bool same_authority(std::string_view a, std::string_view b, std::uint16_t default_port) {
   if (a == b) return true;
   std::string host_a, host_b;
-  std::uint16_t port_a = 0, port_b = 0;
-  return parse_host(a, host_a, port_a) && parse_host(b, host_b, port_b) && host_a == host_b && port_a == port_b;
+  std::uint16_t port_a = 0, port_b = 0;  // 0: the scheme's
+  return parse_host(a, host_a, port_a) && parse_host(b, host_b, port_b) && host_a == host_b &&
+         (port_a == 0 ? default_port : port_a) == (port_b == 0 ? default_port : port_b);
 }
 
 }  // namespace
@@ -152,7 +153,8 @@ H2HeadFault H2Head::finish(RequestHead& head, std::string_view wanted_scheme, st
   head.is_http2 = true;
   if (fault_ != H2HeadFault::malformed && fault_ != H2HeadFault::too_large) check_form(wanted_scheme);
   if (has(authority) && host_ != no_entry &&
-      !same_authority(pseudo(authority), text(entries_[host_].value_at, entries_[host_].value_size)))
+      !same_authority(pseudo(authority), text(entries_[host_].value_at, entries_[host_].value_size),
+                      pseudo(scheme) == "http" ? 80 : 443))
     fail(H2HeadFault::malformed);
   if (fault_ != H2HeadFault::none) {
     head.method = Method::other;

@@ -81,7 +81,10 @@ TEST(H2Head, TakesHostInsteadOfAuthorityAndBothWhenTheyAgree) {
   EXPECT_EQ(fault_of(get + Pairs{{"host", "a.test"}}), H2HeadFault::none);
   EXPECT_EQ(fault_of(get + Pairs{{"host", "A.TEST."}}), H2HeadFault::none);
   EXPECT_EQ(fault_of(get + Pairs{{"host", "b.test"}}), H2HeadFault::malformed);
-  EXPECT_EQ(fault_of(get + Pairs{{"host", "a.test:443"}}), H2HeadFault::malformed);
+  EXPECT_EQ(fault_of(get + Pairs{{"host", "a.test:443"}}), H2HeadFault::none);  // https, whose port that is
+  EXPECT_EQ(fault_of(get + Pairs{{"host", "a.test:80"}}), H2HeadFault::malformed);
+  EXPECT_EQ(fault_of(with(":authority", "a.test:443") + Pairs{{"host", "a.test"}}), H2HeadFault::none);
+  EXPECT_EQ(fault_of(with(":authority", "a.test:444") + Pairs{{"host", "a.test"}}), H2HeadFault::malformed);
   EXPECT_EQ(fault_of(get + Pairs{{"host", ""}}), H2HeadFault::malformed);
   EXPECT_EQ(fault_of(get + Pairs{{"host", "a.test"}, {"host", "a.test"}}), H2HeadFault::malformed);
 }
