@@ -2,6 +2,7 @@
 #include "config/acme_reader.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -115,6 +116,9 @@ void read_authority(Mapping& m, AcmeAuthority& authority, const FileRules& files
 
 void read_storage(Mapping& m, Storage& storage, const FileRules& files) {
   m.read("file", storage.directory, File{files, false}, "Folder of this machine, mode 0700.");
+  struct stat status{};
+  if (m.has("file") && files.looks() && ::stat(storage.directory.c_str(), &status) == 0 && !S_ISDIR(status.st_mode))
+    m.error("file", "a folder is expected here, and this is a file");
   m.read("redis", storage, object<Storage>([&](Mapping& inner, Storage& out) {
            inner.require("encryption_key_file", out.encryption_key_file, File{files},
                          "File that holds the key, base64 of 32 bytes on one line (openssl rand -base64 32).");

@@ -48,6 +48,13 @@ class Names {
   std::unordered_map<std::string_view, const TenantConfig*> owners_;
 };
 
+/// What a host has against it. A wildcard around hosts of tenants before is kept: exact names win, so that it loses those
+/// alone.
+struct Objection {
+  Problem problem;
+  bool keeps_host = false;
+};
+
 /// The hosts that the tenants before have claimed. The views are into their configurations, which outlive this.
 class Hosts {
  public:
@@ -60,18 +67,21 @@ class Hosts {
     }
   }
 
-  /// The problem of a host that belongs to a tenant before.
-  [[nodiscard]] std::optional<Problem> problem_of(const Host& host) const {
+  /// What a tenant before has against a host.
+  [[nodiscard]] std::optional<Objection> objection_to(const Host& host) const {
     const std::string_view name = host.name;
     if (const auto other = hosts_.find(name); other != hosts_.end()) {
-      return problem(host.place, fmt::format("the host {} belongs to {}, which comes first by file name", cite(name),
-                                             owner(*other->second)));
+      return Objection{problem(host.place, fmt::format("the host {} belongs to {}, which comes first by file name",
+                                                       cite(name), owner(*other->second)))};
     }
     if (name.starts_with("*.")) {
       if (const auto other = exact_below_.find(name.substr(1)); other != exact_below_.end()) {
-        return problem(host.place,
-                       fmt::format("the wildcard {} would cover the host {}, which belongs to {}", cite(name),
-                                   cite(other->second.first->name), owner(*other->second.second)));
+        return Objection{
+            problem(host.place,
+                    fmt::format("the wildcard {} does not get the host {}, which belongs to {}, which comes "
+                                "first by file name",
+                                cite(name), cite(other->second.first->name), owner(*other->second.second))),
+            true};
       }
       return std::nullopt;
     }
@@ -79,8 +89,8 @@ class Hosts {
     if (name.starts_with('*') || dot == std::string_view::npos) return std::nullopt;
     const std::string wildcard = "*" + std::string(name.substr(dot));
     if (const auto other = hosts_.find(wildcard); other != hosts_.end()) {
-      return problem(host.place, fmt::format("the host {} cuts into the wildcard {}, which belongs to {}", cite(name),
-                                             cite(other->first), owner(*other->second)));
+      return Objection{problem(host.place, fmt::format("the host {} cuts into the wildcard {}, which belongs to {}",
+                                                       cite(name), cite(other->first), owner(*other->second)))};
     }
     return std::nullopt;
   }
@@ -114,10 +124,9 @@ void settle_claims(std::vector<LoadedTenant>& tenants) {
     }
     std::vector<Host> kept;
     for (const Host& host : written.hosts) {
-      if (auto lost = hosts.problem_of(host))
-        problems.push_back(std::move(*lost));
-      else
-        kept.push_back(host);
+      auto objection = hosts.objection_to(host);
+      if (!objection || objection->keeps_host) kept.push_back(host);
+      if (objection) problems.push_back(std::move(objection->problem));
     }
     if (tenant.config && kept.size() < written.hosts.size()) {
       auto reduced = kept.empty() ? nullptr : std::make_shared<TenantConfig>(written);

@@ -66,6 +66,53 @@ const std::string* plain_text_of(Source& source, const Node& node, std::string_v
   return nullptr;
 }
 
+namespace {
+
+/// What the core schema of YAML 1.2 takes an unquoted scalar for, if not for text.
+std::string_view bare_type(std::string_view text) {
+  const std::string lower = to_lower(text);
+  if (lower == "true" || lower == "false") return "a boolean";
+  if (lower == "null" || text == "~") return "null";
+  std::string_view digits = text;
+  if (digits.starts_with("0x"))
+    return digits.size() > 2 && digits.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos
+               ? "a number"
+               : "";
+  if (digits.starts_with("0o"))
+    return digits.size() > 2 && digits.find_first_not_of("01234567", 2) == std::string_view::npos ? "a number" : "";
+  if (digits.starts_with('-') || digits.starts_with('+')) digits.remove_prefix(1);
+  if (digits == ".inf" || digits == ".Inf" || digits == ".INF" || lower == ".nan") return "a number";
+  const auto skip_digits = [&] {
+    const std::size_t count = std::min(digits.find_first_not_of("0123456789"), digits.size());
+    digits.remove_prefix(count);
+    return count;
+  };
+  std::size_t count = skip_digits();
+  if (digits.starts_with('.')) {
+    digits.remove_prefix(1);
+    count += skip_digits();
+  }
+  if (count == 0) return "";
+  if (digits.starts_with('e') || digits.starts_with('E')) {
+    digits.remove_prefix(1);
+    if (digits.starts_with('-') || digits.starts_with('+')) digits.remove_prefix(1);
+    if (skip_digits() == 0) return "";
+  }
+  return digits.empty() ? "a number" : "";
+}
+
+}  // namespace
+
+const std::string* string_of(Source& source, const Node& node, std::string_view expected) {
+  const std::string* text = text_of(source, node, expected);
+  if (text == nullptr || node.quoted) return text;
+  const std::string_view type = bare_type(*text);
+  if (type.empty()) return text;
+  source.error(node.at, fmt::format("{} is expected here, and {} is {} in YAML: write \"{}\" if it is meant", expected,
+                                    cite(*text), type, printable(*text, 60)));
+  return nullptr;
+}
+
 bool is_off(const Node& node) noexcept {
   return node.text == "off" || node.text == "none" || (node.text == "false" && !node.quoted);
 }
@@ -198,6 +245,7 @@ JsonObject Words::schema() const {
       items.emplace_back(word);
     else
       items.push_back(json_string(word));
+    if (bare_type(word) == "a number") items.emplace_back(word);  // "1.3" is taken without quotes, too
     if (word == "off") items.emplace_back("false");
   }
   JsonObject schema;

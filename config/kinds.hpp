@@ -23,6 +23,9 @@ namespace gatehouse::config {
 /// The same, and not in quotes: numbers and booleans.
 [[nodiscard]] const std::string* plain_text_of(Source& source, const Node& node, std::string_view expected);
 
+/// The same, and text to any reader of YAML: a bare 1.5, true or null is not (YAML 1.2.2 section 10.3.2).
+[[nodiscard]] const std::string* string_of(Source& source, const Node& node, std::string_view expected);
+
 /// off, none, or a bare false.
 [[nodiscard]] bool is_off(const Node& node) noexcept;
 

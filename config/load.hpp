@@ -53,8 +53,8 @@ struct LoadedTenant {
 [[nodiscard]] std::expected<std::vector<LoadedTenant>, Problems> load_tenants(const GatewayConfig& gateway);
 
 /// The checks across tenants alone. `tenants` must be in order of file name. A host that is claimed twice stays with the
-/// first; one that cuts into another tenant's wildcard, or a wildcard that would cover another's host, is an error of the
-/// later one. The later tenant gets the error and loses that host alone. A tenant's name belongs to the file that is
+/// first, and so does a wildcard with all names below it. The later tenant gets the error and loses that host alone; a later
+/// wildcard around hosts of tenants before is an error as well, but loses those hosts alone. A tenant's name belongs to the file that is
 /// called after it, else to the first; whoever gives another's loses its config and claims nothing.
 /// To be called again when one of them has been given another `config` and no `as_written`, as a reload does with last
 /// valid versions: what the others lost to it is theirs once more.

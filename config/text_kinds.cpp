@@ -19,7 +19,7 @@ JsonObject schema_of_pattern(std::string_view pattern) {
 }  // namespace
 
 bool Text::read(Source& source, const Node& node, std::string& out) const {
-  const std::string* text = text_of(source, node, expected);
+  const std::string* text = string_of(source, node, expected);
   if (text == nullptr) return false;
   if (text->size() < least_bytes || text->size() > most_bytes) {
     source.error(node.at, text->empty() ? fmt::format("{} is expected here; it is empty", expected)
@@ -198,7 +198,7 @@ bool Network::read(Source& source, const Node& node, Cidr& out) const {
 JsonObject Network::schema() const { return schema_of_pattern("^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"); }
 
 bool File::read(Source& source, const Node& node, std::string& out) const {
-  const std::string* text = text_of(source, node, "a path of a file");
+  const std::string* text = string_of(source, node, "a path of a file");
   if (text == nullptr) return false;
   auto path = files.resolve(*text);
   if (!path) {
@@ -217,12 +217,12 @@ bool File::read(Source& source, const Node& node, std::string& out) const {
 }
 
 bool LogFile::read(Source& source, const Node& node, std::string& out) const {
-  const std::string* text = text_of(source, node, "a file, '-' or off");
-  if (text == nullptr) return false;
-  if (is_off(node)) {
+  if (node.kind == Node::Kind::scalar && is_off(node)) {
     out.clear();
     return true;
   }
+  const std::string* text = string_of(source, node, "a file, '-' or off");
+  if (text == nullptr) return false;
   if (*text == "-") {
     out = "-";
     return true;

@@ -65,6 +65,7 @@ TEST(Storage, IsAFolderOrRedis) {
   const TemporaryFolder folder;
   const std::string key = folder.write("key", "x\n");
   EXPECT_EQ(good_gateway("storage: {file: /srv/state}").storage.directory, "/srv/state");
+  EXPECT_THAT(gateway_problems("storage: {file: " + key + "}"), ElementsAre(error_at("1:17", "a folder is expected")));
   EXPECT_EQ(good_gateway("redis: {url: \"redis://h\"}\nstorage: {redis: {encryption_key_file: " + key + "}}")
                 .storage.encryption_key_file,
             key);

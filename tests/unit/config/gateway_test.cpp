@@ -164,8 +164,15 @@ TEST(Gateway, RefusesSyntaxErrorsAsOne) {
 
 TEST(GatewaySite, IsAPlainName) {
   EXPECT_EQ(good_gateway("site: fra-1.b_2").site, "fra-1.b_2");
-  EXPECT_EQ(good_gateway("site: 42").site, "42");
+  EXPECT_EQ(good_gateway("site: \"42\"").site, "42");
   EXPECT_EQ(good_gateway("site: no").site, "no");  // text stays text
+  EXPECT_EQ(good_gateway("site: 1.2.3").site, "1.2.3");
+  EXPECT_EQ(good_gateway("site: 1e").site, "1e");
+  for (const std::string number : {"42", "1.5", "1e3", "0x1F", "0o17", "007", "-.5", "+1.", ".inf"})
+    EXPECT_THAT(gateway_problems("site: " + number),
+                ElementsAre(error_at("1:7", "is a number in YAML: write \"" + number + "\"")))
+        << number;
+  EXPECT_THAT(gateway_problems("site: true"), ElementsAre(error_at("1:7", "'true' is a boolean in YAML")));
   EXPECT_THAT(gateway_problems("site: \"\""), ElementsAre(error_at("1:7", "it is empty")));
   EXPECT_THAT(gateway_problems("site: a b"), ElementsAre(error_at("1:7", "characters other than")));
   EXPECT_THAT(gateway_problems("site: -a"), ElementsAre(error_at("1:7", "does not begin with")));

@@ -84,11 +84,22 @@ TEST(SettleClaims, LeavesTheCatchAllToTheFirst) {
 TEST(SettleClaims, LetsNobodyCutIntoAWildcard) {
   EXPECT_THAT(settled({load("a", "a", "*.example.de"), load("b", "b", "shop.example.de")}),
               ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "cuts into the wildcard '*.example.de'"))));
-  EXPECT_THAT(settled({load("a", "a", "shop.example.de"), load("b", "b", "*.example.de")}),
-              ElementsAre(IsEmpty(), ElementsAre(error_at("3:12", "would cover the host 'shop.example.de'"))));
-  EXPECT_THAT(settled({load("a", "a", "*.example.de"), load("b", "b", "a.b.example.de"), load("c", "c", "example.de"),
-                       load("d", "d", "*.b.example.de")}),
-              ElementsAre(IsEmpty(), IsEmpty(), IsEmpty(), ElementsAre(HasSubstr("would cover"))));
+  EXPECT_THAT(settled({load("a", "a", "*.example.de"), load("b", "b", "a.b.example.de"), load("c", "c", "example.de")}),
+              ElementsAre(IsEmpty(), IsEmpty(), IsEmpty()));
+}
+
+// An earlier file must not take a whole wildcard off the network by claiming one name below it.
+TEST(SettleClaims, LeavesTheRestOfAWildcardToItsTenant) {
+  std::vector<LoadedTenant> tenants{load("a", "a", "shop.example.de"), load("b", "b", "*.example.de"),
+                                    load("c", "c", "other.example.de")};
+  settle_claims(tenants);
+  ASSERT_TRUE(tenants[1].config);
+  ASSERT_EQ(tenants[1].config->hosts.size(), 1U);
+  EXPECT_EQ(tenants[1].config->hosts[0].name, "*.example.de");
+  EXPECT_THAT(lines_of(tenants[1].problems),
+              ElementsAre(error_at("3:12", "'*.example.de' does not get the host 'shop.example.de'")));
+  EXPECT_FALSE(tenants[2].config);
+  EXPECT_THAT(lines_of(tenants[2].problems), ElementsAre(HasSubstr("cuts into the wildcard")));
 }
 
 TEST(SettleClaims, LetsATenantCutIntoItsOwnWildcard) {

@@ -152,7 +152,7 @@ TEST(TenantRoutes, CheckMethods) {
 
 TEST(TenantRoutes, CheckHeaders) {
   EXPECT_THAT(match("headers: {\"a b\": x}"), ElementsAre(error_at("3:24", "is not a header name")));
-  EXPECT_THAT(match("headers: {X-A: 1, x-a: 2}"), ElementsAre(error_at("3:32", "'x-a' is given twice")));
+  EXPECT_THAT(match("headers: {X-A: a, x-a: b}"), ElementsAre(error_at("3:32", "'x-a' is given twice")));
   EXPECT_THAT(match("headers: {x-a: [1]}"), ElementsAre(error_at("3:29", "a header's value is expected here")));
   EXPECT_THAT(match("headers: {x-a: \"ä\"}"), ElementsAre(error_at("3:29", "printable ASCII")));
   EXPECT_THAT(match("headers: {x-a: \" a\"}"), ElementsAre(error_at("3:29", "begins or ends with a blank")));
