@@ -29,12 +29,16 @@ void H2Fields::add_lines(std::string_view lines) {
   }
 }
 
+void H2Fields::add_kept(std::string_view name, std::string_view value) {
+  add(name, {});
+  entries_.back().kept_size = value.size();
+  names_.append(value);
+}
+
 void H2Fields::add_number(std::string_view name, std::uint64_t number) {
   char text[20];
   const auto end = std::to_chars(text, text + sizeof text, number).ptr;
-  add(name, {});
-  entries_.back().number_size = static_cast<std::size_t>(end - text);
-  names_.append(text, entries_.back().number_size);
+  add_kept(name, {text, end});
 }
 
 H2Fields::Field H2Fields::at(std::size_t index) const noexcept {
@@ -42,7 +46,7 @@ H2Fields::Field H2Fields::at(std::size_t index) const noexcept {
   const std::string_view names = names_;
   const std::size_t name_end = entry.name_at + entry.name_size;
   return {names.substr(entry.name_at, entry.name_size),
-          entry.number_size != 0 ? names.substr(name_end, entry.number_size) : entry.value};
+          entry.kept_size != 0 ? names.substr(name_end, entry.kept_size) : entry.value};
 }
 
 }  // namespace gatehouse::http

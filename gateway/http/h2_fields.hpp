@@ -25,6 +25,7 @@ class H2Fields {
   /// Lines "name: value CRLF", which must live as long.
   void add_lines(std::string_view lines);
   /// A value that is kept here.
+  void add_kept(std::string_view name, std::string_view value);
   void add_number(std::string_view name, std::uint64_t number);
 
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
@@ -34,10 +35,10 @@ class H2Fields {
  private:
   struct Entry {
     std::size_t name_at, name_size;
-    std::string_view value;  // empty data: a number, behind the name
-    std::size_t number_size = 0;
+    std::string_view value;
+    std::size_t kept_size = 0;  // of a value that is behind the name
   };
-  std::string names_;  // in lower case, with numbers
+  std::string names_;  // in lower case, with the values that are kept
   std::vector<Entry> entries_;
 };
 

@@ -90,6 +90,7 @@ class Lines {
  public:
   explicit Lines(std::string& out) : out_(out) {}
   void add(std::string_view name, std::string_view value) { append_field(out_, name, value); }
+  void add_kept(std::string_view name, std::string_view value) { append_field(out_, name, value); }
   void add_lines(std::string_view lines) { out_ += lines; }
   void add_number(std::string_view name, std::uint64_t number) {
     out_ += name;
@@ -185,7 +186,7 @@ void add_strict_transport(Sink& sink, const Exchange& exchange) {
   if (!exchange.hsts) return;
   std::string value = "max-age=";
   runtime::append_number(value, static_cast<std::uint64_t>(exchange.hsts->count()));
-  sink.add(strict_transport_security, value);
+  sink.add_kept(strict_transport_security, value);
 }
 
 template <class Sink>

@@ -10,6 +10,7 @@ from harness.certificates import Authority
 from harness.client import Connection, request_bytes, tls_context
 from harness.gateway import Gateway, tenant
 from harness.http1 import Closed, Truncated
+from harness.http2 import Client
 from harness.polling import poll
 from harness.upstream import Upstream
 
@@ -315,6 +316,9 @@ def test_browsers_are_told_to_use_tls_alone(authority, certificates):
         assert said("two.shared.test", "/served", tls=True) == ["max-age=0"]
         assert said("three.shared.test", "/served", tls=True) == []
         assert said("plain.test", "/served") == []
+        with Client(gateway, server_name="one.shared.test") as client:
+            for target in ("/served", "/nowhere"):
+                assert client.exchange(target, host="one.shared.test").header("strict-transport-security") == "max-age=31536000"
         assert said("one.shared.test", "/served") == [], "browsers do not heed it without TLS (RFC 6797 section 8.1)"
 
 

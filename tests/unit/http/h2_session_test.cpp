@@ -461,5 +461,17 @@ TEST(H2Fields, AreLowerCaseAndTakeLines) {
   EXPECT_GT(heads[0].payload.size(), 5U);
 }
 
+TEST(H2Fields, KeepWhatDoesNotLive) {
+  H2Fields fields;
+  for (const char* const name : {"One", "Two"}) {
+    std::string value(100, name[0]);
+    fields.add_kept(name, value);
+    value.assign(100, '-');
+  }
+  EXPECT_EQ(fields.at(0).name, "one");
+  EXPECT_EQ(fields.at(0).value, std::string(100, 'O'));
+  EXPECT_EQ(fields.at(1).value, std::string(100, 'T'));
+}
+
 }  // namespace
 }  // namespace gatehouse::http
