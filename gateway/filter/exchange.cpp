@@ -63,6 +63,8 @@ void Exchange::reset() {
   response_fields.clear();
   status = 0;
   response_started = false;
+  cut = Cut::none;
+  upstream_error = UpstreamError::none;
   waf.reset();
   held.release();
   verdict = WafVerdict::off;
@@ -77,11 +79,26 @@ void Exchange::reset() {
 }
 
 const char* reason_name(Reason reason) noexcept {
-  static constexpr const char* names[] = {
-      "-",        "waf",      "waf_error", "rate_limit",  "no_route", "malformed", "misdirected", "too_large",
-      "overload", "upstream", "timeout",   "no_endpoint", "access",   "auth",      "loop",        "redirect"};
+  static constexpr const char* names[] = {"-",         "waf",         "waf_error", "rate_limit", "no_route",
+                                          "malformed", "misdirected", "too_large", "overload",   "upstream",
+                                          "timeout",   "no_endpoint", "access",    "auth",       "loop",
+                                          "redirect",  "max_forwards"};
   static_assert(std::size(names) == static_cast<std::size_t>(Reason::count_));
   return names[static_cast<std::size_t>(reason)];
+}
+
+const char* cut_name(Cut cut) noexcept {
+  static constexpr const char* names[] = {"-", "upstream", "timeout", "client", "idle", "shutdown"};
+  static_assert(std::size(names) == static_cast<std::size_t>(Cut::count_));
+  return names[static_cast<std::size_t>(cut)];
+}
+
+const char* upstream_error_name(UpstreamError error) noexcept {
+  static constexpr const char* names[] = {"-",          "refused",   "unreachable", "connect_timeout", "tls",
+                                          "tls_verify", "timeout",   "too_slow",    "reset",           "closed",
+                                          "malformed",  "too_large", "exhausted"};
+  static_assert(std::size(names) == static_cast<std::size_t>(UpstreamError::count_));
+  return names[static_cast<std::size_t>(error)];
 }
 
 const char* verdict_name(WafVerdict verdict) noexcept {

@@ -75,6 +75,8 @@ struct Exchange {
   std::string response_fields;       // header lines that are added to whatever answer
   int status = 0;
   bool response_started = false;
+  Cut cut = Cut::none;
+  UpstreamError upstream_error = UpstreamError::none;  // of the last endpoint that was asked
 
   // --- the WAF
   std::unique_ptr<waf::Transaction> waf;

@@ -30,9 +30,9 @@ Step loop_detection_on_request(Exchange& exchange) {
   if (const auto hops = http::hops_left(exchange.head)) {
     if (*hops == 0) {
       if (exchange.head.method == http::Method::options)
-        exchange.answer(200, Reason::loop, "The request ends here, as its Max-Forwards says.");
+        exchange.answer(200, Reason::max_forwards, "The request ends here, as its Max-Forwards says.");
       else  // to reflect a request would show its credentials to scripts
-        exchange.answer(501, Reason::loop, "TRACE is not answered here.");
+        exchange.answer(501, Reason::max_forwards, "TRACE is not answered here.");
       return Step::answer;
     }
     exchange.request_fields += "max-forwards: " + std::to_string(*hops - 1) + "\r\n";

@@ -34,9 +34,41 @@ enum class Reason : std::uint8_t {
   auth,
   loop,
   redirect,
+  max_forwards,
   count_
 };
 [[nodiscard]] const char* reason_name(Reason reason) noexcept;
+
+/// Who ended an exchange before its whole answer was sent; the field gatehouse.aborted and the label `cause`.
+enum class Cut : std::uint8_t {
+  none,
+  upstream,  // its connection broke, or what it sent is malformed
+  timeout,   // it was silent for longer than its route permits
+  client,    // it left, or did not take or send what it had to in time
+  idle,      // a tunnel in which nothing moved for timeouts.tunnel_idle
+  shutdown,  // the time of the drain was over
+  count_
+};
+[[nodiscard]] const char* cut_name(Cut cut) noexcept;
+
+/// How an endpoint failed; the field gatehouse.upstream_error and the label `error`.
+enum class UpstreamError : std::uint8_t {
+  none,
+  refused,          // nobody listens
+  unreachable,      // no connection for another reason
+  connect_timeout,  // no connection, or no TLS on it, within timeouts.upstream_connect
+  tls,              // the handshake failed, or what came later was no TLS
+  tls_verify,       // its certificate is not trusted or not for its name
+  timeout,          // silence for longer than its route permits
+  too_slow,         // the head of its answer came below limits.min_rate
+  reset,            // it reset the connection
+  closed,           // it closed the connection before the end of its answer
+  malformed,        // its answer is not HTTP as the gateway accepts it
+  too_large,        // the head of its answer exceeds limits.header_bytes, or has too many fields
+  exhausted,        // the gateway or its kernel had no socket or port for the connection
+  count_
+};
+[[nodiscard]] const char* upstream_error_name(UpstreamError error) noexcept;
 
 /// The verdicts of CONTRACT's gatehouse_waf_requests_total, in order of precedence.
 enum class WafVerdict : std::uint8_t { off, clean, screened, flagged, bypassed, error, blocked, count_ };
@@ -57,6 +89,8 @@ struct Route {
   std::shared_ptr<runtime::Histogram> duration;
   // gatehouse_requests_total by site (the last is "-") and class of code, looked up at first use.
   mutable std::vector<std::array<runtime::LazyCounter, static_cast<std::size_t>(upstream::CodeClass::count_)>> requests;
+  mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(Cut::count_)> answers_cut;
+  mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(UpstreamError::count_)> upstream_errors;
 };
 
 /// What a tenant has under way, over all workers and reloads.

@@ -76,6 +76,7 @@ struct WorkerContext {
     access_records.clear();
   }
   bool draining = false;  // answers ask clients to close their connections
+  bool ending = false;    // the drain is over: whatever is open is cut
 };
 
 }  // namespace gatehouse::filter

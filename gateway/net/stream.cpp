@@ -24,6 +24,14 @@ constexpr auto pace_interval = std::chrono::seconds(5);
 constexpr auto pace_grace = std::chrono::seconds(10);        // at the beginning
 constexpr auto pace_most_credit = std::chrono::seconds(25);  // so that a fast start, or a full buffer, buys no more
 
+Errc connect_failure(int error) noexcept {
+  switch (error) {
+    case ECONNREFUSED: return Errc::refused;
+    case EADDRNOTAVAIL: return Errc::exhausted;
+    default: return Errc::connect;
+  }
+}
+
 }  // namespace
 
 Errc Stream::errc_of(int error) noexcept {
@@ -406,7 +414,7 @@ bool Stream::ConnectOperation::await_ready() noexcept {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const int result = ::connect(fd, reinterpret_cast<sockaddr*>(&storage), size);
   if (result != 0 && errno != EINPROGRESS) {
-    failure = errno == EADDRNOTAVAIL ? Errc::exhausted : Errc::connect;
+    failure = connect_failure(errno);
     ::close(fd);
     return true;
   }
@@ -429,7 +437,7 @@ bool Stream::ConnectOperation::attempt() noexcept {
   int error = 0;
   socklen_t size = sizeof error;
   if (::getsockopt(stream_.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-  if (error != 0) failure = Errc::connect;
+  if (error != 0) failure = connect_failure(error);
   return true;
 }
 

@@ -149,6 +149,7 @@ class Stream {
   SSL* ssl_ = nullptr;
   bool handshake_done_ = false;
   bool saw_end_ = false;
+  bool saw_reset_ = false;  // the end that TLS saw was none
   bool record_is_partial_ = false;  // what OpenSSL holds is not a whole record: the last read found nothing in it
   std::shared_ptr<const ServerTls> server_tls_;
   SniSelector* selector_ = nullptr;

@@ -58,7 +58,7 @@ struct SocketBio {
       BIO_set_retry_read(bio);
       return 0;
     }
-    stream.saw_end_ = true;
+    stream.saw_end_ = stream.saw_reset_ = true;
     return 0;
   }
 
@@ -214,7 +214,7 @@ Stream::Progress Stream::try_read_tls(std::span<char> buffer, std::size_t& got, 
       saw_end_ = true;
       failure = Errc::end_of_stream;
     } else {
-      failure = saw_end_ ? Errc::reset : Errc::tls;
+      failure = saw_reset_ ? Errc::reset : saw_end_ ? Errc::truncated : Errc::tls;
       note_tls_error();
       send_scratch(failure);  // the alert
       handshake_done_ = false;

@@ -48,6 +48,9 @@ void append_access_record(std::string& out, const filter::Exchange& exchange, st
     record.text("gatehouse.waf.verdict", filter::verdict_name(exchange.verdict));
   if (exchange.reply.reason != filter::Reason::none)
     record.text("gatehouse.reason", filter::reason_name(exchange.reply.reason));
+  if (exchange.cut != filter::Cut::none) record.text("gatehouse.aborted", filter::cut_name(exchange.cut));
+  if (exchange.upstream_error != filter::UpstreamError::none)
+    record.text("gatehouse.upstream_error", filter::upstream_error_name(exchange.upstream_error));
   record.text("trace.id", logged.trace_id);
   record.close();
   out += '\n';

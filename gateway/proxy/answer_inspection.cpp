@@ -2,6 +2,7 @@
 #include "gateway/proxy/answer_inspection.hpp"
 
 #include "gateway/filter/filter.hpp"
+#include "gateway/proxy/failure.hpp"
 
 namespace gatehouse::proxy {
 
@@ -48,8 +49,8 @@ Task<Errc> buffer_response(Exchange& exchange, UpstreamConnection& upstream, Bod
         if (body.size() > limit) co_return Errc::too_large;
         continue;
       case BodyReader::Status::end: co_return Errc::ok;
-      case BodyReader::Status::malformed:
-      case BodyReader::Status::truncated: co_return Errc::malformed;
+      case BodyReader::Status::malformed: co_return Errc::malformed;
+      case BodyReader::Status::truncated: co_return Errc::end_of_stream;
       case BodyReader::Status::need_read: break;
     }
     const auto got = co_await upstream.stream.read(reader.room());
@@ -78,8 +79,9 @@ Task<bool> inspect_answer(Exchange& exchange, UpstreamConnection& upstream, Body
         exchange.answer_unavailable(Reason::overload, "Too much is being sent at the moment. Please try again.");
         co_return false;
       }
+      if (error == Errc::cancelled) co_return false;
       if (error != Errc::ok && error != Errc::too_large) {
-        answer_failure(exchange, error);
+        answer_failure(exchange, upstream_error(error, false));
         co_return false;
       }
       have_inspected = true;
@@ -90,13 +92,6 @@ Task<bool> inspect_answer(Exchange& exchange, UpstreamConnection& upstream, Body
     if (step == Step::answer) co_return false;
   }
   co_return true;
-}
-
-void answer_failure(Exchange& exchange, Errc error) {
-  if (error == Errc::timed_out)
-    exchange.answer(504, Reason::timeout, "The service did not answer in time.");
-  else
-    exchange.answer(502, Reason::upstream, "The service could not be reached.");
 }
 
 }  // namespace gatehouse::proxy

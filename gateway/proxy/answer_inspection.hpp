@@ -10,12 +10,9 @@
 
 namespace gatehouse::proxy {
 
-/// Reads what of the body the filters want to see into `inspected` and shows it to them. False: exchange.reply is set.
-/// Marks the exchange as not inspected if they want to see a body of exchange.response that they cannot read.
+/// Reads what of the body the filters want to see into `inspected` and shows it to them. False: exchange.reply is set,
+/// or the upstream was given up since the client is gone. Marks the exchange as not inspected if they want to see a body of exchange.response that they cannot read.
 [[nodiscard]] runtime::Task<bool> inspect_answer(filter::Exchange& exchange, upstream::UpstreamConnection& upstream,
                                                  http::BodyReader& body, std::string& inspected);
-
-/// The reply for an endpoint that could not be reached, broke off or kept silent.
-void answer_failure(filter::Exchange& exchange, runtime::Errc error);
 
 }  // namespace gatehouse::proxy

@@ -66,7 +66,7 @@ void Worker::begin_drain() {
 }
 
 void Worker::end_connections() {
-  ending = true;
+  context.ending = true;
   for (Connection* connection = connections_; connection != nullptr; connection = connection->next_) {
     connection->stream.cancel(Errc::cancelled);
     if (connection->protocol != nullptr) connection->protocol->end();

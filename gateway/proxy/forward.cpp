@@ -5,6 +5,7 @@
 #include "gateway/http/h1_parser.hpp"
 #include "gateway/proxy/answer_inspection.hpp"
 #include "gateway/proxy/answers.hpp"
+#include "gateway/proxy/failure.hpp"
 #include "gateway/proxy/relay.hpp"
 
 namespace gatehouse::proxy {
@@ -12,6 +13,7 @@ namespace gatehouse::proxy {
 using filter::Exchange;
 using filter::Reason;
 using filter::Step;
+using filter::UpstreamError;
 using http::BodyKind;
 using http::BodyReader;
 using http::FieldId;
@@ -116,6 +118,7 @@ Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& 
         upstream.buffer.consume(result.head_bytes);
         co_return Errc::ok;
       }
+      if (result.status == http::ParseStatus::head_too_large) co_return Errc::too_large;
       if (result.status != http::ParseStatus::need_more) co_return Errc::malformed;
     }
     if (!upstream.buffer.make_room(upstream.buffer.unread().size() < first_head_bytes ? first_head_bytes
@@ -139,18 +142,26 @@ Task<Attempt> bring_back(ServerStream& stream, UpstreamConnection& upstream, boo
     exchange.status = 101;
     exchange.response_started = true;
     const Errc error = co_await stream.switch_protocols();
-    if (error == Errc::ok) co_await run_tunnel(stream, upstream);
+    if (error == Errc::ok) {
+      co_await run_tunnel(stream, upstream);
+    } else if (error == Errc::malformed) {  // the client of an HTTP/2 connection is told by a reset
+      exchange.upstream_error = UpstreamError::malformed;
+      exchange.reply.reason = Reason::upstream;
+    } else {
+      note_client_cut(exchange);
+    }
     co_return Attempt::done;
   }
 
   if (exchange.wants_websocket && exchange.head.is_http2 && head.status / 100 == 2) {
     // To an extended CONNECT this would say that the tunnel is open (RFC 8441 section 5).
-    exchange.answer(502, Reason::upstream, "The service did not open the WebSocket.");
+    answer_failure(exchange, UpstreamError::malformed);
+    exchange.reply.detail = "The service did not open the WebSocket.";
     co_return Attempt::answered;
   }
   const auto framing = http::response_framing(head, exchange.head.method);
   if (!framing) {
-    exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");
+    answer_failure(exchange, UpstreamError::malformed);
     co_return Attempt::answered;
   }
   for (const filter::Filter& filter : filter::builtin_filters()) {
@@ -168,7 +179,7 @@ Task<Attempt> bring_back(ServerStream& stream, UpstreamConnection& upstream, boo
   std::string inspected;
   if (exchange.plain_answer && framing->kind != BodyKind::none) {
     const bool passed = co_await inspect_answer(exchange, upstream, body, inspected);
-    if (!passed) co_return Attempt::answered;
+    if (!passed) co_return exchange.reply.status != 0 ? Attempt::answered : Attempt::client_gone;
   }
 
   exchange.status = head.status;
@@ -219,6 +230,24 @@ Task<Errc> await_answer(ServerStream& stream, UpstreamConnection& upstream) {
   co_return Errc::malformed;
 }
 
+// How long the endpoint took: to the head of its answer, or to where it was given up. `counts`: it was the endpoint that
+// took so long.
+void note_time(Exchange& exchange, runtime::TimePoint began, bool counts) {
+  exchange.upstream_nanoseconds = static_cast<std::uint64_t>((runtime::Clock::now() - began).count());
+  if (counts)
+    exchange.route->service->sites[exchange.choice.site].duration->observe_nanoseconds(exchange.upstream_nanoseconds);
+}
+
+bool failed_at_client(const Upload& upload) noexcept {
+  switch (upload.state) {
+    case Upload::State::client_failed:
+    case Upload::State::client_malformed:
+    case Upload::State::client_late:
+    case Upload::State::too_large: return true;
+    default: return false;
+  }
+}
+
 Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, const ClientWatch& watch,
                            const AttemptPlan& plan, runtime::TimePoint began, bool& reusable) {
   Exchange& exchange = stream.exchange;
@@ -245,7 +274,8 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
   upstream.stream.expires_after(timeout);
   Errc error = co_await upstream.stream.write(message);
   if (error == Errc::timed_out) {
-    answer_failure(exchange, error);
+    answer_failure(exchange, UpstreamError::timeout);
+    note_time(exchange, began, true);
     co_return Attempt::answered;
   }
   // A failed write is not yet a failed request: an answer may have been sent before the connection was closed.
@@ -258,28 +288,27 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
 
   Attempt result = Attempt::answered;
   if (error == Errc::ok) {
-    exchange.upstream_nanoseconds = static_cast<std::uint64_t>((runtime::Clock::now() - began).count());
-    exchange.route->service->sites[exchange.choice.site].duration->observe_nanoseconds(exchange.upstream_nanoseconds);
+    note_time(exchange, began, true);
     const int status = exchange.response.status;
     if ((status == 502 && plan.may_retry_502) || (status == 503 && plan.may_retry_503))
       result = Attempt::bad_status;
     else
       result = co_await bring_back(stream, upstream, reusable);
+    if (result == Attempt::client_gone && !watch.gone() && failed_at_client(upload))
+      result = answer_upload(exchange, upload.state);
   } else if (watch.gone()) {
     result = Attempt::client_gone;
-  } else if (upload.state != Upload::State::running && upload.state != Upload::State::done &&
-             upload.state != Upload::State::upstream_failed) {
+  } else if (failed_at_client(upload)) {
     result = answer_upload(exchange, upload.state);
-  } else if (error == Errc::malformed || error == Errc::too_large) {
-    exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");
-  } else if (error == Errc::timed_out) {
-    answer_failure(exchange, error);
   } else if (error == Errc::cancelled) {
     result = Attempt::client_gone;
   } else {
-    result = !upstream.buffer.empty() ? Attempt::answered : upstream.reused ? Attempt::stale : Attempt::reset;
-    answer_failure(exchange, error);
+    const bool broke = error != Errc::malformed && error != Errc::too_large && error != Errc::timed_out;
+    if (broke && upstream.buffer.empty()) result = upstream.reused ? Attempt::stale : Attempt::reset;
+    answer_failure(exchange, upstream_error(error, false));
   }
+  if (error != Errc::ok)
+    note_time(exchange, began, result != Attempt::stale && exchange.upstream_error != UpstreamError::none);
   if (!upload.finished()) {
     // The answer is there before the request's end: the rest of the request is of no use to anybody.
     upload.stop = true;
@@ -333,9 +362,13 @@ Task<Attempt> try_endpoint(ServerStream& stream, const AttemptPlan& plan, bool f
   if (watch.gone()) co_return Attempt::client_gone;
   if (is_new) {
     const Errc error = co_await open(*upstream, service, pool.key(), exchange.settings->timeouts);
-    if (watch.gone()) co_return Attempt::client_gone;
+    if (watch.gone()) {
+      note_time(exchange, began, false);
+      co_return Attempt::client_gone;
+    }
     if (error != Errc::ok) {
-      answer_failure(exchange, error);
+      answer_failure(exchange, upstream_error(error, true));
+      note_time(exchange, began, true);
       co_return Attempt::refused;
     }
   }
@@ -358,11 +391,14 @@ Task<void> forward(ServerStream& stream) {
   for (unsigned attempt = 1;;) {
     const Service::Choice choice = service.choose(exchange.worker.id, tried);
     if (!choice.found()) {
-      if (tried.empty()) exchange.answer_unavailable(Reason::no_endpoint, "No endpoint of the service is available.");
-      co_return;  // after an attempt: its failure stands
+      // After an attempt its failure stands, if it was one: a 502 or 503 that was to be bettered has been dropped.
+      if (exchange.reply.status == 0)
+        exchange.answer_unavailable(Reason::no_endpoint, "No endpoint of the service is available.");
+      co_return;
     }
     exchange.choice = choice;
     exchange.reply = {};
+    exchange.upstream_error = UpstreamError::none;
     const bool another = attempt < retry.attempts && service.has_alternative(tried, choice);
     const AttemptPlan plan{another && replayable && retry.on_502, another && replayable && retry.on_503};
     const Attempt result = co_await try_endpoint(stream, plan, fresh);

@@ -206,7 +206,7 @@ Task<Errc> H1Stream::await_body() {
   }
   if (got)
     body_.filled(*got);
-  else if (is_lateness(got.error()))
+  else if (is_lateness(got.error()) || (is_tunnel_ && got.error() == Errc::reset))
     co_return got.error();
   else
     body_.closed();
@@ -366,12 +366,12 @@ void H1Stream::watch(ClientWatcher* watcher) noexcept {
   }
   descriptor.hangup_context = this;
   descriptor.on_hangup = [](void* self) { static_cast<H1Stream*>(self)->look_after_client(); };
-  if (descriptor.hung_up || connection_.worker.ending) look_after_client();
+  if (descriptor.hung_up || exchange.worker.ending) look_after_client();
 }
 
 void H1Stream::look_after_client() noexcept {
   // Bytes behind the request are another request, of a client that may well be there.
-  const bool left = connection_.worker.ending || (buffer_.empty() && connection_.stream.peer_is_gone());
+  const bool left = exchange.worker.ending || (buffer_.empty() && connection_.stream.peer_is_gone());
   if (left && watcher_ != nullptr) watcher_->client_left();
 }
 

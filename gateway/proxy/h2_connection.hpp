@@ -35,7 +35,7 @@ class H2Connection final : public Protocol, public http::H2Owner {
   [[nodiscard]] http::H2Session& session() noexcept { return session_; }
   [[nodiscard]] Connection& connection() noexcept { return connection_; }
   [[nodiscard]] runtime::Loop& loop() noexcept { return connection_.stream.loop(); }
-  [[nodiscard]] bool is_ending() const noexcept { return connection_.worker.ending; }
+  [[nodiscard]] bool is_ending() const noexcept { return connection_.worker.context.ending; }
 
  private:
   runtime::Task<void> read_all();

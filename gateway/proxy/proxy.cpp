@@ -6,6 +6,7 @@
 #include "gateway/filter/filter.hpp"
 #include "gateway/proxy/access_log.hpp"
 #include "gateway/proxy/answers.hpp"
+#include "gateway/proxy/failure.hpp"
 #include "gateway/proxy/relay.hpp"
 #include "gateway/proxy/server_stream.hpp"
 #include "gateway/runtime/metric_families.hpp"
@@ -308,13 +309,36 @@ Task<void> serve_request(ServerStream& stream) {
   if (passed) passed = co_await pass_filters(exchange);
   if (passed) passed = co_await pass_body_filters(stream);
   if (passed) co_await forward(stream);
-  if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started) (void)co_await stream.reply();
+  if (exchange.reply.status != 0 && exchange.status != 499 && !exchange.response_started) {
+    const bool sent = co_await stream.reply();
+    if (!sent) note_client_cut(exchange);
+  }
   complete(exchange);
 }
+
+namespace {
+
+void count_failures(const Exchange& exchange, const filter::Route& route, const std::string& tenant_name) {
+  namespace families = runtime::families;
+  const auto count = [&](runtime::LazyCounter& counter, const runtime::MetricFamily& family, const char* what) {
+    counter
+        .get([&] { return exchange.worker.metrics.counter(family, {tenant_name, route.service->config.name, what}); })
+        .add();
+  };
+  if (exchange.cut != filter::Cut::none && exchange.status != 499)
+    count(route.answers_cut[static_cast<std::size_t>(exchange.cut)], families::answers_cut_total,
+          filter::cut_name(exchange.cut));
+  if (exchange.upstream_error != filter::UpstreamError::none)
+    count(route.upstream_errors[static_cast<std::size_t>(exchange.upstream_error)], families::upstream_errors_total,
+          filter::upstream_error_name(exchange.upstream_error));
+}
+
+}  // namespace
 
 void complete(Exchange& exchange) {
   filter::WorkerContext& worker = exchange.worker;
   if (exchange.status == 0) exchange.status = 499;
+  if (exchange.status == 499) note_client_cut(exchange);
   for (const filter::Filter& filter : filter::builtin_filters())
     if (filter.on_complete != nullptr) filter.on_complete(exchange);
 
@@ -336,6 +360,7 @@ void complete(Exchange& exchange) {
         })
         .add();
     route.duration->observe_nanoseconds(duration);
+    count_failures(exchange, route, tenant_name);
   } else if (tenant != nullptr) {
     tenant->unrouted_requests[code_index]
         .get([&] {

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "gateway/http/chunked.hpp"
+#include "gateway/proxy/failure.hpp"
 
 namespace gatehouse::proxy {
 
@@ -172,6 +173,20 @@ Task<void> run_upload(ServerStream& stream, upstream::UpstreamConnection& to, bo
   if (upload.joiner) exchange.worker.loop.schedule(upload.joiner);
 }
 
+namespace {
+
+RelayResult upstream_cut(Exchange& exchange, Errc error) noexcept {
+  note_upstream_cut(exchange, error);
+  return RelayResult::upstream_failed;
+}
+
+RelayResult client_cut(Exchange& exchange) noexcept {
+  note_client_cut(exchange);
+  return RelayResult::client_failed;
+}
+
+}  // namespace
+
 Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnection& from, BodyReader& body,
                                std::string_view beginning, const std::string& trailers) {
   Exchange& exchange = stream.exchange;
@@ -208,11 +223,11 @@ Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnectio
       const Errc error = co_await stream.write({pieces.data(), count}, ended);
       exchange.response_body_bytes += bytes;
       count = bytes = 0;
-      if (error != Errc::ok) co_return RelayResult::client_failed;
+      if (error != Errc::ok) co_return client_cut(exchange);
     }
     if (ended) co_return RelayResult::complete;
-    if (status == BodyReader::Status::malformed || status == BodyReader::Status::truncated)
-      co_return RelayResult::upstream_failed;
+    if (status == BodyReader::Status::malformed) co_return upstream_cut(exchange, Errc::malformed);
+    if (status == BodyReader::Status::truncated) co_return upstream_cut(exchange, Errc::end_of_stream);
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
       co_await exchange.worker.loop.yield();
@@ -224,7 +239,7 @@ Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnectio
       from.stream.expires_never();
       body.release_if_empty();
       const Errc error = co_await stream.await_window();
-      if (error != Errc::ok) co_return RelayResult::client_failed;
+      if (error != Errc::ok) co_return client_cut(exchange);
       continue;
     }
     from.stream.expires_after(timeout);
@@ -234,7 +249,7 @@ Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnectio
       if (read_first) {
         // It would block after all: the head goes out alone.
         const Errc error = co_await stream.write({}, false);
-        if (error != Errc::ok) co_return RelayResult::client_failed;
+        if (error != Errc::ok) co_return client_cut(exchange);
         continue;
       }
       // Who is waited for keeps no buffer meanwhile: most of the clients of an event stream are silent most of the time.
@@ -247,7 +262,7 @@ Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnectio
       body.filled(*got);
     } else {
       // An answer that ends with its connection must end in an orderly way: a reset is not an end.
-      if (got.error() != Errc::end_of_stream) co_return RelayResult::upstream_failed;
+      if (got.error() != Errc::end_of_stream) co_return upstream_cut(exchange, got.error());
       body.closed();
     }
   }
@@ -261,6 +276,7 @@ struct Tunnel {
   upstream::UpstreamConnection& upstream;
   runtime::Duration idle;
   int open = 2;
+  bool settled = false;  // a direction has ended: what becomes of the other says nothing
   std::coroutine_handle<> joiner;
 
   // Either direction keeps the tunnel alive.
@@ -268,7 +284,18 @@ struct Tunnel {
     client.keep_tunnel_alive(idle);
     upstream.stream.expires_after(idle);
   }
-  void end() noexcept {
+  // A direction failed on the upstream's side or on the client's. To leave TLS without a word is how many end a tunnel.
+  void fail(Errc error, bool at_upstream) noexcept {
+    Exchange& exchange = client.exchange;
+    if (exchange.worker.ending)
+      note_client_cut(exchange);
+    else if (exchange.cut == filter::Cut::none && error == Errc::timed_out)
+      exchange.cut = filter::Cut::idle;
+    else if (!settled && !at_upstream)
+      note_client_cut(exchange);
+    else if (!settled && error != Errc::truncated)
+      note_upstream_cut(exchange, error);
+    settled = true;
     client.cancel();
     upstream.stream.cancel(Errc::cancelled);
   }
@@ -283,12 +310,15 @@ Task<void> pump_up(Tunnel& tunnel) {
   for (;;) {
     const BodyReader::Result result = tunnel.client.next_body();
     Errc error = Errc::ok;
+    bool at_upstream = false;
     if (result.status == BodyReader::Status::piece) {
       error = co_await tunnel.upstream.stream.write(result.data);
+      at_upstream = true;
       exchange.request_body_bytes += result.data.size();
       since_yield += result.data.size();
     } else if (result.status == BodyReader::Status::end) {
       tunnel.upstream.stream.shutdown_send();  // the other direction may go on
+      tunnel.settled = true;
       break;
     } else if (result.status == BodyReader::Status::need_read) {
       tunnel.keep_alive();
@@ -297,7 +327,7 @@ Task<void> pump_up(Tunnel& tunnel) {
       error = Errc::reset;
     }
     if (error != Errc::ok) {
-      tunnel.end();
+      tunnel.fail(error, at_upstream);
       break;
     }
     if (since_yield >= yield_after_bytes) {
@@ -316,13 +346,17 @@ Task<void> pump_down(Tunnel& tunnel) {
   for (;;) {
     const BodyReader::Result result = body.next();
     Errc error = Errc::ok;
+    bool at_upstream = false;
     if (result.status == BodyReader::Status::piece) {
       error = co_await tunnel.client.write({&result.data, 1}, false);
       exchange.response_body_bytes += result.data.size();
       since_yield += result.data.size();
     } else if (result.status == BodyReader::Status::end) {
       error = co_await tunnel.client.write({}, true);
-      if (error == Errc::ok) break;
+      if (error == Errc::ok) {
+        tunnel.settled = true;
+        break;
+      }
     } else {
       tunnel.keep_alive();
       const std::size_t window = tunnel.client.window();
@@ -337,15 +371,17 @@ Task<void> pump_down(Tunnel& tunnel) {
         } else if (got) {
           body.release_if_empty();
           error = co_await tunnel.upstream.stream.readable();
+          at_upstream = true;
         } else if (got.error() == Errc::end_of_stream) {
           body.closed();
         } else {
           error = got.error();
+          at_upstream = true;
         }
       }
     }
     if (error != Errc::ok) {
-      tunnel.end();
+      tunnel.fail(error, at_upstream);
       break;
     }
     if (since_yield >= yield_after_bytes) {

@@ -64,7 +64,6 @@ class Worker final : public net::SniSelector {
   std::unique_ptr<char[]> input;  // never across a suspension
   std::string spare_output;
   std::vector<std::unique_ptr<ServerStream>> spare_streams;
-  bool ending = false;  // the drain is over: whatever is open is cut
 
  private:
   friend class Connection;

@@ -10,16 +10,18 @@ namespace gatehouse::runtime {
 enum class Errc : std::uint8_t {
   ok = 0,
   end_of_stream,          // the peer closed in an orderly way
-  reset,                  // the peer reset the connection, or another failure of the socket
-  timed_out,              // the stream's deadline passed; Stream::late() says in which phase
-  cancelled,              // the gateway gave the stream up: the other side is gone, or a drain ended
-  tls,                    // the peer does not speak TLS as we accept it
-  tls_verify,             // the peer's certificate is not trusted or not for this name
-  connect,                // no connection to the endpoint: refused, unreachable or too late
-  malformed,              // the peer's bytes are not a message that we accept
-  too_large,              // a head or a body exceeds its limit
-  too_slow,               // the peer stayed below limits.min_rate
-  exhausted,              // descriptors, memory or a queue of ours is at its bound
+  truncated,  // TLS ended without the peer's close_notify: there may have been more (RFC 8446 section 6.1)
+  reset,  // the peer reset the connection, or another failure of the socket
+  timed_out,  // the stream's deadline passed; Stream::late() says in which phase
+  cancelled,  // the gateway gave the stream up: the other side is gone, or a drain ended
+  tls,  // the peer does not speak TLS as we accept it
+  tls_verify,  // the peer's certificate is not trusted or not for this name
+  refused,  // nobody listens at the endpoint
+  connect,  // no connection to the endpoint for another reason: unreachable
+  malformed,  // the peer's bytes are not a message that we accept
+  too_large,  // a head or a body exceeds its limit
+  too_slow,  // the peer stayed below limits.min_rate
+  exhausted,  // descriptors, memory or a queue of ours is at its bound
 };
 
 [[nodiscard]] const char* error_text(Errc code) noexcept;

@@ -14,11 +14,13 @@ const char* error_text(Errc code) noexcept {
   switch (code) {
     case Errc::ok: return "ok";
     case Errc::end_of_stream: return "the peer closed the connection";
+    case Errc::truncated: return "the peer ended the connection, but not TLS";
     case Errc::reset: return "the connection was reset";
     case Errc::timed_out: return "a deadline passed";
     case Errc::cancelled: return "cancelled";
     case Errc::tls: return "TLS failed";
     case Errc::tls_verify: return "the peer's certificate was not accepted";
+    case Errc::refused: return "the connection was refused";
     case Errc::connect: return "no connection";
     case Errc::malformed: return "malformed message";
     case Errc::too_large: return "message too large";

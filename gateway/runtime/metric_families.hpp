@@ -18,13 +18,25 @@ inline constexpr MetricFamily request_duration{"gatehouse_request_duration_secon
                                                K::histogram,
                                                {"tenant", "route"},
                                                true};
-inline constexpr MetricFamily upstream_duration{"gatehouse_upstream_duration_seconds",
-                                                "From the choice of an endpoint to the head of its answer",
-                                                K::histogram,
-                                                {"tenant", "service", "site"},
-                                                true};
+inline constexpr MetricFamily upstream_duration{
+    "gatehouse_upstream_duration_seconds",
+    "From the choice of an endpoint to the head of its answer, or to its failure",
+    K::histogram,
+    {"tenant", "service", "site"},
+    true};
 inline constexpr MetricFamily local_replies_total{
     "gatehouse_local_replies_total", "Answers of the gateway's own, by reason", K::counter, {"tenant", "reason"}, true};
+inline constexpr MetricFamily answers_cut_total{"gatehouse_answers_cut_total",
+                                                "Answers and tunnels that have begun and were cut, by who cut them",
+                                                K::counter,
+                                                {"tenant", "service", "cause"},
+                                                true};
+inline constexpr MetricFamily upstream_errors_total{
+    "gatehouse_upstream_errors_total",
+    "Requests that ended with a failure of their endpoint, by what failed",
+    K::counter,
+    {"tenant", "service", "error"},
+    true};
 inline constexpr MetricFamily waf_requests_total{"gatehouse_waf_requests_total",
                                                  "Requests of tenants whose WAF is on, by verdict",
                                                  K::counter,

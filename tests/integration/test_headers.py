@@ -135,9 +135,13 @@ def test_max_forwards_is_counted_down(gateway, upstream, method, value, seen):
 @pytest.mark.parametrize("method, value, status", [("OPTIONS", "0", 200), ("TRACE", "0", 501), ("OPTIONS", "x", 400), ("TRACE", "-1", 400)])
 def test_max_forwards_ends_here(gateway, upstream, method, value, status):
     upstream.forget()
+    loops = gateway.metric("gatehouse_local_replies_total", reason="loop")
     response = gateway.request(method=method, headers=[("Max-Forwards", value), ("Cookie", "secret=1")])
     assert response.status == status and b"secret" not in response.body
     assert upstream.requests == []
+    record = gateway.access_record(http__request__id=response.header("x-request-id"))
+    assert record["gatehouse.reason"] == ("malformed" if status == 400 else "max_forwards")
+    assert gateway.metric("gatehouse_local_replies_total", reason="loop") == loops
 
 
 @pytest.fixture(scope="module")
