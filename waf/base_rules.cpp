@@ -10,7 +10,7 @@ namespace {
 using Properties = modsecurity::RulesSetProperties;
 
 // The ids are those under which operators know these checks. Severity and tags are those of a protocol violation.
-constexpr std::string_view text = R"(
+constexpr std::string_view text = R"rules(
 SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9._-]+\+)?xml\b" \
     "id:200000,phase:1,pass,nolog,t:none,t:lowercase,ctl:requestBodyProcessor=XML"
 
@@ -40,7 +40,14 @@ SecRule INBOUND_DATA_ERROR "@eq 2" \
 
 SecRule INBOUND_DATA_ERROR "@eq 3" \
     "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads, or a field twice in one of them',severity:2,tag:'gatehouse/body'"
-)";
+
+SecRule REQUEST_BODY_LENGTH "@gt 0" \
+    "id:200010,phase:2,deny,status:415,log,t:none,msg:'Of multipart bodies only form-data can be inspected',severity:2,tag:'gatehouse/body',chain"
+    SecRule REQUEST_HEADERS:Content-Type "@rx ^multipart/(?!form-data)" "t:none,t:lowercase"
+
+SecRule &REQUEST_HEADERS:Content-Type "@eq 0" \
+    "id:200011,phase:1,pass,nolog,t:none,ctl:requestBodyProcessor=URLENCODED"
+)rules";
 static_assert(xml_beyond_bounds == 2 && multipart_beyond_bounds == 3, "rules 200008 and 200009 name the numbers");
 static_assert(max_arguments + 1 == 1000, "rule 200007 names the number");
 

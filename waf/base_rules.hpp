@@ -17,7 +17,7 @@ inline constexpr int xml_beyond_bounds = 2;        // rule 200008
 inline constexpr int multipart_beyond_bounds = 3;  // rule 200009
 
 /// SecLang: which body is read by which processor, and what is refused because it could not be read for certain.
-/// Rules 200000 to 200009.
+/// Rules 200000 to 200011.
 [[nodiscard]] std::string_view base_rules() noexcept;
 
 /// What a policy says about its set beyond rules.

@@ -107,6 +107,7 @@ class RuleTransaction final : public Transaction {
         if (!over_limit_) t_.m_variableInboundDataError.set(std::to_string(code), 0);
       }
       t_.processRequestBody();
+      body_unparsed_ = !left_body_out_ && body_bytes_ > 0 && has_no_parser();
       body_unread_ = !left_body_out_ && is_read_in_part();
       release_request_body();
     });
@@ -154,7 +155,7 @@ class RuleTransaction final : public Transaction {
     outcome.inbound_score = score_ ? *score_ : inbound_score();
     outcome.rules = t_.harvest.release();
     const auto refuses_bodies = [](const RuleMatch& match) { return match.id >= 200'002 && match.id <= 200'009; };
-    outcome.body_unread = body_unread_ && std::ranges::none_of(outcome.rules, refuses_bodies);
+    outcome.body_unread = body_unparsed_ || (body_unread_ && std::ranges::none_of(outcome.rules, refuses_bodies));
     return outcome;
   }
 
@@ -174,6 +175,15 @@ class RuleTransaction final : public Transaction {
     const auto is_set = [](const modsecurity::AnchoredVariable& v) { return !v.m_value.empty() && v.m_value != "0"; };
     return is_set(t_.m_variableReqbodyError) || is_set(t_.m_variableMultipartStrictError) ||
            t_.m_variableMultipartUnmatchedBoundary.m_value == "1" || t_.m_variableArgs.size() > max_arguments;
+  }
+
+  // Rules have seen such a body as REQUEST_BODY alone, which few look at. Only by configuration: the rule that would have
+  // chosen the parser is taken out, or the ones that refuse types without one (200010, CRS's 920420 and 920470).
+  [[nodiscard]] bool has_no_parser() const noexcept {
+    using Library = modsecurity::Transaction;
+    return t_.m_requestBodyProcessor != Library::XMLRequestBody &&
+           t_.m_requestBodyProcessor != Library::JSONRequestBody &&
+           t_.m_requestBodyType != Library::MultiPartRequestBody && t_.m_requestBodyType != Library::WWWFormUrlEncoded;
   }
 
   // Which rule refuses the body (see base_rules.cpp) because the parser that processRequestBody() would choose may not
@@ -270,6 +280,7 @@ class RuleTransaction final : public Transaction {
   std::size_t body_bytes_ = 0;
   bool over_limit_ = false;
   bool left_body_out_ = false;
+  bool body_unparsed_ = false;
   bool body_unread_ = false;
   std::optional<unsigned> score_;  // of the request
   bool released_ = false;

@@ -36,7 +36,7 @@ enum class Step {
 struct Outcome {
   bool denied = false;
   bool engine_error = false;
-  bool body_unread = false;  // parsed in part or not at all, and the rule that refuses such a body is excluded
+  bool body_unread = false;  // parsed in part, and the rule that refuses such a body is excluded, or not at all
   int status = 403;  // the denying rule's status
   unsigned inbound_score = 0;  // CRS's inbound anomaly score, 0 if none
   std::vector<RuleMatch> rules;  // rules that log, in order of matching, at most 100

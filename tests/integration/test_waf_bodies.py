@@ -290,6 +290,63 @@ def test_bodies_whose_refusal_is_excluded_count_bypassed(upstream, headers, body
         assert gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="bypassed") == 1
 
 
+SCRIPT_PART = '--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n'
+INJECTED = json.dumps({"a": "1' OR '1'='1' -- "})
+
+
+@pytest.mark.parametrize("waf, headers, body", [
+    ({"exclusions": [{"rule": 200001, "path": "/"}]}, JSON, INJECTED),
+    ({"exclusions": [{"rule": 200001, "path": "/x"}]}, JSON, INJECTED),
+    ({"exclusions": [{"rule": 200001, "path": "/"}]}, JSON, '{"a": '),
+    ({"rules_before": "SecRuleRemoveById 200000 200001"}, JSON, INJECTED),
+    ({"rules_before": "SecRuleRemoveById 200000 200001"}, [("Content-Type", "text/xml")], "<a>1' OR '1'='1' -- </a>"),
+    ({"exclusions": [{"rule": 200010}]}, [("Content-Type", "multipart/related; boundary=b")], SCRIPT_PART),
+    ({"exclusions": [{"rule": 200011}]}, [], "a=1'%20OR%20'1'='1"),
+    ({"exclusions": [{"rule": 920420}]}, [("Content-Type", "text/plain")], INJECTED),
+], ids=["JSON", "JSON below a path", "broken JSON", "JSON by SecLang", "XML by SecLang", "multipart/related", "no type", "text"])
+def test_bodies_without_a_parser_count_bypassed(upstream, waf, headers, body):
+    headers = headers + [("User-Agent", "x"), ("Accept", "*/*")]
+    with Gateway({"shop": tenant("shop", upstream, waf={"mode": "block", **waf}),
+                  "strict": tenant("strict", upstream, waf={"mode": "block"})}) as gateway:
+        assert gateway.request("/x", method="POST", headers=headers, body=body).status == 200
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="bypassed")
+        assert gateway.metric("gatehouse_waf_requests_total", tenant="shop") == 1
+        upstream.forget()
+        assert gateway.request("/x", method="POST", host="strict.test", headers=headers, body=body).status in (400, 403, 415)
+        assert not upstream.requests
+
+
+@pytest.mark.parametrize("subtype", ["related", "mixed", "alternative", "x-mixed-replace", "Related"])
+def test_multipart_other_than_forms_is_refused(gateway, upstream, subtype):
+    upstream.forget()
+    response = gateway.request(method="POST", headers=[("Content-Type", f"multipart/{subtype}; boundary=b")], body=SCRIPT_PART)
+    assert response.status == 415 and not upstream.requests
+    assert [rule["id"] for rule in gateway.waf_event(request_id=response.header("x-request-id"))["rules"] if rule["id"] < 900000] == [200010]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize("by_length", [True, False])
+def test_bodies_without_a_type_are_read_as_forms(upstream, method, by_length):
+    """As Rack and CGI libraries read them; CRS's 920340 alone does not refuse them."""
+    def send(gateway, body):
+        with gateway.connect() as connection:
+            agent = [("User-Agent", "x"), ("Accept", "*/*")]
+            if by_length:
+                connection.send(request_bytes(method, headers=agent, body=body))
+            else:
+                connection.send(request_bytes(method, headers=agent + [("Transfer-Encoding", "chunked")]) + chunked(body))
+            return connection.response().status
+
+    rules = 'SecAction "id:10001,phase:1,pass,nolog,setvar:\'tx.allowed_methods=GET POST PUT PATCH\'"'
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_before": rules})}) as gateway:
+        upstream.forget()
+        assert send(gateway, b"a=1%27%20OR%20%271%27%3D%271") == 403 and not upstream.requests
+        assert any(rule["target"] == "ARGS:a" for rule in gateway.waf_event()["rules"])
+        assert send(gateway, b"a=1") == 200
+        gateway.wait_metric(1, "gatehouse_waf_requests_total", tenant="shop", verdict="flagged" if by_length else "clean")
+        assert gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="bypassed") == 0
+
+
 def test_detect_refuses_nothing(upstream):
     with Gateway({"shop": tenant("shop", upstream, waf={"mode": "detect", "body": {"limit": "64KiB", "over_limit": "block"}}),
                   "strict": tenant("strict", upstream, waf={"mode": "block"})}, {"waf": {"time_budget": "20ms", "on_error": "block"}}) as gateway:

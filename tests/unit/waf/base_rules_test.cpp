@@ -120,6 +120,101 @@ TEST(BaseRules, RefusesTooManyArguments) {  // 200007
             Step::deny);
 }
 
+constexpr const char* related =
+    "--xyz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1' or 1=1-- <script>alert(1)</script>\r\n--xyz--\r\n";
+
+TEST(BaseRules, RefusesMultipartOtherThanForms) {  // 200010
+  for (const char* type : {"multipart/related; boundary=xyz", "multipart/mixed; boundary=xyz", "multipart/form-dat",
+                           "multipart/alternative; boundary=xyz", "Multipart/Related;boundary=xyz", "multipart/"}) {
+    const Result result = run(post(type, related));
+    expect_denied_by(result, 200010, 415);
+    ASSERT_NE(find(result.outcome, 200010), nullptr) << type;
+    EXPECT_EQ(find(result.outcome, 200010)->severity, "CRITICAL");
+  }
+  EXPECT_EQ(run(post("multipart/related; boundary=xyz", "")).last, Step::proceed);
+  EXPECT_EQ(run(post("multipart/form-datax; boundary=xyz", related)).last, Step::deny);
+  const std::string harmless = part("name=\"a\"", "1") + "--xyz--\r\n";
+  EXPECT_EQ(run(post("Multipart/Form-Data; boundary=xyz", harmless)).last, Step::proceed);
+}
+
+TEST(BaseRules, ReadsBodiesWithoutATypeAsForms) {  // 200011
+  config::TenantConfig config = tenant();
+  config.waf.exclusions = {{.rule = 911100}};  // the methods that CRS allows
+  const auto policy = policy_of(config);
+  for (const char* method : {"POST", "PUT"}) {
+    Request request = post(form, "a=1'%20or%201%3D1--+");
+    request.method = method;
+    std::erase_if(request.headers, [](const auto& header) { return header.first == "Content-Type"; });
+    const Result result = run(*policy, request);
+    EXPECT_EQ(result.last, Step::deny) << method;
+    const RuleMatch* const match = find(result.outcome, 942100);
+    ASSERT_NE(match, nullptr) << method;
+    EXPECT_EQ(match->target, "ARGS:a");
+    request.body = "a=1";
+    EXPECT_EQ(run(*policy, request).last, Step::proceed);
+    EXPECT_FALSE(run(*policy, request).outcome.body_unread);
+  }
+}
+
+TEST(BaseRules, LetsNoBodyPassWhoseTypeSaysNothing) {
+  for (const char* type : {"", ";", "; charset=utf-8", "x", "multipart", "form-data"})
+    EXPECT_EQ(run(post(type, "a=1")).last, Step::deny) << type;
+}
+
+TEST(BaseRules, NoBodyWithoutAParserPassesForInspected) {
+  const auto unread = [](const Policy& policy, const Request& request) {
+    const Result result = run(policy, request);
+    EXPECT_EQ(result.last, Step::proceed);
+    return result.outcome.body_unread;
+  };
+  Request untyped = post(form, "a=1'%20or%201%3D1--+");
+  std::erase_if(untyped.headers, [](const auto& header) { return header.first == "Content-Type"; });
+  const std::vector<std::pair<std::uint32_t, Request>> cases{
+      {200000, post("text/xml", "<a>1' or 1=1-- </a>")},
+      {200001, post("application/json", R"({"a":"1' or 1=1-- "})")},
+      {200001, post("application/json", "{")},
+      {200006, post("application/cloudevents+json", R"({"a":"1' or 1=1-- "})")},
+      {200010, post("multipart/related; boundary=xyz", related)},
+      {200011, untyped},
+      {920420, post("text/plain", "1' or 1=1-- ")}};
+  for (const auto& [rule, request] : cases) {
+    config::TenantConfig everywhere = tenant();
+    everywhere.waf.exclusions = {{.rule = rule}};
+    config::TenantConfig on_path = tenant();
+    on_path.waf.exclusions = {{.rule = rule, .path = "/a"}};
+    config::TenantConfig by_text = tenant();
+    by_text.waf.rules_before = "SecRuleRemoveById " + std::to_string(rule) + "\n";
+    EXPECT_TRUE(unread(*policy_of(everywhere), request)) << rule;
+    EXPECT_TRUE(unread(*policy_of(by_text), request)) << rule;
+    Request below = request;
+    below.target = "/a/b";
+    EXPECT_TRUE(unread(*policy_of(on_path), below)) << rule;
+    EXPECT_EQ(run(*policy_of(on_path), request).last, Step::deny) << rule;
+    Request empty = request;
+    empty.body.clear();
+    EXPECT_FALSE(run(*policy_of(everywhere), empty).outcome.body_unread) << rule;
+  }
+  // The rule may be there and look at nothing.
+  config::TenantConfig narrowed = tenant();
+  narrowed.waf.rules_before = "SecRuleUpdateTargetById 200001 \"!REQUEST_HEADERS:Content-Type\"\n";
+  EXPECT_TRUE(unread(*policy_of(narrowed), post("application/json", R"({"a":"1' or 1=1-- "})")));
+  // What is reported and not refused has passed without inspection all the same.
+  config::TenantConfig detect = tenant();
+  detect.waf.mode = config::WafMode::detect;
+  EXPECT_TRUE(unread(*policy_of(detect), post("multipart/related; boundary=xyz", related)));
+  EXPECT_TRUE(unread(*policy_of(detect), post("text/plain", "1' or 1=1-- ")));
+}
+
+TEST(BaseRules, EveryTypeThatCrsLetsPassIsReadOrRefused) {
+  for (const char* type : {form, multipart, "multipart/related", "text/xml", "application/xml", "application/soap+xml",
+                           "application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}) {
+    for (const char* body : {"a", "{}", "<a/>"}) {
+      const Result result = run(post(type, body));
+      EXPECT_TRUE(result.last == Step::deny || !result.outcome.body_unread) << type << ' ' << body;
+    }
+  }
+}
+
 TEST(BaseRules, LeavesBodiesAloneThatPassUninspected) {
   for (const char* type : {multipart, "application/json", "text/xml", form}) {
     Request request = post(type, "");

@@ -160,8 +160,8 @@ TEST_F(PlatformFiles, AreReadInOrderAndOnce) {
     if (const auto* actions = dynamic_cast<modsecurity::RuleWithActions*>(rule.get()))
       order.push_back(actions->m_ruleId);
   }
-  EXPECT_THAT(order, ::testing::ElementsAre(200000, 200001, 200006, 2, 901, 1));
-  EXPECT_EQ(phase.setup_end, 4u);
+  EXPECT_THAT(order, ::testing::ElementsAre(200000, 200001, 200006, 200011, 2, 901, 1));
+  EXPECT_EQ(phase.setup_end, 5u);
 }
 
 TEST_F(PlatformFiles, NeverRunWhatKeepsRecordsOfClients) {
@@ -174,7 +174,7 @@ TEST_F(PlatformFiles, NeverRunWhatKeepsRecordsOfClients) {
       "a.conf", "SecAction \"id:912000,phase:1,deny\"\nSecAction \"id:5,phase:1,pass,nolog\"\nSecRuleRemoveById 5\n");
   const auto rules = PlatformRules::load({path});
   ASSERT_TRUE(rules.has_value());
-  EXPECT_EQ((*rules)->phase(modsecurity::RequestHeadersPhase).rules.size(), 3u);
+  EXPECT_EQ((*rules)->phase(modsecurity::RequestHeadersPhase).rules.size(), 4u);
   EXPECT_NE((*rules)->facts(912000), nullptr);
   EXPECT_EQ((*rules)->facts(6), nullptr);
 }
