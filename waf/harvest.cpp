@@ -96,39 +96,41 @@ modsecurity::RuleWithActions* with_message(modsecurity::RuleWithActions* rule) n
 
 }  // namespace
 
-void Harvest::take(modsecurity::Transaction& transaction, std::span<const std::string> constants, bool encodes) {
+void Harvest::take(modsecurity::Transaction& transaction, std::span<const std::string> constants, bool encodes,
+                   bool pieces) {
   for (const modsecurity::RuleMessage& message : transaction.m_rulesMessages)
-    add(message, constants, encodes, transaction);
+    add(message, constants, encodes, pieces, transaction);
   transaction.m_rulesMessages.clear();
 }
 
 void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::string> constants, bool encodes,
-                  modsecurity::Transaction& transaction) {
+                  bool pieces, modsecurity::Transaction& transaction) {
   const auto id = static_cast<std::uint32_t>(message.m_ruleId);
   const bool known =
       std::any_of(matches_.begin(), matches_.end(), [&](const RuleMatch& match) { return match.id == id; });
   if (known || matches_.size() >= max_matches) return;
   RuleMatch match;
   match.id = id;
-  match.message = shown_message(message, constants, encodes, transaction);
+  const std::string& target = transaction.m_variableMatchedVarName.m_value;
+  const bool cut = pieces && secrets_.may_be_in_pieces(transaction);
+  match.message = shown_message(message, constants, encodes || cut || masker_.is_secret_target(target), transaction);
   if (message.m_rule != nullptr && message.m_rule->hasSeverity()) {
     match.severity = seclang::severity_name(message.m_rule->severity());
   }
-  const std::string& target = transaction.m_variableMatchedVarName.m_value;
   match.target = masker_.text(target, event_text_bytes);
-  match.match = encodes ? "***" : shown_match(target, transaction);
+  match.match = encodes || (cut && !is_part_of_exchange(target)) ? "***" : shown_match(target, transaction);
   matches_.push_back(std::move(match));
 }
 
-// The rule's own words as they are, and what its macros have put between them without secrets.
+// The rule's own words as they are, and what its macros have put between them without secrets; `hide`: not at all.
 std::string Harvest::shown_message(const modsecurity::RuleMessage& message, std::span<const std::string> constants,
-                                   bool encodes, modsecurity::Transaction& transaction) {
+                                   bool hide, modsecurity::Transaction& transaction) {
   const std::string_view text = std::string_view(message.m_message).substr(0, searched_bytes);
   modsecurity::RuleWithActions* const rule = with_message(message.m_rule);
   const std::string own = rule != nullptr ? rule->msg(nullptr) : std::string{};  // macros are left out
   if (text == own) return printable(text, message_bytes);
   const Ranges from_macros = gaps(text.size(), places_of(text, constants, own));
-  if (encodes) return Masker::without(text, from_macros, message_bytes);
+  if (hide) return Masker::without(text, from_macros, message_bytes);
   Ranges hidden = common(masker_.secrets(text), from_macros);
   // A secret may be in one macro's value or, cut by what looked like the rule's words, in several.
   const Ranges seen = common(gaps(text.size(), hidden), from_macros);

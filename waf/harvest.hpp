@@ -23,8 +23,8 @@ class Harvest {
 
   /// Takes the messages that the library has collected since the last call. A rule counts once a transaction.
   /// `constants`: what stands around the macros of the rule's msg, in order; empty if it has none or is not known.
-  /// `encodes`: see encodes_values().
-  void take(modsecurity::Transaction& transaction, std::span<const std::string> constants, bool encodes);
+  /// `encodes`: see encodes_values(). `pieces`: see Pieces::shown_by().
+  void take(modsecurity::Transaction& transaction, std::span<const std::string> constants, bool encodes, bool pieces);
 
   /// To be told when a phase begins, and when arguments and body are released.
   [[nodiscard]] RequestSecrets& secrets() noexcept { return secrets_; }
@@ -33,10 +33,10 @@ class Harvest {
   [[nodiscard]] std::vector<RuleMatch> release() noexcept { return std::move(matches_); }
 
  private:
-  void add(const modsecurity::RuleMessage& message, std::span<const std::string> constants, bool encodes,
+  void add(const modsecurity::RuleMessage& message, std::span<const std::string> constants, bool encodes, bool pieces,
            modsecurity::Transaction& transaction);
   [[nodiscard]] std::string shown_message(const modsecurity::RuleMessage& message,
-                                          std::span<const std::string> constants, bool encodes,
+                                          std::span<const std::string> constants, bool hide,
                                           modsecurity::Transaction& transaction);
   [[nodiscard]] std::string shown_match(std::string_view target, modsecurity::Transaction& transaction);
 

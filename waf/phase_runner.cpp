@@ -95,7 +95,7 @@ bool PhaseRunner::evaluate(modsecurity::Transaction* transaction) {
     const OwnRuleScope scope(step.own ? &t.tx_account : nullptr);
     const bool matched = step.actions->evaluate(&t, message.prepare(*step.actions, t));
     message.used(matched);
-    if (!t.m_rulesMessages.empty()) t.harvest.take(t, step.constants, step.encodes);
+    if (!t.m_rulesMessages.empty()) t.harvest.take(t, step.constants, step.encodes, step.pieces);
     if (t.m_it.disruptive != 0) break;
   }
   return true;

@@ -40,6 +40,7 @@ class PhaseRunner final : public modsecurity::Rule {
     bool own = false;                           // the tenant's: what it makes is bounded
     std::vector<std::string> constants = {};    // of msg, see Harvest::take
     bool encodes = false;                       // the same
+    bool pieces = false;                        // the same
   };
 
   /// `slots` and `exclusions` belong to whoever owns the runner and outlive it.

@@ -9,6 +9,7 @@
 #include "waf/base_rules.hpp"
 #include "waf/dead_stores.hpp"
 #include "waf/library.hpp"
+#include "waf/pieces.hpp"
 
 namespace gatehouse::waf {
 namespace {
@@ -101,6 +102,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
   // The tenant's texts, which are as we wrote them.
   auto own_texts = rule_texts(seclang::parse(plan.rules_before));
   own_texts.merge(rule_texts(seclang::parse(plan.rules_after)));
+  const Pieces pieces(own_texts);
 
   // Every rule in its place.
   std::vector<std::vector<Placed>> phases(phase_count);
@@ -114,11 +116,11 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
         if (std::any_of(plan.removals.begin(), plan.removals.end(),
                         [&](const auto& range) { return id >= range.first && id <= range.last; }))
           return;
-        const bool looks_at_more = set_->m_exceptions.m_variable_update_target_by_id.contains(static_cast<double>(id));
+        placed.looks_at_more = set_->m_exceptions.m_variable_update_target_by_id.contains(static_cast<double>(id));
         const RuleFacts* const facts = own ? nullptr : platform_->facts(id);
-        if (facts != nullptr && !looks_at_more) placed.needs = facts->needs;
+        if (facts != nullptr && !placed.looks_at_more) placed.needs = facts->needs;
         placed.item.id = id;
-        placed.item.keep = looks_at_more || exclusions_.concern(id);
+        placed.item.keep = placed.looks_at_more || exclusions_.concern(id);
         if (facts != nullptr) placed.item.text = &facts->text;
         if (const auto text = own_texts.find(id); own && text != own_texts.end()) placed.item.text = &text->second;
         ++rule_count_;
@@ -210,7 +212,9 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
                        .own = placed.own,
                        .constants = placed.item.text != nullptr ? constants_of_message(*placed.item.text)
                                                                 : std::vector<std::string>{},
-                       .encodes = placed.item.text != nullptr && encodes_values(*placed.item.text)});
+                       .encodes = placed.item.text != nullptr && encodes_values(*placed.item.text),
+                       .pieces = pieces.any() && (placed.looks_at_more || placed.item.text == nullptr ||
+                                                  pieces.shown_by(*placed.item.text, placed.own))});
       if (placed.own && steps.back().encodes) own_rules_encode_ = true;
     }
     flush();

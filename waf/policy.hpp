@@ -57,6 +57,7 @@ class RulePolicy final : public Policy {
     SlotMask needs = always_present;
     Folder::Item item;
     bool own = false;  // the tenant's
+    bool looks_at_more = false;  // than its text says
   };
   static bool looks_at_request_body(const Folder::Item& item);
   static std::set<std::string> jump_targets(const std::vector<std::vector<Placed>>& phases,

@@ -102,7 +102,10 @@ bool has_unread_body(const modsecurity::Transaction& transaction) {
 }  // namespace
 
 void RequestSecrets::add(std::string_view value, Form form, List& list) {
-  if (value.size() < shortest_secret) return;
+  if (value.size() < shortest_secret) {
+    list.has_short = list.has_short || !value.empty();
+    return;
+  }
   if (list.essences.size() + list.raw.size() + list.within.size() >= most_secrets ||
       list.bytes + value.size() > most_bytes) {
     list.complete = false;
@@ -182,6 +185,10 @@ void RequestSecrets::gather(modsecurity::Transaction& transaction) {
   if (!transaction.m_variableResponseHeaders.empty()) {
     answer_ = {};
     collect(transaction.m_variableResponseHeaders, false, answer_);
+    if (const std::string_view body = transaction.m_responseBody.view(); !body.empty()) {
+      collect_within(body.substr(0, searched_bytes), answer_);
+      if (body.size() > searched_bytes) answer_.complete = false;
+    }
   }
 }
 
@@ -223,13 +230,23 @@ bool RequestSecrets::may_be(std::string_view text, modsecurity::Transaction& tra
   const std::string compared = essence(text.substr(0, compared_bytes));
   if (compared.size() < shortest_secret) return false;
   const bool scores = sum == Sum::yes && std::ranges::all_of(compared, [](char c) { return c >= '0' && c <= '9'; });
-  const bool complete = headers_.complete && arguments_.complete && answer_.complete;
-  if (!scores && (lost_ || !complete || in_xml(transaction) || (encoded_ && are_there()))) return true;
+  if (!scores && (lost_ || !is_complete() || in_xml(transaction) || (encoded_ && are_there()))) return true;
   if (have_parts_of(compared, copied_part_bytes, text.size() <= compared_bytes)) return true;
   // Shorter than such a part.
   return std::ranges::any_of(std::array{&headers_, &arguments_, &answer_}, [&](const List* list) {
     return std::ranges::any_of(list->within, [&](const std::string& secret) { return compared.contains(secret); });
   });
+}
+
+bool RequestSecrets::may_be_in_pieces(modsecurity::Transaction& transaction) {
+  gather(transaction);
+  const auto has_short = [](const List* list) { return list->has_short; };
+  return lost_ || !is_complete() || in_xml(transaction) || are_there() ||
+         std::ranges::any_of(std::array{&headers_, &arguments_, &answer_}, has_short);
+}
+
+bool RequestSecrets::is_complete() const noexcept {
+  return headers_.complete && arguments_.complete && answer_.complete;
 }
 
 bool RequestSecrets::are_there() const noexcept {

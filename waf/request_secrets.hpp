@@ -22,6 +22,9 @@ class RequestSecrets {
   /// Copies may be in hexadecimal digits, base64 or as digests: while there are secrets, any text may be one of them.
   void may_be_encoded() noexcept { encoded_ = true; }
 
+  /// True if there may be a secret, so that what rules have cut out of values may be a piece of it.
+  [[nodiscard]] bool may_be_in_pieces(modsecurity::Transaction& transaction);
+
   /// Arguments and the body are about to be released. `gather`: rules that run later may show copies of them; else
   /// what might be one will not be shown.
   void body_goes(modsecurity::Transaction& transaction, bool gather);
@@ -48,6 +51,7 @@ class RequestSecrets {
     std::size_t bytes = 0;
     std::size_t searched_bytes = 0;  // of values that are no secrets, for secrets in them
     bool complete = true;
+    bool has_short = false;  // a secret that would hide every text which has it by chance
   };
   void gather(modsecurity::Transaction& transaction);
   void collect(const modsecurity::AnchoredSetVariable& variables, bool all, List& list) const;
@@ -55,6 +59,7 @@ class RequestSecrets {
   enum class Form { value, credentials, within };
   static void add_forms(std::string_view value, Form form, List& list);
   static void add(std::string_view value, Form form, List& list);
+  [[nodiscard]] bool is_complete() const noexcept;
   [[nodiscard]] bool have_parts_of(std::string_view essence, std::size_t part_bytes, bool whole) const;
 
   [[nodiscard]] bool are_there() const noexcept;
@@ -62,7 +67,7 @@ class RequestSecrets {
   const Masker& masker_;  // the engine's, which outlives every transaction
   List headers_;  // and cookies
   List arguments_;  // and a body of a form that the library does not read
-  List answer_;  // the headers of the answer
+  List answer_;  // the headers of the answer, and its body
   bool have_headers_ = false;
   bool have_body_ = false;
   std::size_t argument_count_ = 0;  // that `arguments_` was made of

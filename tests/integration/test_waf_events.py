@@ -6,6 +6,7 @@ import pytest
 
 from harness.client import request_bytes
 from harness.gateway import Gateway, tenant
+from harness.upstream import Upstream
 
 INJECTION = "1' OR '1'='1' -- "
 SECRET = "tops3cretvalue"
@@ -137,6 +138,29 @@ def test_copies_of_secrets_are_never_written(gateway, upstream, where, value):
     assert rules[10014]["msg"] == "still there"
     with open(gateway.audit_log, encoding="utf-8") as file:
         assert SECRET not in file.read()
+
+
+def test_pieces_of_secrets_are_not_written(upstream):
+    rules = "\n".join([
+        'SecRule ARGS:password "@rx ^(.)(.)" "id:10001,phase:2,pass,nolog,t:lowercase,capture,setvar:\'tx.b=%{TX.1}%{TX.2}\'"',
+        'SecRule TX:b "@rx ." "id:10002,phase:2,pass,log,msg:\'begins with %{tx.b}, so there\'"'])
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "detect", "rules_before": rules})}) as gateway:
+        upstream.forget()
+        assert gateway.request("/?password=Qz3cret").status == 200
+        rule = next(rule for rule in gateway.waf_event()["rules"] if rule["id"] == 10002)
+        assert (rule["msg"], rule["match"]) == ("begins with ***, so there", "***")
+
+
+def test_secrets_of_answers_are_not_written():
+    page = f'<html><form><a token="{SECRET}">x</a></form></html>'
+    rules = 'SecRule RESPONSE_BODY "@rx token=.(\\w+)" "id:10001,phase:4,pass,log,capture,msg:\'found %{TX.1} there\'"'
+    with Upstream(lambda connection, request: connection.respond(200, [("Content-Type", "text/html")], page)) as pages, \
+            Gateway({"shop": tenant(upstream=pages, waf={"mode": "detect", "rules_before": rules, "body": {"response": True}})}) as gateway:
+        assert SECRET in gateway.request("/").body.decode()
+        rule = next(rule for rule in gateway.waf_event()["rules"] if rule["id"] == 10001)
+        assert rule["msg"] == "found *** there"
+        with open(gateway.audit_log, encoding="utf-8") as file:
+            assert SECRET not in file.read()
 
 
 def test_xml_without_secrets_is_shown(gateway):

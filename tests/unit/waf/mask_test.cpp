@@ -592,6 +592,83 @@ TEST(MaskedEvents, HidePasswordsWithoutLettersOrDigits) {
   }
 }
 
+TEST(MaskedEvents, HidePiecesOfSecretsOfAnyLength) {
+  const auto policy =
+      policy_of(nosy("SecRule ARGS:password \"@rx ^(.)(.)\" "
+                     "\"id:10001,phase:2,pass,nolog,t:lowercase,capture,setvar:'tx.b=%{TX.1}%{TX.2}'\"\n"
+                     "SecRule TX:b \"@rx ^(.)\" \"id:10002,phase:2,pass,log,msg:'m %{tx.b} n'\"\n"
+                     "SecRule ARGS:a \"@rx .\" \"id:10003,phase:2,pass,log,msg:'m %{tx.b} n'\"\n"
+                     "SecRule TX:b \"@rx .\" \"id:10004,phase:5,pass,log,msg:'m %{tx.b} n'\"\n"));
+  for (const std::string password : {"hunter2hunter", "42", "123"}) {
+    const Result result = run(*policy, get("/?a=shown&password=" + password));
+    for (const std::uint32_t id : {10002u, 10003u, 10004u}) {
+      const RuleMatch* const match = find(result.outcome, id);
+      ASSERT_NE(match, nullptr) << id;
+      EXPECT_EQ(match->message, "m *** n") << id;
+      EXPECT_EQ(match->match, id == 10003 ? "shown" : "***") << id;
+    }
+  }
+  // Without captures, and without a secret, what is short is shown.
+  const std::string copy =
+      "SecRule ARGS:a \"@rx ^(..)\" \"id:10001,phase:2,pass,nolog,setvar:'tx.b=%{MATCHED_VAR}'\"\n";
+  const std::string show = "SecRule TX:b \"@rx .\" \"id:10002,phase:2,pass,log,msg:'m %{tx.b} n'\"\n";
+  EXPECT_EQ(find(run(*policy_of(nosy(copy + show)), get("/?a=xy&password=hunter2")).outcome, 10002)->message, "m xy n");
+  const std::string piece =
+      "SecRule ARGS:a \"@rx ^(..)\" \"id:10001,phase:2,pass,nolog,capture,setvar:'tx.b=%{TX.1}'\"\n";
+  EXPECT_EQ(find(run(*policy_of(nosy(piece + show)), get("/?a=xyz")).outcome, 10002)->message, "m xy n");
+  EXPECT_EQ(find(run(*policy_of(nosy(piece + show)), get("/?a=xyz&password=hunter2")).outcome, 10002)->message,
+            "m *** n");
+}
+
+TEST(MaskedEvents, HideShortSecretsInMessages) {
+  const auto policy = policy_of(
+      nosy("SecRule ARGS:pin|ARGS:password \"@rx .\" \"id:10001,phase:2,pass,log,msg:'m %{MATCHED_VAR}'\"\n"));
+  const Result result = run(*policy, get("/?password=12"));
+  ASSERT_NE(find(result.outcome, 10001), nullptr);
+  EXPECT_EQ(find(result.outcome, 10001)->match, "***");
+  EXPECT_EQ(find(result.outcome, 10001)->message, "m ***");
+}
+
+TEST(MaskedEvents, HidePiecesThatThePlatformsRulesHaveCaptured) {
+  const auto policy =
+      policy_of(nosy("SecRule ARGS:a \"@rx .\" \"id:10001,phase:2,pass,log,msg:'m %{TX.0}'\"\n"
+                     "SecRule TX:/^[0-9]$/ \"@rx .\" \"id:10002,phase:2,pass,log,msg:'m'\"\n"));
+  const Result result = run(*policy, get("/?a=b&password=hunter2"));
+  for (const RuleMatch& match : result.outcome.rules) {
+    if (match.id == 10001) EXPECT_TRUE(match.message == "m " || match.message == "m ***") << match.message;
+    if (match.id == 10002) EXPECT_EQ(match.match, "***");
+  }
+}
+
+TEST(MaskedEvents, HideSecretsOfAnswersInMessages) {
+  config::TenantConfig config = nosy(
+      "SecRule RESPONSE_BODY \"@rx token=['\\\"]?(\\w+)\" "
+      "\"id:10001,phase:4,pass,log,capture,msg:'m %{TX.1} n',setvar:'tx.leak=%{TX.1}'\"\n"
+      "SecRule TX:leak \"@rx .\" \"id:10002,phase:5,pass,log,msg:'m %{tx.leak} n'\"\n"
+      "SecRule RESPONSE_BODY \"@rx <b>(\\w+)\" \"id:10003,phase:4,pass,log,capture,msg:'m %{TX.1} n'\"\n");
+  config.waf.inspect_response_body = true;
+  const auto policy = policy_of(config);
+  Request request = get("/");
+  for (const std::string body :
+       {"<b>hello</b>\n<a token=q7f3kk29xw0a>x</a>", "<b>hello</b>\n<a token='q7f3kk29xw0a'>x</a>"}) {
+    request.response_body = body;
+    const Result result = run(*policy, request);
+    for (const std::uint32_t id : {10001u, 10002u}) {
+      const RuleMatch* const match = find(result.outcome, id);
+      ASSERT_NE(match, nullptr) << id;
+      EXPECT_EQ(match->message, "m *** n") << id;
+      EXPECT_EQ(match->match.find("q7f3"), std::string::npos) << match->match;
+    }
+  }
+  request.response_body = "<b>hello</b>";
+  EXPECT_EQ(find(run(*policy, request).outcome, 10003)->message, "m hello n");
+  // What is beyond what is searched may be anything.
+  request.response_body = "<b>x</b>" + std::string(70'000, ' ') + "\n<a token=q7f3kk29xw0a>x</a>";
+  const Result large = run(*policy, request);
+  EXPECT_EQ(find(large.outcome, 10001)->message, "m *** n");
+  EXPECT_EQ(find(large.outcome, 10002)->match, "***");
+}
+
 TEST(MaskedEvents, HideMoreOfRequestsWithVeryManySecrets) {
   const auto policy =
       policy_of(nosy("SecRule ARGS:password \"@rx .\" \"id:10001,phase:2,pass,nolog,setvar:'tx.leak=%{MATCHED_VAR}'\"\n"
