@@ -38,6 +38,9 @@ void answer_failure(Exchange& exchange, UpstreamError error) {
     case UpstreamError::too_large:
       exchange.answer(502, Reason::upstream, "The service gave a malformed answer.");
       break;
+    case UpstreamError::exhausted:
+      exchange.answer_unavailable(Reason::overload, "There is no room for another connection to the service.");
+      break;
     default: exchange.answer(502, Reason::upstream, "The service could not be reached."); break;
   }
 }

@@ -324,21 +324,19 @@ def test_multipart_other_than_forms_is_refused(gateway, upstream, subtype):
     assert [rule["id"] for rule in gateway.waf_event(request_id=response.header("x-request-id"))["rules"] if rule["id"] < 900000] == [200010]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 @pytest.mark.parametrize("by_length", [True, False])
-def test_bodies_without_a_type_are_read_as_forms(upstream, method, by_length):
+def test_posted_bodies_without_a_type_are_read_as_forms(upstream, by_length):
     """As Rack and CGI libraries read them; CRS's 920340 alone does not refuse them."""
     def send(gateway, body):
         with gateway.connect() as connection:
             agent = [("User-Agent", "x"), ("Accept", "*/*")]
             if by_length:
-                connection.send(request_bytes(method, headers=agent, body=body))
+                connection.send(request_bytes("POST", headers=agent, body=body))
             else:
-                connection.send(request_bytes(method, headers=agent + [("Transfer-Encoding", "chunked")]) + chunked(body))
+                connection.send(request_bytes("POST", headers=agent + [("Transfer-Encoding", "chunked")]) + chunked(body))
             return connection.response().status
 
-    rules = 'SecAction "id:10001,phase:1,pass,nolog,setvar:\'tx.allowed_methods=GET POST PUT PATCH\'"'
-    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_before": rules})}) as gateway:
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block"})}) as gateway:
         upstream.forget()
         assert send(gateway, b"a=1%27%20OR%20%271%27%3D%271") == 403 and not upstream.requests
         assert any(rule["target"] == "ARGS:a" for rule in gateway.waf_event()["rules"])

@@ -141,19 +141,19 @@ TEST(BaseRules, ReadsBodiesWithoutATypeAsForms) {  // 200011
   config::TenantConfig config = tenant();
   config.waf.exclusions = {{.rule = 911100}};  // the methods that CRS allows
   const auto policy = policy_of(config);
-  for (const char* method : {"POST", "PUT"}) {
-    Request request = post(form, "a=1'%20or%201%3D1--+");
-    request.method = method;
-    std::erase_if(request.headers, [](const auto& header) { return header.first == "Content-Type"; });
-    const Result result = run(*policy, request);
-    EXPECT_EQ(result.last, Step::deny) << method;
-    const RuleMatch* const match = find(result.outcome, 942100);
-    ASSERT_NE(match, nullptr) << method;
-    EXPECT_EQ(match->target, "ARGS:a");
-    request.body = "a=1";
-    EXPECT_EQ(run(*policy, request).last, Step::proceed);
-    EXPECT_FALSE(run(*policy, request).outcome.body_unread);
-  }
+  Request request = post(form, "a=1'%20or%201%3D1--+");
+  std::erase_if(request.headers, [](const auto& header) { return header.first == "Content-Type"; });
+  const Result result = run(*policy, request);
+  EXPECT_EQ(result.last, Step::deny);
+  const RuleMatch* const match = find(result.outcome, 942100);
+  ASSERT_NE(match, nullptr);
+  EXPECT_EQ(match->target, "ARGS:a");
+  request.body = "a=1";
+  EXPECT_EQ(run(*policy, request).last, Step::proceed);
+  EXPECT_FALSE(run(*policy, request).outcome.body_unread);
+  request.method = "PUT";  // an upload: nobody reads it as a form
+  EXPECT_EQ(run(*policy, request).last, Step::proceed);
+  EXPECT_TRUE(run(*policy, request).outcome.body_unread);
 }
 
 TEST(BaseRules, LetsNoBodyPassWhoseTypeSaysNothing) {
