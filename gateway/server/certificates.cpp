@@ -272,6 +272,7 @@ Flow<Done> Certificates::answer(const std::vector<acme::Presentation>& presentat
         report("a challenge cannot be answered", made.error(), true);
     }
   }
+  challenges_ = challenges;
   if (!on_worker_ || !workers_run_) co_return Done{};
   auto left = std::make_shared<std::atomic<std::size_t>>(workers_);
   runtime::Event applied(loop_);

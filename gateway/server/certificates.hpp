@@ -44,6 +44,8 @@ class Certificates final : public acme::Environment {
   }
   /// The workers' loops run from now on: what they are to answer is waited for.
   void workers_run();
+  /// What a worker answers from its first connection on: before workers run, challenges come without being handed to them.
+  [[nodiscard]] std::shared_ptr<const filter::Challenges> challenges() const noexcept { return challenges_; }
 
   /// The place of a host's certificate. The same one as before where the settings are: `rules` are those of the host
   /// besides its certificate.
@@ -101,6 +103,7 @@ class Certificates final : public acme::Environment {
   const std::size_t workers_;
   OnWorker on_worker_;
   SetChallenges set_challenges_;
+  std::shared_ptr<const filter::Challenges> challenges_;
   SetTicketKeys set_ticket_keys_;
   bool workers_run_ = false;
   bool is_wanted_ = false, is_running_ = false;

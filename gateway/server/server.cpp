@@ -287,6 +287,7 @@ void Server::make_workers() {
     worker.snapshot = proxy::SnapshotRef(snapshot_);
     worker.context.access_log = access_log_;
     worker.context.audit_log = audit_log_;
+    worker.context.challenges = certificates_->challenges();
     worker.context.work_pool = work_pool_.get();
     worker.context.held_bytes = &held_bytes_;
     worker.context.client_bytes = &client_bytes_;

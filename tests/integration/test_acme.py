@@ -1,4 +1,6 @@
 """Certificates obtained from a real CA: Pebble, with a fifth of all nonces refused."""
+import fcntl
+import json
 import os
 import re
 import shutil
@@ -58,6 +60,22 @@ def certs(gateway, *arguments):
 def host_status(gateway, name):
     hosts = [host for each in gateway.status_page()["tenants"] for host in each["hosts"]]
     return next(host for host in hosts if host["name"] == name)
+
+
+def test_a_gateway_that_starts_answers_the_challenges_that_are_stored(tmp_path, upstream):
+    """Its fellow who asked for the certificate counts on it from the moment that it is there."""
+    folder = tmp_path / "state" / "certificates"
+    (folder / "items").mkdir(parents=True, mode=0o700)
+    challenge = {"type": "http-01", "ip": False, "name": "www.example.test", "token": "a-token", "answer": "a-token.thumbprint"}
+    (folder / "items" / "challenges").write_text("gatehouse-item 1 7\n" + json.dumps({"format": 1, "challenges": [challenge]}))
+    (folder / ".state").write_text("epoch 7 1\n")
+    with open(folder / ".lease", "w", encoding="ascii") as lease:
+        fcntl.flock(lease, fcntl.LOCK_EX)   # another leads, and has put the challenge there
+        gateway = Gateway({"shop": acme_tenant("shop", upstream, ["www.example.test"])}, folder=str(tmp_path), start=False)
+        gateway.write_config(acme={"default": {"directory": "https://127.0.0.1:9/directory"}})
+        with gateway:
+            answer = gateway.request("/.well-known/acme-challenge/a-token", host="www.example.test")
+            assert (answer.status, answer.body) == (200, b"a-token.thumbprint")
 
 
 @pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])
