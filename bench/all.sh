@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every measurement that has a bound, one after the other, on a machine that does nothing else: about forty minutes.
 # Usage: bench/all.sh [FOLDER for the outputs, default build/bench]; exit 1 when one missed its bound.
-set -u
+set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-build/bench}
 mkdir -p "$folder"
