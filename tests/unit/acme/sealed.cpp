@@ -32,7 +32,8 @@ TEST(Sealer, OpensWhatItHasSealedUnderItsNameAlone) {
     EXPECT_EQ(sealer.open("a name", sealed).value(), value);
     EXPECT_EQ(sealer.open("another", sealed).error(), Sealer::Fault::damaged);
     EXPECT_NE(sealer.seal("a name", value), sealed) << "a nonce is used once";
-    if (!value.empty()) EXPECT_EQ(sealed.find(value, 23), std::string::npos);
+    // A single byte may well be among those of the cipher.
+    if (value.size() > 8) EXPECT_EQ(sealed.find(value), std::string::npos);
   }
 }
 
