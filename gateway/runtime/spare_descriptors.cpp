@@ -13,13 +13,13 @@ namespace gatehouse::runtime {
 
 namespace {
 
-constexpr std::size_t wanted = 16;
+constexpr std::size_t most = 16;
 
 struct Spare {
   std::mutex mutex;
-  std::array<int, wanted> descriptors{};
+  std::array<int, most> descriptors{};
   std::size_t count = 0;
-  bool is_kept = false;
+  std::size_t wanted = 0;  // what there was at the beginning: where the limit is low, nobody waits for more
   std::atomic<bool> is_complete = true;
 
   void fill() noexcept {
@@ -47,8 +47,10 @@ Spare& spare() noexcept {
 
 void keep_spare_descriptors() noexcept {
   const std::lock_guard lock(spare().mutex);
-  spare().is_kept = true;
+  spare().wanted = most;
   spare().fill();
+  spare().wanted = spare().count;
+  spare().is_complete.store(true, std::memory_order_release);
 }
 
 bool gave_spare_descriptor(int error) noexcept {
@@ -60,12 +62,12 @@ bool gave_spare_descriptor(int error) noexcept {
 bool has_all_spare_descriptors() noexcept {
   if (spare().is_complete.load(std::memory_order_acquire)) return true;
   const std::lock_guard lock(spare().mutex);
-  if (spare().is_kept) spare().fill();
+  spare().fill();
   return spare().is_complete.load(std::memory_order_acquire);
 }
 
 DescriptorRoom::DescriptorRoom() noexcept {
-  constexpr std::size_t enough = wanted / 2;
+  constexpr std::size_t enough = most / 2;
   const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
     ::close(fd);

@@ -223,3 +223,25 @@ def test_out_of_file_descriptors_is_said_and_takes_nobody_down(is_sanitized):
                 connection.close()
             poll(lambda: answered(gateway), "service as before")
             gateway.wait_log("accepted again")
+
+
+def test_a_low_limit_of_open_files_is_served_within_or_named(upstream, is_sanitized):
+    """A gateway that has what it needs serves, spare descriptors or not; one that has not says why it does not start."""
+    if is_sanitized:
+        pytest.skip("a sanitizer's checks need descriptors of their own")
+    gateway = Gateway({"shop": tenant(upstream=upstream)}, {"workers": 1}, start=False)
+    gateway.start()
+    needed = gateway.open_files()
+    gateway.process.terminate()
+    assert gateway.wait_exit() == 0
+    for limit in (needed + 4, needed - 4):
+        gateway.start(ready=False, preexec=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+        try:
+            gateway.wait_ready(10)
+        except AssertionError:
+            assert limit < needed and "Too many open files" in gateway.log
+            continue
+        assert gateway.request().status == 200
+        gateway.process.terminate()
+        assert gateway.wait_exit() == 0
+    gateway.discard()
