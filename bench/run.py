@@ -44,13 +44,13 @@ def free_port():
 
 
 def process_tree(pid):
-    found, todo = [], [pid]
-    while todo:
-        pid = todo.pop()
+    found, pending = [], [pid]
+    while pending:
+        pid = pending.pop()
         found.append(pid)
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             try:
-                todo += [int(child) for child in children.read_text().split()]
+                pending += [int(child) for child in children.read_text().split()]
             except OSError:
                 pass
     return found

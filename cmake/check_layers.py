@@ -106,13 +106,13 @@ def includes_of(root):
 
 def libraries_behind(header, includes):
     """The entries of HOMES whose headers come with a project header, however deep."""
-    seen, todo, behind = {header}, [header], []
-    while todo:
-        for included, _, _ in includes.get(todo.pop(), []):
+    seen, pending, behind = {header}, [header], []
+    while pending:
+        for included, _, _ in includes.get(pending.pop(), []):
             behind += [entry for entry in HOMES if re.match(entry[1], included) and entry not in behind]
             if included not in seen:
                 seen.add(included)
-                todo.append(included)
+                pending.append(included)
     return behind
 
 
