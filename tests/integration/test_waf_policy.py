@@ -191,6 +191,6 @@ def test_one_rule_of_a_tenant_ends_with_its_budget(upstream, is_sanitized):
     rule = "SecRule " + "|".join(["REQUEST_BODY"] * 100) + ' "@streq y" "id:10001,phase:2,deny,t:' + ",t:".join(["cmdLine", "htmlEntityDecode", "jsDecode", "cssDecode", "urlDecodeUni"] * 4) + '"'
     with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_before": rule})}, {"workers": 1, "waf": {"time_budget": "200ms"}}) as gateway:
         before = gateway.cpu_seconds()
-        assert gateway.request("/", method="POST", headers=FORM, body="a=" + "a" * 1_000_000).status == 503
+        assert gateway.request("/", method="POST", headers=FORM, body="a=" + "a" * 1_000_000, timeout=60).status == 503
         assert gateway.cpu_seconds() - before < (5 if is_sanitized else 0.6)
         gateway.wait_metric(lambda value: value == 1, "gatehouse_waf_requests_total", tenant="shop", verdict="error")
