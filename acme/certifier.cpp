@@ -18,18 +18,32 @@ constexpr std::uint64_t no_fence = 0;
 
 void Certifier::configure(std::vector<AuthorityRef> authorities, std::vector<Wanted> wanted) {
   authorities_ = std::move(authorities);
-  for (auto& [name, entry] : entries_) entry->is_wanted = false;
-  for (Wanted& item : wanted) {
-    EntryRef& entry = entries_[item.name.value];
-    if (!entry) entry = std::make_shared<Entry>();
-    entry->name = std::move(item.name);
-    entry->tenant = std::move(item.tenant);
-    entry->authority = std::move(item.authority);
-    entry->is_wanted = true;
+  std::map<CertificateName, bool> second_was_wanted;
+  for (auto& [name, entry] : entries_) {
+    if (name.is_second) second_was_wanted[name] = entry->is_wanted;
+    entry->is_wanted = false;
+  }
+  for (const Wanted& item : wanted) {
+    const AuthorityRef authority = authority_named(item.authority);
+    for (const bool is_second : {false, true}) {
+      if (is_second && (!authority || !authority->second_key_type)) continue;
+      const CertificateName name{item.name, is_second};
+      EntryRef& entry = entries_[name];
+      if (!entry) entry = std::make_shared<Entry>();
+      entry->name = name;
+      entry->tenant = item.tenant;
+      entry->authority = item.authority;
+      entry->is_wanted = true;
+    }
   }
   std::erase_if(entries_, [](const auto& item) {
     return !item.second->is_wanted && item.second->version == 0 && !item.second->is_at_work;
   });
+  if (!on_certificate) return;
+  for (const auto& [name, was_wanted] : second_was_wanted)
+    if (const auto found = entries_.find(name);
+        found != entries_.end() && found->second->is_wanted != was_wanted && !found->second->record.chain.empty())
+      on_certificate(name.host);
 }
 
 AuthorityRef Certifier::authority_named(const std::string& name) const {
@@ -66,9 +80,18 @@ std::vector<Certifier::State> Certifier::states() const {
   return states;
 }
 
-const CertificateRecord* Certifier::record(const std::string& name) const {
+std::vector<Certifier::EntryRef> Certifier::entries_of(const Identifier& host) const {
+  std::vector<EntryRef> entries;
+  for (const bool is_second : {false, true})
+    if (const auto found = entries_.find({host, is_second}); found != entries_.end()) entries.push_back(found->second);
+  return entries;
+}
+
+const CertificateRecord* Certifier::record(const CertificateName& name) const {
   const auto found = entries_.find(name);
-  return found == entries_.end() || found->second->record.chain.empty() ? nullptr : &found->second->record;
+  if (found == entries_.end() || found->second->record.chain.empty()) return nullptr;
+  if (name.is_second && !found->second->is_wanted) return nullptr;  // nobody renews it any more
+  return &found->second->record;
 }
 
 // --- what is stored
@@ -97,11 +120,11 @@ Flow<Done> Certifier::changed(StoredItem item) {
     if (!account.is_at_work) account.key = std::move(key);
     co_return Done{};
   }
-  const std::string name = item.name.substr(certificate_prefix.size());
+  const CertificateName name = CertificateName::of_item(item.name);
   EntryRef& entry = entries_[name];
   if (!entry) {
     entry = std::make_shared<Entry>();
-    entry->name = {Identifier::Type::dns, name};
+    entry->name = name;
   }
   if (item.version < entry->version) co_return Done{};  // this gateway has changed it since
   if (item.value.empty()) {  // nobody removes it but who has emptied the storage
@@ -111,7 +134,7 @@ Flow<Done> Certifier::changed(StoredItem item) {
   }
   auto record = read_certificate(item.value);
   if (!record) {
-    environment_.report("a stored certificate cannot be read; another one is obtained", name, true);
+    environment_.report("a stored certificate cannot be read; another one is obtained", name.host.value, true);
     entry->version = item.version;
     needs_restoring_ = needs_restoring_ || !entry->record.chain.empty();
     co_return Done{};
@@ -121,7 +144,7 @@ Flow<Done> Certifier::changed(StoredItem item) {
   entry->version = item.version;
   if (on_certificate && entry->record.facts && entry->served != entry->record.facts->serial) {
     entry->served = entry->record.facts->serial;
-    on_certificate(entry->name, entry->record.chain, entry->record.key);
+    on_certificate(entry->name.host);
   }
   co_return Done{};
 }
@@ -131,10 +154,11 @@ void Certifier::damaged(const std::string& name, std::uint64_t version) {
     challenges_version_ = version;
     ++challenges_wanted_;
   } else if (name.starts_with(certificate_prefix)) {
-    EntryRef& entry = entries_[name.substr(certificate_prefix.size())];
+    const CertificateName of = CertificateName::of_item(name);
+    EntryRef& entry = entries_[of];
     if (!entry) {
       entry = std::make_shared<Entry>();
-      entry->name = {Identifier::Type::dns, name.substr(certificate_prefix.size())};
+      entry->name = of;
     }
     entry->version = version;
   } else {
@@ -170,8 +194,7 @@ Flow<Done> Certifier::restore() {
   for (auto& [name, entry] : entries_) entries.push_back(entry);
   for (const EntryRef& entry : entries) {
     if (entry->record.chain.empty() || entry->is_at_work) continue;
-    auto stored =
-        co_await fleet_.put(certificate_item(entry->name), write_certificate(entry->record), entry->version, fence);
+    auto stored = co_await fleet_.put(entry->name.item(), write_certificate(entry->record), entry->version, fence);
     if (stored)
       entry->version = *stored;
     else if (stored.error().kind != StorageError::Kind::conflict)
@@ -186,7 +209,7 @@ Flow<std::expected<Done, std::string>> Certifier::store(Entry& entry, std::funct
   for (unsigned attempt = 0; attempt < most_conflicts; ++attempt) {
     CertificateRecord next = entry.record;
     change(next);
-    auto stored = co_await fleet_.put(certificate_item(entry.name), write_certificate(next), entry.version, fence);
+    auto stored = co_await fleet_.put(entry.name.item(), write_certificate(next), entry.version, fence);
     if (stored) {
       if (*stored > entry.version) {
         // What is new is served when it comes back with the next sync, here as everywhere.
@@ -227,52 +250,60 @@ Flow<Done> Certifier::store_challenges() {
 
 // --- what people ask for
 
-Flow<std::expected<Done, std::string>> Certifier::request_renewal(std::string name) {
-  const auto found = entries_.find(name);
-  if (found == entries_.end() || !found->second->is_wanted)
-    co_return std::unexpected("no tenant's host has this name with tls: {acme: ...}");
-  const EntryRef entry = found->second;
-  do_not_wait_for_authority(*entry);
-  co_return co_await store(
-      *entry,
-      [](CertificateRecord& record) {
-        record.renew_now = true;
-        record.failures = 0;
-        record.next_attempt = Time{};
-      },
-      no_fence);
+Flow<std::expected<Done, std::string>> Certifier::request_renewal(Identifier host) {
+  bool is_wanted = false;
+  for (const EntryRef& entry : entries_of(host)) {
+    if (!entry->is_wanted) continue;
+    is_wanted = true;
+    do_not_wait_for_authority(*entry);
+    auto stored = co_await store(
+        *entry,
+        [](CertificateRecord& record) {
+          record.renew_now = true;
+          record.failures = 0;
+          record.next_attempt = Time{};
+        },
+        no_fence);
+    if (!stored) co_return stored;
+  }
+  if (!is_wanted) co_return std::unexpected("no tenant's host has this name with tls: {acme: ...}");
+  co_return Done{};
 }
 
-Flow<std::expected<Done, std::string>> Certifier::request_revocation(std::string name, int reason) {
-  const auto found = entries_.find(name);
-  if (found == entries_.end() || found->second->record.chain.empty())
-    co_return std::unexpected("there is no certificate of this name");
-  const EntryRef entry = found->second;
-  if (issuer_of(entry->record) == nullptr)
-    co_return std::unexpected("the CA that issued it is not configured; revoke it there");
-  co_return co_await store(
-      *entry,
-      [reason](CertificateRecord& record) {
-        record.revoke = reason;
-        record.next_attempt = Time{};
-      },
-      no_fence);
+Flow<std::expected<Done, std::string>> Certifier::request_revocation(Identifier host, int reason) {
+  bool is_there = false;
+  for (const EntryRef& entry : entries_of(host)) {
+    if (entry->record.chain.empty()) continue;
+    is_there = true;
+    if (issuer_of(entry->record) == nullptr)
+      co_return std::unexpected("the CA that issued it is not configured; revoke it there");
+    auto stored = co_await store(
+        *entry,
+        [reason](CertificateRecord& record) {
+          record.revoke = reason;
+          record.next_attempt = Time{};
+        },
+        no_fence);
+    if (!stored) co_return stored;
+  }
+  if (!is_there) co_return std::unexpected("there is no certificate of this name");
+  co_return Done{};
 }
 
-Flow<std::expected<Done, std::string>> Certifier::import(std::string name, std::string chain, Secret key) {
-  const auto found = entries_.find(name);
-  if (found == entries_.end() || !found->second->is_wanted)
-    co_return std::unexpected("no tenant's host has this name with tls: {acme: ...}");
-  const EntryRef entry = found->second;
+Flow<std::expected<Done, std::string>> Certifier::import(Identifier host, std::string chain, Secret key) {
+  std::vector<EntryRef> entries = entries_of(host);
+  std::erase_if(entries, [](const EntryRef& entry) { return !entry->is_wanted; });
+  if (entries.empty()) co_return std::unexpected("no tenant's host has this name with tls: {acme: ...}");
   const auto facts = read_chain(chain);
   if (!facts) co_return std::unexpected(facts.error());
   const auto private_key = PrivateKey::from_pem(key.reveal());
   if (!private_key) co_return std::unexpected(private_key.error());
   if (!is_for_key(chain, *private_key)) co_return std::unexpected("the key is not the certificate's");
-  if (!std::ranges::binary_search(facts->names, entry->name))
-    co_return std::unexpected("the certificate is not for " + name);
+  if (!std::ranges::binary_search(facts->names, host))
+    co_return std::unexpected("the certificate is not for " + host.value);
   const Time now = environment_.now();
   if (facts->not_after <= now) co_return std::unexpected("the certificate has expired");
+  const EntryRef entry = entries.size() == 2 && private_key->is_rsa() ? entries[1] : entries[0];
   const Time renew_at = renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance());
   const std::string pem(private_key->to_pem().reveal());
   co_return co_await store(

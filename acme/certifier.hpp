@@ -39,8 +39,8 @@ class Certifier final : public Fleet::Part {
   /// What is to be kept, from now on. Certificates of hosts that nobody wants any more stay stored until they expire.
   void configure(std::vector<AuthorityRef> authorities, std::vector<Wanted> wanted);
 
-  /// A certificate that is to be served for a host from now on.
-  std::function<void(const Identifier& name, const std::string& chain, const Secret& key)> on_certificate;
+  /// A host has a certificate that it had not before: record() has what is to be served from now on.
+  std::function<void(const Identifier& host)> on_certificate;
   /// All challenges that are to be answered from now on, and no others; done once they are.
   std::function<Flow<Done>(const std::vector<Presentation>& presentations)> on_challenges;
   /// An order has come to its end.
@@ -48,7 +48,7 @@ class Certifier final : public Fleet::Part {
 
   /// What is known of a host, for status and command line.
   struct State {
-    Identifier name;
+    CertificateName name;
     std::string tenant, authority;
     std::optional<CertificateFacts> facts;  // of its certificate
     bool is_at_work = false;
@@ -57,16 +57,17 @@ class Certifier final : public Fleet::Part {
     std::string last_error;
   };
   [[nodiscard]] std::vector<State> states() const;
-  [[nodiscard]] bool knows(const std::string& name) const { return entries_.contains(name); }
+  [[nodiscard]] bool knows(const Identifier& host) const { return entries_.contains({host, false}); }
   /// The certificate that is served now, and its key; null where there is none.
-  [[nodiscard]] const CertificateRecord* record(const std::string& name) const;
+  [[nodiscard]] const CertificateRecord* record(const CertificateName& name) const;
 
-  /// Has the certificate replaced soon, whichever gateway does it. The error is for whoever asked.
-  [[nodiscard]] Flow<std::expected<Done, std::string>> request_renewal(std::string name);
-  /// Has it revoked (RFC 5280 section 5.3.1: `reason`), and replaced.
-  [[nodiscard]] Flow<std::expected<Done, std::string>> request_revocation(std::string name, int reason);
-  /// Takes a certificate from elsewhere, which is renewed like any other.
-  [[nodiscard]] Flow<std::expected<Done, std::string>> import(std::string name, std::string chain, Secret key);
+  /// Has the host's certificates replaced soon, whichever gateway does it. The error is for whoever asked.
+  [[nodiscard]] Flow<std::expected<Done, std::string>> request_renewal(Identifier host);
+  /// Has them revoked (RFC 5280 section 5.3.1: `reason`), and replaced.
+  [[nodiscard]] Flow<std::expected<Done, std::string>> request_revocation(Identifier host, int reason);
+  /// Takes a certificate from elsewhere, which is renewed like any other. Where there are two of the host, it takes the
+  /// place of the one with the same kind of key.
+  [[nodiscard]] Flow<std::expected<Done, std::string>> import(Identifier host, std::string chain, Secret key);
   /// Gives the account of a CA another key.
   [[nodiscard]] Flow<std::expected<Done, std::string>> roll_over(std::string authority);
 
@@ -81,7 +82,7 @@ class Certifier final : public Fleet::Part {
 
  private:
   struct Entry {
-    Identifier name;
+    CertificateName name;
     std::string tenant, authority;
     bool is_wanted = false;
     CertificateRecord record;
@@ -104,6 +105,10 @@ class Certifier final : public Fleet::Part {
 
   [[nodiscard]] Need need_of(const Entry& entry, Time now) const;
   [[nodiscard]] AuthorityRef authority_named(const std::string& name) const;
+  [[nodiscard]] KeyType key_type_for(const Entry& entry, const Authority& authority) const;
+  [[nodiscard]] bool is_sibling_at_work(const Entry& entry) const;
+  [[nodiscard]] std::vector<EntryRef> entries_of(const Identifier& host) const;
+  [[nodiscard]] AuthorityRef rehearsal_for(const Entry& entry);
   [[nodiscard]] AuthorityRef authority_for(const Entry& entry, Time now);
   [[nodiscard]] AuthorityRef issuer_of(const CertificateRecord& record) const;
   [[nodiscard]] Account& account_of(const Authority& authority) { return accounts_[account_item(authority.directory)]; }
@@ -115,6 +120,7 @@ class Certifier final : public Fleet::Part {
   [[nodiscard]] Flow<Done> register_account(AuthorityRef authority, std::uint64_t fence);
   [[nodiscard]] Flow<Done> settle_keys(const Authority& authority, bool is_doubted, std::uint64_t fence);
   [[nodiscard]] Flow<Done> obtain(EntryRef entry, AuthorityRef authority, std::uint64_t fence);
+  [[nodiscard]] Flow<Done> note_rehearsal(Entry& entry, const Authority& rehearsal, std::uint64_t fence);
   [[nodiscard]] Flow<Done> ask_for_renewal(EntryRef entry, AuthorityRef authority, std::uint64_t fence);
   [[nodiscard]] Flow<Done> revoke(EntryRef entry, AuthorityRef authority, std::uint64_t fence);
 
@@ -138,12 +144,12 @@ class Certifier final : public Fleet::Part {
   Fleet& fleet_;
   const Seconds presentation_time_;
   std::vector<AuthorityRef> authorities_;
-  std::map<std::string, EntryRef> entries_;  // by the identifier's value
+  std::map<CertificateName, EntryRef> entries_;
   std::map<std::string, Account> accounts_;  // by item
   std::map<std::string, unsigned> tenants_at_work_;
   unsigned at_work_ = 0, failed_at_work_ = 0;
 
-  std::map<std::string, std::vector<Presentation>> presented_;  // as the lease's holder, by the entry's name
+  std::map<CertificateName, std::vector<Presentation>> presented_;  // as the lease's holder
   std::uint64_t challenges_version_ = 0;  // stored
   std::uint64_t challenges_wanted_ = 0, challenges_stored_ = 0;  // generations of presented_
   bool needs_restoring_ = false;

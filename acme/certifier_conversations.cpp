@@ -140,7 +140,7 @@ Flow<std::expected<Done, std::string>> Certifier::present(const Entry& entry, co
   }
   const bool is_all_dns =
       std::ranges::all_of(presentations, [](const Presentation& item) { return item.type == ChallengeType::dns_01; });
-  presented_[entry.name.value] = std::move(presentations);
+  presented_[entry.name] = std::move(presentations);
   if (!is_all_dns) {
     const std::uint64_t generation = ++challenges_wanted_;
     const Time deadline = environment_.now() + presentation_time_;
@@ -152,15 +152,15 @@ Flow<std::expected<Done, std::string>> Certifier::present(const Entry& entry, co
       co_await fleet_.next_sync();
     }
   }
-  if (authority.dns && !presented_[entry.name.value].empty() &&
-      std::ranges::any_of(presented_[entry.name.value],
+  if (authority.dns && !presented_[entry.name].empty() &&
+      std::ranges::any_of(presented_[entry.name],
                           [](const Presentation& item) { return item.type == ChallengeType::dns_01; }))
     co_await environment_.sleep(authority.dns->propagation);
   co_return Done{};
 }
 
 Flow<Done> Certifier::withdraw(const Entry& entry, const Authority& authority) {
-  const auto found = presented_.find(entry.name.value);
+  const auto found = presented_.find(entry.name);
   if (found == presented_.end()) co_return Done{};
   std::vector<TxtChange> records;
   for (const Presentation& presentation : found->second)
@@ -266,11 +266,11 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const Work work(*this, entry);
   AccountConversation with(authority, *account_of(authority).key, account_of(authority).record.url);
   OrderRequest request;
-  request.identifiers = {entry->name};
+  request.identifiers = {entry->name.host};
   request.challenge = authority.challenge;
   request.profile = authority.profile;
   request.preferred_chain = authority.preferred_chain;
-  request.key_type = authority.key_type;
+  request.key_type = key_type_for(*entry, authority);
   if (entry->record.facts && entry->record.authority == authority.directory)
     request.replaces = entry->record.facts->renewal_id;
   std::optional<Progress> resumed;
@@ -289,17 +289,22 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   if (issued) {
     note_authority(authority, nullptr);
     co_await settle_keys(authority, false, fence);
+    if (const AuthorityRef rehearsal = rehearsal_for(*entry);
+        rehearsal && rehearsal->directory == authority.directory) {
+      co_await note_rehearsal(*entry, authority, fence);
+      co_return Done{};
+    }
     auto facts = read_chain(issued->chain);  // obtain() has read it
     const Time renew_at = renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance());
     const auto stored = co_await store(
         *entry,
         [&](CertificateRecord& record) {
-          record = CertificateRecord{};
+          record = CertificateRecord{.rehearsed = record.rehearsed};
           record.chain = issued->chain;
           record.key = Secret(std::string(issued->key.reveal()));
           record.facts = *facts;
           record.authority = authority.directory;
-          record.key_type = name_of(authority.key_type);
+          record.key_type = name_of(key_type_for(*entry, authority));
           record.profile = authority.profile;
           record.renew_at = renew_at;
           record.ask_at = now;
@@ -307,7 +312,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
         fence);
     if (on_order) on_order(static_cast<bool>(stored));
     environment_.report(stored ? "certificate obtained" : "a certificate was obtained but could not be stored",
-                        entry->name.value, !stored);
+                        entry->name.host.value, !stored);
     co_return Done{};
   }
 
@@ -324,7 +329,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   }
   if (on_order) on_order(false);
   const std::string words = problem.to_string();
-  environment_.report("no certificate for " + entry->name.value, words, true);
+  environment_.report("no certificate for " + entry->name.host.value, words, true);
   static_cast<void>(co_await store(
       *entry,
       [&](CertificateRecord& record) {
@@ -336,6 +341,27 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
         if (problem.is_of_the_names()) record.progress.reset();
       },
       fence));
+  co_return Done{};
+}
+
+// What a rehearsal has issued is not served: clients do not trust it.
+Flow<Done> Certifier::note_rehearsal(Entry& entry, const Authority& rehearsal, std::uint64_t fence) {
+  const AuthorityRef authority = authority_named(entry.authority);
+  if (!authority) co_return Done{};
+  const auto stored = co_await store(
+      entry,
+      [&](CertificateRecord& record) {
+        record.rehearsed = authority->directory;
+        record.progress.reset();
+        record.failures = 0;
+        record.next_attempt = Time{};
+        record.last_error.clear();
+      },
+      fence);
+  if (on_order) on_order(static_cast<bool>(stored));
+  if (stored)
+    environment_.report("acme." + rehearsal.name + " would issue, so acme." + authority->name + " is asked",
+                        entry.name.host.value, false);
   co_return Done{};
 }
 
@@ -378,7 +404,7 @@ Flow<Done> Certifier::revoke(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const auto revoked = flow.result();
   const Time now = environment_.now();
   environment_.report(revoked ? "certificate revoked" : "the certificate could not be revoked",
-                      entry->name.value + (revoked ? "" : ": " + revoked.error().to_string()), !revoked);
+                      entry->name.host.value + (revoked ? "" : ": " + revoked.error().to_string()), !revoked);
   static_cast<void>(co_await store(
       *entry,
       [&](CertificateRecord& record) {

@@ -13,7 +13,7 @@ constexpr unsigned failures_for_fallback = 3;
 }  // namespace
 
 Certifier::Need Certifier::need_of(const Entry& entry, Time now) const {
-  if (!entry.is_wanted || entry.is_at_work) return Need::nothing;
+  if (!entry.is_wanted || entry.is_at_work || is_sibling_at_work(entry)) return Need::nothing;
   const CertificateRecord& record = entry.record;
   if (now >= record.next_attempt) {
     if (record.revoke && !record.chain.empty()) return Need::revocation;
@@ -24,12 +24,37 @@ Certifier::Need Certifier::need_of(const Entry& entry, Time now) const {
     const bool is_imported = record.authority.empty();
     const bool is_from_fallback = !authority->fallback.empty() && record.authority != authority->directory;
     if (!is_imported && !is_from_fallback &&
-        (record.authority != authority->directory || record.key_type != name_of(authority->key_type) ||
+        (record.authority != authority->directory || record.key_type != name_of(key_type_for(entry, *authority)) ||
          record.profile != authority->profile))
       return Need::certificate;
   }
   if (entry.record.facts && now >= record.ask_at && issuer_of(record) != nullptr) return Need::renewal_info;
   return Need::nothing;
+}
+
+// The kind that the host's CA is configured with; one that stands in for it may have kinds of its own.
+KeyType Certifier::key_type_for(const Entry& entry, const Authority& authority) const {
+  if (!entry.name.is_second) return authority.key_type;
+  if (authority.second_key_type) return *authority.second_key_type;
+  const AuthorityRef first = authority_named(entry.authority);
+  return first && first->second_key_type ? *first->second_key_type : KeyType::rsa_2048;
+}
+
+// A host's two certificates are obtained one after the other: tls-alpn-01 has one answer for a name.
+bool Certifier::is_sibling_at_work(const Entry& entry) const {
+  const auto found = entries_.find({entry.name.host, !entry.name.is_second});
+  return found != entries_.end() && found->second->is_at_work;
+}
+
+// The CA that issues first, for nobody to use: its limits may be used up by mistakes in the DNS or the network. One that is
+// away keeps nobody waiting for long.
+AuthorityRef Certifier::rehearsal_for(const Entry& entry) {
+  const AuthorityRef first = authority_named(entry.authority);
+  if (first == nullptr || first->rehearsal.empty() || entry.record.authority == first->directory ||
+      entry.record.rehearsed == first->directory)
+    return nullptr;
+  const AuthorityRef rehearsal = authority_named(first->rehearsal);
+  return rehearsal && account_of(*rehearsal).failures < failures_for_fallback ? rehearsal : nullptr;
 }
 
 // The CA to be asked: the host's, or the one behind it while that is away. Null: nobody yet.
@@ -41,6 +66,7 @@ AuthorityRef Certifier::authority_for(const Entry& entry, Time now) {
     if (account.is_at_work || account.is_probing) return false;
     return now >= account.next_attempt;
   };
+  if (const AuthorityRef rehearsal = rehearsal_for(entry)) return is_usable(*rehearsal) ? rehearsal : nullptr;
   const Account& account = account_of(*first);
   if (account.failures >= failures_for_fallback && now < account.next_attempt && !first->fallback.empty()) {
     const AuthorityRef second = authority_named(first->fallback);
@@ -75,7 +101,7 @@ void Certifier::start_work() {
   if (due.empty()) return;
   for (auto& [tenant, items] : due)
     std::ranges::sort(items, {}, [](const Due& item) {
-      return std::tuple(item.entry->record.failures, item.since, std::string_view(item.entry->name.value));
+      return std::tuple(item.entry->record.failures, item.since, item.entry->name);
     });
   // One of each tenant by turns, beginning behind the one that was served last.
   bool has_started = true;
@@ -88,7 +114,7 @@ void Certifier::start_work() {
       while (!items.empty()) {
         const Due item = std::move(items.front());
         items.erase(items.begin());
-        if (item.entry->is_at_work || !may_start(*item.entry)) continue;
+        if (item.entry->is_at_work || is_sibling_at_work(*item.entry) || !may_start(*item.entry)) continue;
         const AuthorityRef authority =
             item.need == Need::certificate ? authority_for(*item.entry, now) : issuer_of(item.entry->record);
         if (authority == nullptr) continue;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "acme/client.hpp"
@@ -17,11 +18,25 @@
 
 namespace gatehouse::acme {
 
-/// Where dns-01's records are written (RFC 2136).
+/// A name server that takes dynamic updates (RFC 2136).
 struct DnsServer {
   std::string server;  // "192.0.2.53:53"
   std::string zone;    // "example.de"
   TsigKey key;
+};
+
+/// A service that writes records for whoever POSTs {"fqdn": "_acme-challenge.shop.example.de.", "value": "..."} to
+/// URL/present, and removes them again after the same to URL/cleanup: lego's "httpreq", for which many providers have one.
+struct DnsWebhook {
+  std::string url;  // without a slash at its end
+  std::string user;  // empty: no authentication
+  Secret password;
+  std::string ca_file;  // PEM file that its TLS is verified against; empty: the system's
+};
+
+/// Where dns-01's records are written.
+struct DnsRecords {
+  std::variant<DnsServer, DnsWebhook> where;
   Seconds propagation{5};  // from the update until every server of the zone knows
 };
 
@@ -29,14 +44,16 @@ struct DnsServer {
 struct Authority {
   std::string name;  // as gateway.yaml calls it
   std::string directory;  // URL
-  std::string ca_file;    // PEM file that its own TLS is verified against; empty: the system's
+  std::string ca_file;  // PEM file that its own TLS is verified against; empty: the system's
   std::vector<std::string> contacts;  // mailto: URLs
   std::optional<ExternalAccount> external;
   std::string profile;
   std::string preferred_chain;
   ChallengeType challenge = ChallengeType::http_01;
   KeyType key_type = KeyType::ecdsa_p256;
-  std::optional<DnsServer> dns;
+  std::optional<KeyType> second_key_type;  // of a second certificate of each host
+  std::optional<DnsRecords> dns;
+  std::string rehearsal;  // name of the one that issues first for a host that has none of this one's; empty: none
   std::string fallback;  // name of the one that is asked while this one is away; empty: none
 };
 
@@ -59,7 +76,7 @@ class Environment {
   /// Redirections are not followed. The error says for the operator why there is no answer.
   [[nodiscard]] virtual Flow<std::expected<HttpResponse, std::string>> send(const Authority& authority,
                                                                             HttpRequest request) = 0;
-  [[nodiscard]] virtual Flow<std::expected<Done, std::string>> update_dns(const DnsServer& server,
+  [[nodiscard]] virtual Flow<std::expected<Done, std::string>> update_dns(const DnsRecords& records,
                                                                           std::vector<TxtChange> changes) = 0;
   virtual void report(std::string_view what, std::string_view about, bool is_error) = 0;
 };

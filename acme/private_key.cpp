@@ -177,6 +177,8 @@ Secret PrivateKey::to_pem() const {
   return Secret(text_of(bio));
 }
 
+bool PrivateKey::is_rsa() const noexcept { return EVP_PKEY_is_a(key_.get(), "RSA") == 1; }
+
 bool PrivateKey::is_p256() const noexcept {
   std::array<char, 32> group{};
   return EVP_PKEY_is_a(key_.get(), "EC") != 0 &&

@@ -43,6 +43,7 @@ class PrivateKey {
   [[nodiscard]] static std::expected<PrivateKey, std::string> from_pem(std::string_view pem);
 
   [[nodiscard]] Secret to_pem() const;  // PKCS#8
+  [[nodiscard]] bool is_rsa() const noexcept;
   [[nodiscard]] bool is_p256() const noexcept;
   [[nodiscard]] evp_pkey_st* handle() const noexcept { return key_.get(); }
 

@@ -7,6 +7,7 @@
 namespace gatehouse::acme {
 namespace {
 
+constexpr std::string_view second_suffix = "+2";
 constexpr int format = 1;  // of the records; readers refuse a newer one
 
 Json begin() { return {{"format", format}}; }
@@ -87,8 +88,15 @@ std::string written(Json object) {
 
 std::string account_item(std::string_view directory_url) { return "account/" + base64url(sha256(directory_url)); }
 
-std::string certificate_item(const Identifier& identifier) {
-  return std::string(certificate_prefix) + identifier.value;
+std::string CertificateName::item() const {
+  return std::string(certificate_prefix) + host.value + (is_second ? std::string(second_suffix) : std::string());
+}
+
+CertificateName CertificateName::of_item(std::string_view item) {
+  item.remove_prefix(certificate_prefix.size());
+  const bool is_second = item.ends_with(second_suffix);
+  if (is_second) item.remove_suffix(second_suffix.size());
+  return {identifier_of(item), is_second};
 }
 
 std::string write_account(const AccountRecord& record) {
@@ -118,6 +126,7 @@ std::string write_certificate(const CertificateRecord& record) {
   put(object, "authority", record.authority);
   put(object, "key_type", record.key_type);
   put(object, "profile", record.profile);
+  put(object, "rehearsed", record.rehearsed);
   put(object, "renew_at", record.renew_at);
   put(object, "ask_at", record.ask_at);
   if (record.window != 0) object["window"] = record.window;
@@ -145,6 +154,7 @@ std::optional<CertificateRecord> read_certificate(std::string_view text) {
   record.authority = string_member(*object, "authority");
   record.key_type = string_member(*object, "key_type");
   record.profile = string_member(*object, "profile");
+  record.rehearsed = string_member(*object, "rehearsed");
   record.renew_at = time_member(*object, "renew_at");
   record.ask_at = time_member(*object, "ask_at");
   record.window = number<std::uint64_t>(*object, "window");

@@ -19,13 +19,24 @@ struct AccountRecord {
   Secret next_key;  // while a roll-over is under way
 };
 
-/// Of one host; the item is "certificate/" and the identifier's value.
+/// One of a host's certificates: the first one, or the one with another kind of key beside it.
+struct CertificateName {
+  Identifier host;
+  bool is_second = false;
+
+  [[nodiscard]] std::string item() const;  // of the storage; the second one's ends in "+2", which no host does
+  [[nodiscard]] static CertificateName of_item(std::string_view item);
+  auto operator<=>(const CertificateName&) const = default;
+};
+
+/// Stored as CertificateName::item().
 struct CertificateRecord {
   std::string chain;  // PEM; empty: none yet
   Secret key;         // PEM
   std::optional<CertificateFacts> facts;  // of the chain: kept, since reading ten thousand chains takes seconds
   std::string authority;  // directory URL of the CA that issued it
   std::string key_type, profile;  // that it was asked for with
+  std::string rehearsed;  // directory URL of the CA for which another has shown that its challenges are answered
   Time renew_at{};   // when the next one is ordered
   Time ask_at{};     // when the CA is asked for renewal information again
   std::uint64_t window = 0;  // hash of the renewal window that renew_at was drawn from; 0: none
@@ -42,7 +53,6 @@ struct CertificateRecord {
 };
 
 [[nodiscard]] std::string account_item(std::string_view directory_url);
-[[nodiscard]] std::string certificate_item(const Identifier& identifier);
 inline constexpr std::string_view challenges_item = "challenges";
 inline constexpr std::string_view certificate_prefix = "certificate/";
 

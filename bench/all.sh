@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every measurement that has a bound, one after the other, on a machine that does nothing else: about forty minutes.
+# Every measurement that has a bound, one after the other, on a machine that does nothing else: about an hour.
 # Usage: bench/all.sh [FOLDER for the outputs, default build/bench]; exit 1 when one missed its bound.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,4 +24,6 @@ measure hostile "$python" tests/hostile/run.py --count 20000 --live
 measure big_transfer "$python" bench/big_transfer.py
 measure certificate_swaps "$python" bench/certificate_swaps.py
 measure many_certificates "$python" bench/many_certificates.py
+measure acme_many_hosts "$python" bench/acme_many_hosts.py
+measure acme_takeovers "$python" bench/acme_takeovers.py
 exit "$failed"

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 
 #include "config/kinds.hpp"
 #include "config/text.hpp"
@@ -29,6 +30,21 @@ Parsed<std::string> directory_url(std::string_view text) {
       text.starts_with("http://") &&
       (authority.starts_with("127.") || authority.starts_with("[::1]") || authority.starts_with("localhost"));
   if (!is_https && !is_local) return std::unexpected("must begin with https://");
+  return std::string(text);
+}
+
+Parsed<std::string> service_url(std::string_view text) {
+  if (text.find('?') != std::string_view::npos)
+    return std::unexpected("has a query; /present and /cleanup are added to it");
+  auto url = directory_url(text);
+  while (url && url->ends_with('/')) url->pop_back();
+  return url;
+}
+
+// RFC 7617 section 2: the user's name ends at the first colon.
+Parsed<std::string> user_name(std::string_view text) {
+  if (!is_printable(text) || text.find(':') != std::string_view::npos)
+    return std::unexpected("has a colon or characters that are not printable ASCII");
   return std::string(text);
 }
 
@@ -71,11 +87,41 @@ void read_binding(Mapping& m, AcmeAuthority& authority, const FileRules& files) 
   m.refuse("mac_key", "a key does not belong here: write it into a file of its own and name that as mac_key_file");
 }
 
+void read_webhook(Mapping& m, DnsWebhook& webhook, const FileRules& files) {
+  m.require("url", webhook.url, Text{"a URL", service_url, 2'000},
+            "{\"fqdn\": NAME, \"value\": TEXT} is POSTed to URL/present and URL/cleanup (lego's httpreq).");
+  m.read("user", webhook.user, Text{"a user's name", user_name, 200}, "For HTTP's basic authentication.");
+  m.read("password_file", webhook.password_file, File{files}, "File whose first line is the user's password.");
+  m.refuse("password",
+           "a password does not belong here: write it into a file of its own and name that as password_file");
+  m.read("ca_file", webhook.ca_file, File{files},
+         "PEM file of the authorities that the service is verified against; without it those of the system.");
+  if (!m.describing() && m.has("user") != m.has("password_file"))
+    m.error(m.has("user") ? "user" : "password_file", "user and password_file belong together");
+}
+
 void read_dns(Mapping& m, DnsUpdates& dns, const FileRules& files) {
-  m.require("server", dns.server, Address{}, "The zone's primary name server, which takes dynamic updates (RFC 2136).");
-  m.require("zone", dns.zone, Text{"a DNS name", dns_name}, "The zone that _acme-challenge records are added to.");
-  m.require("key_name", dns.key_name, Text{"a DNS name", dns_name}, "Name of the TSIG key (HMAC-SHA-256).");
-  m.require("secret_file", dns.secret_file, File{files}, "File that holds the key's secret, base64 on its first line.");
+  constexpr std::array<std::string_view, 4> of_server{"server", "zone", "key_name", "secret_file"};
+  m.read("server", dns.server, Address{}, "The zone's primary name server, which takes dynamic updates (RFC 2136).");
+  m.read("zone", dns.zone, Text{"a DNS name", dns_name}, "The zone that _acme-challenge records are added to.");
+  m.read("key_name", dns.key_name, Text{"a DNS name", dns_name}, "Name of the TSIG key (HMAC-SHA-256).");
+  m.read("secret_file", dns.secret_file, File{files}, "File that holds the key's secret, base64 on its first line.");
+  m.read("webhook", dns.webhook,
+         object<DnsWebhook>([&](Mapping& inner, DnsWebhook& out) { read_webhook(inner, out, files); }),
+         "In the place of a name server: a service that writes the records.");
+  if (!m.describing()) {
+    for (const std::string_view key : of_server) {
+      if (m.has("webhook") && m.has(key))
+        m.error(key,
+                fmt::format("records are written by a name server or by a service: '{}' and 'webhook' exclude each "
+                            "other",
+                            key));
+      else if (!m.has("webhook") && !m.has(key))
+        m.error_at(m.at(), fmt::format("'{}' is missing here: name 'server', 'zone', 'key_name' and 'secret_file', or "
+                                       "'webhook'",
+                                       key));
+    }
+  }
   m.read("propagation", dns.propagation, Duration{0ms, 1h},
          "From an update until all name servers of the zone answer with it.");
 }
@@ -83,6 +129,7 @@ void read_dns(Mapping& m, DnsUpdates& dns, const FileRules& files) {
 }  // namespace
 
 void read_authority(Mapping& m, AcmeAuthority& authority, const FileRules& files) {
+  authority.place = m.place(m.at());
   m.require("directory", authority.directory, Text{"a URL", directory_url, 2'000}, "URL of the CA's directory.");
   m.read("email", authority.email, Text{"a mail address", email, 254}, "Whom the CA may write to.");
   m.read("ca_file", authority.ca_file, File{files},
@@ -99,15 +146,26 @@ void read_authority(Mapping& m, AcmeAuthority& authority, const FileRules& files
                                 {"tls-alpn-01", AcmeChallenge::tls_alpn_01},
                                 {"dns-01", AcmeChallenge::dns_01}}},
          "How a host is shown to be ours: on port 80, on port 443 or in the DNS. Wildcards always by dns-01.");
-  m.read("key_type", authority.key_type,
-         Choice<CertificateKey>{{{"ecdsa_p256", CertificateKey::ecdsa_p256},
-                                 {"rsa_2048", CertificateKey::rsa_2048},
-                                 {"rsa_3072", CertificateKey::rsa_3072},
-                                 {"rsa_4096", CertificateKey::rsa_4096}}},
-         "Kind of the certificates' keys.");
+  using KeyOption = Choice<CertificateKey>::Option;
+  const std::vector<KeyOption> rsa_types{{"rsa_2048", CertificateKey::rsa_2048},
+                                         {"rsa_3072", CertificateKey::rsa_3072},
+                                         {"rsa_4096", CertificateKey::rsa_4096}};
+  std::vector<KeyOption> types{{"ecdsa_p256", CertificateKey::ecdsa_p256}};
+  types.insert(types.end(), rsa_types.begin(), rsa_types.end());
+  m.read("key_type", authority.key_type, Choice<CertificateKey>{types}, "Kind of the certificates' keys.");
+  m.read("second_key_type", authority.second_key_type, Choice<CertificateKey>{rsa_types},
+         "A second certificate of each host, with an RSA key, for clients that know nothing else.");
+  if (authority.second_key_type && authority.key_type != CertificateKey::ecdsa_p256)
+    m.error("second_key_type",
+            "the second certificate is for clients that do not know the first one's kind of key: "
+            "key_type is to be ecdsa_p256");
   m.read("dns", authority.dns,
          object<DnsUpdates>([&](Mapping& inner, DnsUpdates& out) { read_dns(inner, out, files); }),
          "Where dns-01 writes its records.");
+  m.read(
+      "rehearsal", authority.rehearsal, name_text("a CA's name"),
+      "Another CA of this list, for tests, that issues first for a host that has no certificate of this one's, so that "
+      "mistakes do not use up this one's limits.");
   m.read("fallback", authority.fallback, name_text("a CA's name"),
          "Another CA of this list, which is asked while this one is away.");
   if (!m.describing() && authority.challenge == AcmeChallenge::dns_01 && !m.has("dns"))
@@ -130,12 +188,21 @@ void read_storage(Mapping& m, Storage& storage, const FileRules& files) {
 
 void check_acme(Mapping& m, const GatewayConfig& config) {
   for (const AcmeAuthority& authority : config.acme) {
-    if (authority.fallback.empty()) continue;
-    const auto found = std::ranges::find(config.acme, authority.fallback, &AcmeAuthority::name);
-    if (found == config.acme.end())
-      m.error_at(m.name_at("acme", authority.name), fmt::format("fallback: there is no acme.{}", authority.fallback));
-    else if (authority.fallback == authority.name)
-      m.error_at(m.name_at("acme", authority.name), "fallback: a CA cannot stand in for itself");
+    const auto check_other = [&](std::string_view key, const std::string& name, std::string_view itself) {
+      if (name.empty()) return;
+      const auto found = std::ranges::find(config.acme, name, &AcmeAuthority::name);
+      if (found == config.acme.end())
+        m.error_at(m.name_at("acme", authority.name), fmt::format("{}: there is no acme.{}", key, name));
+      else if (found->name == authority.name || found->directory == authority.directory)
+        m.error_at(m.name_at("acme", authority.name), fmt::format("{}: a CA cannot {} itself", key, itself));
+    };
+    check_other("fallback", authority.fallback, "stand in for");
+    check_other("rehearsal", authority.rehearsal, "rehearse for");
+    if (!authority.rehearsal.empty() && authority.rehearsal == authority.fallback)
+      m.error_at(
+          m.name_at("acme", authority.name),
+          fmt::format("what acme.{} issues is not served as a rehearsal and served as the fallback's: name two CAs",
+                      authority.rehearsal));
   }
   if (!config.storage.encryption_key_file.empty() && !config.redis && !config.redis_unclear)
     m.error("storage", "storage.redis uses the top-level 'redis', which is missing: add redis: {url: ...}");

@@ -103,17 +103,26 @@ enum class AcmeChallenge { http_01, tls_alpn_01, dns_01 };
 enum class CertificateKey { ecdsa_p256, rsa_2048, rsa_3072, rsa_4096 };
 
 /// Where the records of dns-01 are written: RFC 2136, signed with TSIG (RFC 8945, HMAC-SHA-256).
+struct DnsWebhook {
+  std::string url;            // without a slash at its end
+  std::string user;           // empty: no authentication
+  std::string password_file;  // absolute; the password is its first line
+  std::string ca_file;        // absolute; empty: the system's CAs
+};
+
 struct DnsUpdates {
   SocketAddress server;
   std::string zone;         // lower case, without trailing dot
   std::string key_name;
   std::string secret_file;  // absolute; base64 on its first line
+  std::optional<DnsWebhook> webhook;  // in the place of all that
   Milliseconds propagation{5'000};
 };
 
 /// A CA that speaks ACME.
 struct AcmeAuthority {
   std::string name;
+  Place place;            // of its keys in gateway.yaml
   std::string directory;  // URL
   std::string email;      // empty: none
   std::string ca_file;    // absolute; empty: the system's CAs
@@ -123,7 +132,9 @@ struct AcmeAuthority {
   std::string preferred_chain;  // common name; empty: the CA's default
   AcmeChallenge challenge = AcmeChallenge::http_01;
   CertificateKey key_type = CertificateKey::ecdsa_p256;
+  std::optional<CertificateKey> second_key_type;  // of RSA, beside an ECDSA key_type
   std::optional<DnsUpdates> dns;
+  std::string rehearsal;  // another's name; empty: none
   std::string fallback;   // another's name; empty: none
 };
 
@@ -147,6 +158,7 @@ struct GatewayConfig {
   bool redis_unclear = false;  // the key is there, or may be, but was not read: never in a valid configuration
   std::vector<AcmeAuthority> acme;
   Storage storage;
+  Place storage_place;
   PlatformWaf waf;
   Limits limits;
   Timeouts timeouts;

@@ -240,6 +240,7 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
          object<Storage>([&](Mapping& inner, Storage& out) { read_storage(inner, out, files); }),
          "Where accounts and certificates are kept: in a folder of this machine, or in the Redis that all gateways "
          "share.");
+  config.storage_place = m.place(m.at("storage"));
   m.read("waf", config.waf, object<PlatformWaf>([&](Mapping& inner, PlatformWaf& out) { read_waf(inner, out, files); }),
          "The web application firewall of all tenants.");
   m.read("limits", config.limits, object<Limits>(read_limits), "Bounds on what clients may send.");

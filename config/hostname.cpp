@@ -107,6 +107,8 @@ Result normalise_host_pattern(std::string_view pattern) {
   return "*." + *host;
 }
 
+bool is_address(std::string_view host) noexcept { return host.starts_with('[') || IpAddress::parse(host).has_value(); }
+
 bool wildcard_covers(std::string_view wildcard, std::string_view host) noexcept {
   if (!wildcard.starts_with("*.") || host.starts_with('*')) return false;
   const auto dot = host.find('.');

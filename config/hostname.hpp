@@ -19,4 +19,7 @@ namespace gatehouse::config {
 /// True if the wildcard "*.example.de" serves "shop.example.de". Both in normalised form.
 [[nodiscard]] bool wildcard_covers(std::string_view wildcard, std::string_view host) noexcept;
 
+/// True for a host, as normalised, that is an address: "192.0.2.7", "[2001:db8::1]".
+[[nodiscard]] bool is_address(std::string_view host) noexcept;
+
 }  // namespace gatehouse::config

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "config/hostname.hpp"
 #include "config/kinds.hpp"
 #include "config/spelling.hpp"
 #include "config/tenant_parts.hpp"
@@ -125,8 +126,17 @@ void check_authority(Mapping& m, const Host& host, const GatewayConfig& gateway)
   }
   if (host.name == "*")
     m.error("tls", "no CA issues a certificate for every name: name certificate files, or self_signed: true");
-  else if (host.name.starts_with('*') && !found->dns)
-    m.error("tls", fmt::format("wildcards need dns-01: acme.{} has no 'dns'", host.authority));
+  else if (is_address(host.name) && found->challenge == AcmeChallenge::dns_01)
+    m.error("tls", fmt::format("an address cannot be shown to be ours by dns-01 (RFC 8738 section 7): name a CA with "
+                               "challenge: http-01 or tls-alpn-01 instead of acme.{}",
+                               host.authority));
+  const auto needs_dns = [&](const AcmeAuthority& authority) {
+    if (host.name.starts_with("*.") && !authority.dns)
+      m.error("tls", fmt::format("wildcards need dns-01: acme.{} has no 'dns'", authority.name));
+  };
+  needs_dns(*found);
+  const auto rehearsal = std::ranges::find(gateway.acme, found->rehearsal, &AcmeAuthority::name);
+  if (rehearsal != gateway.acme.end()) needs_dns(*rehearsal);
 }
 
 void read_host(Mapping& m, Host& host, const Platform& platform) {

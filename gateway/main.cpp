@@ -61,6 +61,11 @@ int certs(const std::string& admin, const std::string& method, const std::string
   return reply->is_success ? 0 : failed;
 }
 
+/// An IPv6 address with or without its brackets, which a query does not have.
+std::string without_brackets(const std::string& host) {
+  return host.starts_with('[') && host.ends_with(']') ? host.substr(1, host.size() - 2) : host;
+}
+
 /// `gatehouse certs list|renew|revoke|import|roll-over`. Strings and `code` outlive the parsing.
 struct CertsOptions {
   std::string admin = "127.0.0.1:9901";
@@ -73,31 +78,35 @@ void add_certs(CLI::App& app, CertsOptions& options, int& code) {
   const auto plain = [](const std::string& text) {
     return server::is_plain_parameter(text) ? std::string() : "a host name or another plain name is expected";
   };
+  const auto plain_host = [](const std::string& text) {
+    return server::is_plain_parameter(without_brackets(text)) ? std::string() : "a host name or an address is expected";
+  };
+  const auto at_host = [&options](const std::string& path) { return path + "?host=" + without_brackets(options.host); };
   command->add_subcommand("list", "Each host's certificate, issuer, when it renews and the last error")->callback([&] {
     code = certs(options.admin, "GET", "/certificates", {});
   });
   auto* const renew = command->add_subcommand("renew", "Replace a certificate now");
-  renew->add_option("host", options.host, "The host")->required()->check(plain);
-  renew->callback([&] { code = certs(options.admin, "POST", "/certificates/renew?host=" + options.host, {}); });
+  renew->add_option("host", options.host, "The host")->required()->check(plain_host);
+  renew->callback([&, at_host] { code = certs(options.admin, "POST", at_host("/certificates/renew"), {}); });
   auto* const revoke = command->add_subcommand("revoke", "Revoke a certificate, and replace it");
-  revoke->add_option("host", options.host, "The host")->required()->check(plain);
+  revoke->add_option("host", options.host, "The host")->required()->check(plain_host);
   revoke->add_option("--reason", options.reason, "unspecified, keyCompromise, superseded ...")->check(plain);
-  revoke->callback([&] {
-    code = certs(options.admin, "POST", "/certificates/revoke?host=" + options.host + "&reason=" + options.reason, {});
+  revoke->callback([&, at_host] {
+    code = certs(options.admin, "POST", at_host("/certificates/revoke") + "&reason=" + options.reason, {});
   });
   auto* const import_command =
       command->add_subcommand("import", "Serve a certificate from elsewhere until it is renewed");
-  import_command->add_option("host", options.host, "The host")->required()->check(plain);
+  import_command->add_option("host", options.host, "The host")->required()->check(plain_host);
   import_command->add_option("--chain", options.chain, "PEM file: the certificate, then those above it")->required();
   import_command->add_option("--key", options.key, "PEM file of its key")->required();
-  import_command->callback([&] {
+  import_command->callback([&, at_host] {
     const auto chain = text_of(options.chain), key = text_of(options.key);
     if (!chain || !key) {
       std::cerr << "gatehouse: cannot read " << (chain ? options.key : options.chain) << '\n';
       code = failed;
       return;
     }
-    code = certs(options.admin, "POST", "/certificates/import?host=" + options.host, *chain + "\n" + *key);
+    code = certs(options.admin, "POST", at_host("/certificates/import"), *chain + "\n" + *key);
   });
   auto* const roll_over = command->add_subcommand("roll-over", "Give the account of a CA another key");
   roll_over->add_option("authority", options.authority, "The CA's name in gateway.yaml")->check(plain);

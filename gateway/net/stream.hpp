@@ -7,6 +7,7 @@
 #include <coroutine>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,8 +59,10 @@ class Stream {
   [[nodiscard]] WriteOperation write(std::string_view bytes) noexcept;
   /// Connects a new TCP socket.
   [[nodiscard]] ConnectOperation connect(const SocketAddress& peer) noexcept;
-  /// TLS as a server; `selector` chooses the certificate by SNI and must live until the handshake ends.
-  [[nodiscard]] HandshakeOperation accept_tls(const ServerTlsBase& base, SniSelector& selector);
+  /// TLS as a server; `selector` chooses the certificate by SNI and must live until the handshake ends. `destination`: what
+  /// the client has connected to, where that is known to be another address than the socket's.
+  [[nodiscard]] HandshakeOperation accept_tls(const ServerTlsBase& base, SniSelector& selector,
+                                              std::optional<IpAddress> destination = std::nullopt);
   /// TLS as a client. `server_name` is sent as SNI (unless it is an address) and verified.
   [[nodiscard]] HandshakeOperation connect_tls(const ClientTls& settings, const std::string& server_name);
 
@@ -124,6 +127,7 @@ class Stream {
   Progress send_scratch(Errc& failure) noexcept;
   std::size_t send_record(std::string_view record) noexcept;
   void note_tls_error() noexcept;
+  [[nodiscard]] IpAddress destination() const;
   static Errc errc_of(int error) noexcept;  // of errno
   void on_deadline() noexcept;
   void begin_wait() noexcept { wait_began_ = descriptor_.loop().now(); }
@@ -153,6 +157,7 @@ class Stream {
   bool record_is_partial_ = false;  // what OpenSSL holds is not a whole record: the last read found nothing in it
   std::shared_ptr<const ServerTls> server_tls_;
   SniSelector* selector_ = nullptr;
+  std::optional<IpAddress> destination_;
   bool more_follows_ = false;  // the record being made is not the last of its write
   std::string unsent_;  // TLS records that the kernel did not take yet
   std::string tls_error_;

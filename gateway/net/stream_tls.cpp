@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "gateway/net/listener.hpp"
 #include "gateway/net/stream.hpp"
 #include "gateway/net/ticket_keys.hpp"
 
@@ -304,7 +305,11 @@ Stream::Progress Stream::try_handshake(Errc& failure) noexcept {
   return Progress::done;
 }
 
-Stream::HandshakeOperation Stream::accept_tls(const ServerTlsBase& base, SniSelector& selector) {
+IpAddress Stream::destination() const { return destination_ ? *destination_ : local_address(fd()).ip; }
+
+Stream::HandshakeOperation Stream::accept_tls(const ServerTlsBase& base, SniSelector& selector,
+                                              std::optional<IpAddress> destination) {
+  destination_ = destination;
   selector_ = &selector;
   ssl_ = SSL_new(base.context());
   if (ssl_ != nullptr) {
@@ -427,7 +432,8 @@ int ServerTlsBase::on_client_hello(SSL* ssl, int* alert, void*) {
       return SSL_CLIENT_HELLO_ERROR;
     }
   } else {
-    stream->server_tls_ = stream->selector_->select(name);
+    stream->server_tls_ =
+        name.empty() ? stream->selector_->select_unnamed(stream->destination()) : stream->selector_->select(name);
   }
   if (!stream->server_tls_->apply_to(ssl)) {
     *alert = SSL_AD_INTERNAL_ERROR;

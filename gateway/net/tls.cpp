@@ -201,22 +201,28 @@ struct ServerTls::ClientAuthorities {
   NamesPtr names{sk_X509_NAME_new_null()};
 };
 
-std::expected<std::shared_ptr<ServerTls>, std::string> ServerTls::with_certificate(const std::string& certificate_pem,
-                                                                                   const std::string& key_pem) {
+std::expected<void, std::string> ServerTls::add_certificate(const std::string& certificate_pem,
+                                                            const std::string& key_pem) {
   ERR_clear_error();
   auto credentials = read_credentials(certificate_pem, key_pem);
   if (!credentials) return std::unexpected(std::move(credentials).error());
-  std::shared_ptr<ServerTls> made(new ServerTls);
-  made->leaf_ = std::move(credentials->chain.leaf);
-  made->intermediates_ = Intermediates::shared(std::move(credentials->chain.others));
-  made->key_ = std::move(credentials->key);
-  return made;
+  certificates_.push_back({.leaf = std::move(credentials->chain.leaf),
+                           .key = std::move(credentials->key),
+                           .intermediates = Intermediates::shared(std::move(credentials->chain.others))});
+  return {};
 }
 
 std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(const ServerTlsSettings& settings) {
-  auto made = with_certificate(settings.certificate_pem, settings.key_pem);
-  if (!made) return made;
-  ServerTls& tls = **made;
+  std::shared_ptr<ServerTls> made(new ServerTls);
+  ServerTls& tls = *made;
+  if (auto added = tls.add_certificate(settings.certificate_pem, settings.key_pem); !added)
+    return std::unexpected(std::move(added).error());
+  if (!settings.second_certificate_pem.empty()) {
+    if (auto added = tls.add_certificate(settings.second_certificate_pem, settings.second_key_pem); !added)
+      return std::unexpected("the second certificate: " + added.error());
+    if (EVP_PKEY_get_base_id(tls.certificates_[0].key.get()) == EVP_PKEY_get_base_id(tls.certificates_[1].key.get()))
+      return std::unexpected("the second certificate has the same kind of key as the first");
+  }
   if (settings.client_auth != config::ClientAuth::off) {
     auto authorities = std::make_unique<ClientAuthorities>();
     if (!authorities->store || !authorities->names) return failure("out of memory");
@@ -230,8 +236,9 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
     tls.client_authorities_ = std::move(authorities);
   }
   // A session is resumed only under the settings that it was made with: this is part of what a ticket binds.
-  const std::string bound = settings.certificate_pem + '\0' + settings.client_ca_pem + '\0' + settings.client_crl_pem +
-                            '\0' + static_cast<char>('0' + static_cast<int>(settings.min_version)) +
+  const std::string bound = settings.certificate_pem + '\0' + settings.second_certificate_pem + '\0' +
+                            settings.client_ca_pem + '\0' + settings.client_crl_pem + '\0' +
+                            static_cast<char>('0' + static_cast<int>(settings.min_version)) +
                             static_cast<char>('0' + static_cast<int>(settings.client_auth));
   if (EVP_Digest(bound.data(), bound.size(), tls.session_context_.data(), nullptr, EVP_sha256(), nullptr) != 1)
     return failure("no SHA-256");
@@ -239,28 +246,33 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
   tls.min_version_ = settings.min_version;
   tls.client_auth_ = settings.client_auth;
   std::tm expiry{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(tls.leaf_.get()), &expiry) == 1)
+  X509* const leaf = tls.certificates_.front().leaf.get();
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &expiry) == 1)
     tls.not_after_ = std::chrono::system_clock::from_time_t(::timegm(&expiry));
   char issuer[256] = {};
-  X509_NAME_oneline(X509_get_issuer_name(tls.leaf_.get()), issuer, sizeof issuer);
+  X509_NAME_oneline(X509_get_issuer_name(leaf), issuer, sizeof issuer);
   tls.issuer_ = issuer;
-  tls.self_signed_ = X509_NAME_cmp(X509_get_issuer_name(tls.leaf_.get()), X509_get_subject_name(tls.leaf_.get())) == 0;
+  tls.self_signed_ = X509_NAME_cmp(X509_get_issuer_name(leaf), X509_get_subject_name(leaf)) == 0;
   return made;
 }
 
 std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create_challenge(
     const std::string& certificate_pem, const std::string& key_pem) {
-  auto made = with_certificate(certificate_pem, key_pem);
-  if (!made) return made;
-  std::ranges::copy(acme_alpn, (*made)->session_context_.begin());
-  (*made)->is_challenge_ = true;
+  std::shared_ptr<ServerTls> made(new ServerTls);
+  if (auto added = made->add_certificate(certificate_pem, key_pem); !added)
+    return std::unexpected(std::move(added).error());
+  std::ranges::copy(acme_alpn, made->session_context_.begin());
+  made->is_challenge_ = true;
   return made;
 }
 
 ServerTls::~ServerTls() = default;
 
 bool ServerTls::apply_to(SSL* connection) const noexcept {
-  if (SSL_use_cert_and_key(connection, leaf_.get(), key_.get(), intermediates_->get(), 1) != 1) return false;
+  for (const Certificate& certificate : certificates_)
+    if (SSL_use_cert_and_key(connection, certificate.leaf.get(), certificate.key.get(),
+                             certificate.intermediates->get(), 1) != 1)
+      return false;
   if (SSL_set_session_id_context(connection, session_context_.data(), static_cast<unsigned>(session_context_.size())) !=
       1)
     return false;
@@ -340,9 +352,15 @@ ServerTlsSettings make_self_signed(const std::vector<std::string>& names) {
     const std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>> alternatives(GENERAL_NAMES_new());
     for (const std::string& name : names) {
       GENERAL_NAME* const entry = GENERAL_NAME_new();
-      ASN1_IA5STRING* const text = ASN1_IA5STRING_new();
-      ASN1_STRING_set(text, name.data(), static_cast<int>(name.size()));
-      GENERAL_NAME_set0_value(entry, GEN_DNS, text);
+      const bool has_brackets = name.starts_with('[') && name.ends_with(']');
+      const std::string plain = has_brackets ? name.substr(1, name.size() - 2) : name;
+      if (ASN1_OCTET_STRING* const address = a2i_IPADDRESS(plain.c_str())) {
+        GENERAL_NAME_set0_value(entry, GEN_IPADD, address);
+      } else {
+        ASN1_IA5STRING* const text = ASN1_IA5STRING_new();
+        ASN1_STRING_set(text, name.data(), static_cast<int>(name.size()));
+        GENERAL_NAME_set0_value(entry, GEN_DNS, text);
+      }
       sk_GENERAL_NAME_push(alternatives.get(), entry);
     }
     X509_add1_ext_i2d(certificate.get(), NID_subject_alt_name, alternatives.get(), 0, 0);

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/address.hpp"
 #include "config/tenant_config.hpp"
 
 namespace gatehouse::net {
@@ -21,6 +22,9 @@ namespace gatehouse::net {
 struct ServerTlsSettings {
   std::string certificate_pem;  // leaf first
   std::string key_pem;
+  std::string
+      second_certificate_pem;  // with another kind of key, for clients that do not know the first one's; or empty
+  std::string second_key_pem;
   config::TlsVersion min_version = config::TlsVersion::tls12;
   config::ClientAuth client_auth = config::ClientAuth::off;
   std::string client_ca_pem;
@@ -73,12 +77,14 @@ class ServerTls {
 
  private:
   ServerTls() = default;
-  static std::expected<std::shared_ptr<ServerTls>, std::string> with_certificate(const std::string& certificate_pem,
-                                                                                 const std::string& key_pem);
+  std::expected<void, std::string> add_certificate(const std::string& certificate_pem, const std::string& key_pem);
 
-  X509Ptr leaf_;
-  KeyPtr key_;
-  std::shared_ptr<const Intermediates> intermediates_;
+  struct Certificate {
+    X509Ptr leaf;
+    KeyPtr key;
+    std::shared_ptr<const Intermediates> intermediates;
+  };
+  std::vector<Certificate> certificates_;  // one, or two with different kinds of keys
   struct ClientAuthorities;
   std::unique_ptr<const ClientAuthorities> client_authorities_;  // null: no client is asked for a certificate
   std::array<unsigned char, 32> session_context_{};
@@ -96,8 +102,11 @@ class TicketKeys;
 /// Chooses the settings for a name that a client sent. One a worker; called during handshakes.
 class SniSelector {
  public:
-  /// `server_name` is empty when the client sent none. Never null: unknown names get the self-signed default.
+  /// Never null: unknown names get the self-signed default.
   [[nodiscard]] virtual std::shared_ptr<const ServerTls> select(std::string_view server_name) noexcept = 0;
+  /// For a client that sent no name, as those do that were given an address (RFC 6066 section 3). `destination`: what it
+  /// has connected to. Never null.
+  [[nodiscard]] virtual std::shared_ptr<const ServerTls> select_unnamed(const IpAddress& destination) noexcept = 0;
   /// For a CA that validates the name (ALPN "acme-tls/1"); null: no such challenge is under way.
   [[nodiscard]] virtual std::shared_ptr<const ServerTls> select_challenge(std::string_view server_name) noexcept = 0;
   /// What tickets are encrypted with now; null: no session can be resumed.
@@ -129,7 +138,7 @@ class ServerTlsBase {
 class ClientTls {
  public:
   struct Settings {
-    std::optional<std::string> ca_pem;           // absent: system CAs
+    std::optional<std::string> ca_pem;  // absent: system CAs
     std::optional<std::string> certificate_pem;  // client certificate, with key_pem
     std::string key_pem;
   };
@@ -144,7 +153,7 @@ class ClientTls {
   SSL_CTX* context_ = nullptr;
 };
 
-/// A self-signed P-256 certificate for `names` (DNS names; the first is the common name), valid for 397 days.
+/// A self-signed P-256 certificate for `names` (hosts: DNS names, addresses; the first is the common name), valid for 397 days.
 /// Throws std::runtime_error when OpenSSL cannot (no entropy, out of memory).
 [[nodiscard]] ServerTlsSettings make_self_signed(const std::vector<std::string>& names);
 

@@ -30,12 +30,24 @@ std::string host_of(std::string_view server_name) {
 
 std::shared_ptr<const net::ServerTls> Worker::select(std::string_view server_name) noexcept {
   try {
-    const HostEntry* const entry = snapshot->find_host(host_of(server_name));
-    if (entry != nullptr && entry->tls) return entry->tls;
-    if (entry != nullptr && entry->slot)
-      if (auto tls = entry->slot->of(context.id)) return tls;
+    return tls_of(snapshot->find_host(host_of(server_name)));
   } catch (...) {  // out of memory: the default certificate serves the refusal
+    return snapshot->default_tls;
   }
+}
+
+std::shared_ptr<const net::ServerTls> Worker::select_unnamed(const IpAddress& destination) noexcept {
+  try {
+    return tls_of(snapshot->find_unnamed_host(destination));
+  } catch (...) {
+    return snapshot->default_tls;
+  }
+}
+
+std::shared_ptr<const net::ServerTls> Worker::tls_of(const HostEntry* entry) {
+  if (entry != nullptr && entry->tls) return entry->tls;
+  if (entry != nullptr && entry->slot)
+    if (auto tls = entry->slot->of(context.id)) return tls;
   return snapshot->default_tls;
 }
 
@@ -151,13 +163,14 @@ Task<bool> Connection::read_proxy_header() {
     if (header.status == net::ProxyHeader::Status::need_more && stream.descriptor().hung_up) co_return false;
     if (header.status == net::ProxyHeader::Status::need_more) continue;
     if (header.source) peer_ = *header.source;
+    if (header.destination) destination_ = header.destination->ip;
     co_return stream.discard(buffer.room().first(header.header_bytes));
   }
 }
 
 Task<bool> Connection::handshake() {
   stream.expires_after(snapshot_->config->timeouts.tls_handshake);
-  const Errc error = co_await stream.accept_tls(worker.shared.tls_base, worker);
+  const Errc error = co_await stream.accept_tls(worker.shared.tls_base, worker, destination_);
   (error == Errc::ok ? worker.shared.handshakes_ok : worker.shared.handshakes_failed)->add();
   co_return error == Errc::ok;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "gateway/net/stream.hpp"
@@ -51,6 +52,7 @@ class Connection {
 
   SnapshotRef snapshot_;  // until a protocol is spoken
   SocketAddress peer_;
+  std::optional<IpAddress> destination_;  // that a proxy tells
   bool is_tls_ = false;
   std::string client_certificate_subject_;
   bool counted_client_ = false;

@@ -25,6 +25,14 @@ const HostEntry* Snapshot::find_host(std::string_view host) const noexcept {
   return nullptr;
 }
 
+const HostEntry* Snapshot::find_unnamed_host(const IpAddress& destination) const {
+  std::string host = destination.to_string();
+  if (!destination.is_v4()) host = "[" + host + "]";
+  if (const auto exact = hosts.find(host); exact != hosts.end()) return &exact->second;
+  if (const auto any = hosts.find(std::string_view("*")); any != hosts.end()) return &any->second;
+  return only_address;
+}
+
 bool covers_path(std::string_view prefix, std::string_view path) noexcept {
   if (prefix.ends_with('/')) prefix.remove_suffix(1);
   if (!path.starts_with(prefix)) return false;

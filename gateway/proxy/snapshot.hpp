@@ -55,6 +55,11 @@ struct Snapshot {
 
   /// The entry for a host as routed (lower case, no port, no trailing dot): exact, then "*." with one label, then "*".
   [[nodiscard]] const HostEntry* find_host(std::string_view host) const noexcept;
+
+  /// The entry for a TLS client that names no host, since it was given an address: that address's, else that
+  /// of "*", else that of the only address that anyone claims, which may have been translated on the way here.
+  [[nodiscard]] const HostEntry* find_unnamed_host(const IpAddress& destination) const;
+  const HostEntry* only_address = nullptr;  // the entry of the only address among the hosts
 };
 
 /// A snapshot as one worker counts its users: no atomic operation a request.

@@ -45,6 +45,7 @@ class Worker final : public net::SniSelector {
       : context(index, loop, metrics, memory, shared_state.upstream_connections), shared(shared_state) {}
 
   std::shared_ptr<const net::ServerTls> select(std::string_view server_name) noexcept override;
+  std::shared_ptr<const net::ServerTls> select_unnamed(const IpAddress& destination) noexcept override;
   std::shared_ptr<const net::ServerTls> select_challenge(std::string_view server_name) noexcept override;
   const net::TicketKeys* ticket_keys() const noexcept override { return context.ticket_keys.get(); }
 
@@ -67,6 +68,7 @@ class Worker final : public net::SniSelector {
 
  private:
   friend class Connection;
+  [[nodiscard]] std::shared_ptr<const net::ServerTls> tls_of(const HostEntry* entry);
   Connection* connections_ = nullptr;  // intrusive list
   std::size_t connection_count_ = 0;
 };

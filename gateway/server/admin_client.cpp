@@ -25,7 +25,7 @@ runtime::Task<void> ask(runtime::Loop& loop, upstream::ClientRequest request, st
 bool is_plain_parameter(const std::string& text) noexcept {
   return std::ranges::all_of(text, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '*';
+           c == '_' || c == '*' || c == ':';
   });
 }
 

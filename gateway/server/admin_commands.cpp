@@ -71,21 +71,22 @@ runtime::Task<AdminAnswer> run_admin_command(Certificates& certificates, std::st
   const acme::Secret held(std::move(body));
   const std::string_view path = std::string_view(target).substr(0, target.find('?'));
   const std::string host = parameter(target, "host");
+  const acme::Identifier name = acme::identifier_of(host);
   std::expected<acme::Done, std::string> done;
   std::string success;
   if (path == "/certificates/renew") {
-    done = co_await certificates.certifier().request_renewal(host);
+    done = co_await certificates.certifier().request_renewal(name);
     success = "the certificate of " + host + " is renewed by the gateway that holds the lease\n";
   } else if (path == "/certificates/revoke") {
     const auto reason = reason_code(parameter(target, "reason"));
     if (!reason)
       co_return AdminAnswer{
           400, "reason: unspecified, keyCompromise, affiliationChanged, superseded or cessationOfOperation\n"};
-    done = co_await certificates.certifier().request_revocation(host, *reason);
+    done = co_await certificates.certifier().request_revocation(name, *reason);
     success = "the certificate of " + host + " is revoked and replaced by the gateway that holds the lease\n";
   } else if (path == "/certificates/import") {
     auto [chain, key] = split_pem(held.reveal());
-    done = co_await certificates.certifier().import(host, std::move(chain), std::move(key));
+    done = co_await certificates.certifier().import(name, std::move(chain), std::move(key));
     success = "the certificate of " + host + " is stored and served\n";
   } else if (path == "/certificates/roll-over") {
     const std::string authority = parameter(target, "authority");
@@ -103,7 +104,8 @@ std::string certificate_list(Certificates& certificates) {
   const Certificates::Summary summary = certificates.summary();
   for (const acme::Certifier::State& state : certificates.certifier().states()) {
     out += fmt::format(
-        "{:<40} {:<16} {:<24} until {:<21} renews {:<21}{}{}\n", state.name.value, state.tenant,
+        "{:<40} {:<16} {:<24} until {:<21} renews {:<21}{}{}\n",
+        acme::host_of(state.name.host) + (state.name.is_second ? " (RSA)" : ""), state.tenant,
         state.facts ? state.facts->issuer : "no certificate yet",
         day(state.facts ? state.facts->not_after : acme::Time{}), day(state.renew_at),
         state.is_at_work ? " at work" : "",

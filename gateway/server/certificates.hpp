@@ -79,7 +79,7 @@ class Certificates final : public acme::Environment {
   void spawn(acme::Flow<acme::Done> flow) override;
   acme::Flow<std::expected<acme::HttpResponse, std::string>> send(const acme::Authority& authority,
                                                                   acme::HttpRequest request) override;
-  acme::Flow<std::expected<acme::Done, std::string>> update_dns(const acme::DnsServer& server,
+  acme::Flow<std::expected<acme::Done, std::string>> update_dns(const acme::DnsRecords& records,
                                                                 std::vector<acme::TxtChange> changes) override;
   void report(std::string_view what, std::string_view about, bool is_error) override;
 
@@ -88,15 +88,14 @@ class Certificates final : public acme::Environment {
     std::weak_ptr<net::CertificateSlot> slot;
     net::ServerTlsSettings rules;
   };
-  [[nodiscard]] acme::AuthorityRef authority_of(const config::AcmeAuthority& config);
   [[nodiscard]] std::expected<upstream::HttpClient*, std::string> client_for(const std::string& ca_file);
-  void serve(const acme::Identifier& name, const std::string& chain, const acme::Secret& key);
+  void serve(const acme::Identifier& host);
   [[nodiscard]] acme::Flow<acme::Done> answer(const std::vector<acme::Presentation>& presentations);
   void use_ticket_keys(std::shared_ptr<const net::TicketKeys> keys);
   [[nodiscard]] runtime::Task<void> rotate_own_ticket_keys();
+  /// Of what there is for the host now; null: nothing.
   [[nodiscard]] std::shared_ptr<const net::LazyServerTls> lazy(const std::string& host,
                                                                const net::ServerTlsSettings& rules,
-                                                               const std::string& chain, const acme::Secret& key,
                                                                const net::CertificateSlot* slot);
 
   runtime::Loop& loop_;

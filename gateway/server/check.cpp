@@ -6,9 +6,32 @@
 #include <algorithm>
 
 #include "gateway/runtime/json.hpp"
+#include "gateway/server/acme_files.hpp"
 #include "gateway/server/snapshot_builder.hpp"
 
 namespace gatehouse::server {
+
+namespace {
+
+// What the loader does not open: the contents of keys.
+void check_keys(const config::GatewayConfig& config, config::Problems& problems) {
+  const auto add = [&](const config::Place& place, std::string message) {
+    config::Problem problem;
+    problem.place = place;
+    problem.message = std::move(message);
+    if (config.text) problem.show_source(*config.text);
+    problems.push_back(std::move(problem));
+  };
+  for (const config::AcmeAuthority& authority : config.acme)
+    if (const auto read = read_authority(authority); !read)
+      add(authority.place, fmt::format("acme.{} cannot be used: {}", authority.name, read.error()));
+  const std::string& key_file = config.storage.encryption_key_file;
+  if (key_file.empty()) return;
+  if (const auto read = read_storage_key(key_file); !read)
+    add(config.storage_place, "storage.redis.encryption_key_file: " + read.error());
+}
+
+}  // namespace
 
 bool run_check(const CheckOptions& options, std::ostream& out) {
   config::LoadedGateway loaded = config::load_gateway(options.path);
@@ -16,6 +39,7 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
   std::vector<std::string> notes;
   bool tenants_judged = false;
   if (loaded.config) {
+    check_keys(*loaded.config, problems);
     runtime::Loop loop;  // never run: no health check is sent
     runtime::Metrics metrics(1);
     upstream::HealthChecker health(loop, [](const upstream::HealthKey&, bool, const std::string&) {});

@@ -603,8 +603,9 @@ void Server::update_gauges() {
 std::map<std::string, acme::Certifier::State> Server::certificate_states() const {
   std::map<std::string, acme::Certifier::State> states;
   for (acme::Certifier::State& state : certificates_->certifier().states()) {
-    std::string name = state.name.value;
-    states.emplace(std::move(name), std::move(state));
+    if (state.name.is_second) continue;  // `certs list` has it
+    std::string host = acme::host_of(state.name.host);
+    states.emplace(std::move(host), std::move(state));
   }
   return states;
 }

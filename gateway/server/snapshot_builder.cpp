@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "config/hostname.hpp"
 #include "gateway/server/watched_files.hpp"
 
 namespace gatehouse::server {
@@ -249,6 +250,7 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
   snapshot->waf = waf_;
   snapshot->default_tls = default_tls_;
   for (Candidate& candidate : candidates) place(candidate, *gateway, result);
+  snapshot->only_address = only_address_of(*snapshot);
 
   // A file that has not its name must not be seen under that of a tenant that has it.
   std::set<std::string> named;
@@ -261,6 +263,16 @@ SnapshotBuilder::Result SnapshotBuilder::build(std::shared_ptr<const config::Gat
     if (named.contains(state.name)) state.name += ".yaml";  // no tenant's name has a dot
   }
   return result;
+}
+
+const proxy::HostEntry* SnapshotBuilder::only_address_of(const proxy::Snapshot& snapshot) {
+  const proxy::HostEntry* only = nullptr;
+  for (const auto& [name, entry] : snapshot.hosts) {
+    if (!config::is_address(name)) continue;
+    if (only != nullptr) return nullptr;
+    only = &entry;
+  }
+  return only;
 }
 
 void SnapshotBuilder::commit(Result& result) {

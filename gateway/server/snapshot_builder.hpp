@@ -51,6 +51,7 @@ class SnapshotBuilder {
   void choose(Candidate& candidate, const config::GatewayConfig& gateway, Result& result);
   void fall_back(Candidate& candidate, const config::GatewayConfig& gateway, Result& result);
   void settle(std::vector<Candidate>& candidates, const config::GatewayConfig& gateway, Result& result);
+  [[nodiscard]] static const proxy::HostEntry* only_address_of(const proxy::Snapshot& snapshot);
   void place(Candidate& candidate, const config::GatewayConfig& gateway, Result& result);
   void start_health_checks(proxy::Snapshot& snapshot);
 

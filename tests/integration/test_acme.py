@@ -1,5 +1,7 @@
 """Certificates obtained from a real CA: Pebble, with a fifth of all nonces refused."""
+import base64
 import fcntl
+import http.server
 import json
 import os
 import re
@@ -8,37 +10,18 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
+import urllib.request
 
 import pytest
 
-from harness.gateway import Gateway, binary, tenant
+from harness.acme import acme_tenant, certs, host_status, served, wait_served
+from harness.gateway import Gateway
 from harness.name_server import NameServer
 from harness.pebble import Pebble
 from harness.polling import poll
 
 pytestmark = pytest.mark.skipif(not shutil.which("pebble"), reason="Pebble is not installed")
-
-
-def served(gateway, name, root=None):
-    """The certificate in DER that a handshake for the name shows; None if it is not from the root."""
-    context = ssl.create_default_context(cadata=root) if root else ssl._create_unverified_context()
-    try:
-        with socket.create_connection(("127.0.0.1", gateway.https_port), timeout=10) as plain:
-            with context.wrap_socket(plain, server_hostname=name) as tls:
-                return tls.getpeercert(binary_form=True)
-    except ssl.SSLCertVerificationError:
-        return None
-
-
-def wait_served(gateway, name, root, *, other_than=None):
-    def found():
-        certificate = served(gateway, name, root)
-        return certificate if certificate != other_than else None
-    return poll(found, f"a certificate for {name}", deadline=60)
-
-
-def acme_tenant(name, upstream, hosts, authority="default"):
-    return tenant(name, upstream, hosts=[{"name": host, "tls": {"acme": authority}} for host in hosts])
 
 
 def gateway_for(tmp_path, authority, upstream, hosts, *, pebble=None, config=None, start=True, **acme):
@@ -50,16 +33,6 @@ def gateway_for(tmp_path, authority, upstream, hosts, *, pebble=None, config=Non
     if start:
         gateway.start()
     return gateway, ca
-
-
-def certs(gateway, *arguments):
-    return subprocess.run([binary(), "certs", "--admin", f"127.0.0.1:{gateway.admin_port}", *arguments], capture_output=True,
-                          text=True, timeout=30)
-
-
-def host_status(gateway, name):
-    hosts = [host for each in gateway.status_page()["tenants"] for host in each["hosts"]]
-    return next(host for host in hosts if host["name"] == name)
 
 
 def test_a_gateway_that_starts_answers_the_challenges_that_are_stored(tmp_path, upstream):
@@ -274,3 +247,115 @@ def test_renewal_within_the_ca_s_window(tmp_path, authority, upstream, newer_peb
         gateway.start()
         wait_served(gateway, name, root, other_than=first)
         assert pebble.count("replac") > 0, pebble.log()[-3000:]
+
+
+@pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])
+def test_addresses_have_certificates(tmp_path, authority, upstream, newer_pebble, challenge):
+    """RFC 8738. Clients name no host in TLS when they were given an address: the certificate is that of where they connect."""
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, ["127.0.0.1", "[2001:db8::7]", "www.example.test"],
+                                  pebble={"binary": newer_pebble, "profiles": PROFILES}, challenge=challenge)
+    with pebble, gateway:
+        root = pebble.root()
+        certificate = wait_served(gateway, "127.0.0.1", root)
+        assert names_of(certificate) == ["IP Address:127.0.0.1"]
+        assert gateway.request("/", host="127.0.0.1", tls=True).status == 200
+        wait_served(gateway, "www.example.test", root)
+        # Nobody reaches the other one; it is told under its own name.
+        state = host_status(gateway, "[2001:db8::7]")["certificate"]
+        assert state["self_signed"]
+        renewed = certs(gateway, "renew", "[2001:db8::7]")
+        assert renewed.returncode == 0, renewed.stderr
+
+
+def test_two_kinds_of_certificates(tmp_path, authority, upstream):
+    """RSA beside ECDSA, for clients that know nothing else."""
+    name = "www.example.test"
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, [name], challenge="tls-alpn-01", second_key_type="rsa_2048")
+    with pebble, gateway:
+        root = pebble.root()
+
+        def shown(*options):
+            answer = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.https_port}", "-servername", name,
+                                     *options], input=b"", capture_output=True)
+            key = re.search(rb"Peer signature type: (\S+)", answer.stdout)
+            return key and key[1].decode()
+
+        wait_served(gateway, name, root)
+        gateway.wait_metric(2, "gatehouse_acme_orders_total", result="success")
+        poll(lambda: shown("-sigalgs", "RSA-PSS+SHA256:RSA+SHA256") == "RSA-PSS", "the second certificate")
+        assert shown("-tls1_2", "-cipher", "ECDHE+aRSA") == "RSA-PSS"
+        assert shown() == shown("-tls1_2") == "ECDSA", "who knows both is served the cheaper one"
+        listed = certs(gateway, "list").stdout
+        assert f"{name} (RSA)" in listed, listed
+        gateway.stop()
+        gateway.start()
+        assert shown("-sigalgs", "RSA-PSS+SHA256:RSA+SHA256") == "RSA-PSS" and shown() == "ECDSA"
+        assert pebble.count('Added order "') == 2
+
+
+def test_a_rehearsal_comes_first(tmp_path, authority, upstream):
+    """What the CA for tests does not issue is never asked of the other one; what it issues is served to nobody."""
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, ["www.example.test"], start=False)
+    wrong_port = Pebble(authority, http_port=1, tls_port=1)
+    with pebble, wrong_port:
+        gateway.write_config(acme={"default": {"rehearsal": "tests"}, "tests": {"directory": wrong_port.directory, "ca_file": wrong_port.ca_file}})
+        with gateway:
+            poll(lambda: (host_status(gateway, "www.example.test")["certificate"] or {}).get("last_error"), "the rehearsal to fail", deadline=40)
+            assert pebble.count("There are now 1 orders") == 0
+            with Pebble(authority, http_port=gateway.http_port, tls_port=gateway.https_port) as right:
+                gateway.write_config(acme={"tests": {"directory": right.directory, "ca_file": right.ca_file}})
+                gateway.signal(signal.SIGHUP)
+                poll(lambda: certs(gateway, "renew", "www.example.test").returncode == 0, "the command")
+                certificate = wait_served(gateway, "www.example.test", pebble.root())
+                assert right.count("There are now 1 orders") == 1
+                # Renewals are not rehearsed.
+                assert certs(gateway, "renew", "www.example.test").returncode == 0
+                wait_served(gateway, "www.example.test", pebble.root(), other_than=certificate)
+                assert right.count("There are now 2 orders") == 0
+
+
+def test_records_are_written_by_a_service(tmp_path, authority, upstream):
+    """dns-01 by a webhook: requests as lego's httpreq makes them."""
+    password = tmp_path / "password"
+    password.write_text("a secret of the service's\n")
+    seen = []
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, ["*.example.test"], start=False)
+
+    class Service(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):  # pylint: disable=invalid-name
+            record = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append((self.path, self.headers["Authorization"], record))
+            verb = {"/dns/present": "set-txt", "/dns/cleanup": "clear-txt"}[self.path]
+            body = json.dumps({"host": record["fqdn"], "value": record["value"]}).encode()
+            urllib.request.urlopen(f"{pebble.control}/{verb}", data=body, timeout=5).close()
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with pebble, http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        gateway.write_config(acme={"default": {"challenge": "dns-01", "dns": {"propagation": "0ms", "webhook": {
+            "url": f"http://127.0.0.1:{service.server_address[1]}/dns/", "user": "gatehouse", "password_file": str(password)}}}})
+        with gateway:
+            wait_served(gateway, "shop.example.test", pebble.root())
+            poll(lambda: [path for path, _, _ in seen] == ["/dns/present", "/dns/cleanup"], "the record to be removed")
+            assert {record["fqdn"] for _, _, record in seen} == {"_acme-challenge.example.test."}
+            credentials = base64.b64encode(b"gatehouse:a secret of the service's").decode()
+            assert {field for _, field, _ in seen} == {"Basic " + credentials}
+            assert "a secret" not in gateway.log and credentials not in gateway.log
+        service.shutdown()
+
+
+def test_a_service_that_refuses_is_told(tmp_path, authority, upstream):
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, ["*.example.test"], start=False)
+    with pebble, http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as service:   # knows no POST: 501
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{service.server_address[1]}"
+        gateway.write_config(acme={"default": {"challenge": "dns-01", "dns": {"webhook": {"url": url}}}})
+        with gateway:
+            error = poll(lambda: host_status(gateway, "*.example.test")["certificate"]["last_error"], "the error", deadline=30)
+            assert f"{url}/present answers 501" in error, error
+        service.shutdown()

@@ -1,6 +1,4 @@
 """Several gateways on one Redis are one client of the CA."""
-import base64
-import os
 import random
 import shutil
 import socket
@@ -9,76 +7,11 @@ import time
 
 import pytest
 
-from harness.gateway import Gateway
-from harness.pebble import Pebble
+from harness.acme import Fleet, accounts, orders
 from harness.polling import poll
-from harness.ports import free_port
 from harness.redis_server import RedisServer
-from harness.turns import Turns
-from test_acme import acme_tenant, served
 
 pytestmark = pytest.mark.skipif(not shutil.which("pebble"), reason="Pebble is not installed")
-
-
-class Fleet:
-    def __init__(self, tmp_path, authority, upstream, redis, count, hosts, *, pebble=None, tenants=None, **acme):
-        key = tmp_path / "storage.key"
-        if not key.exists():
-            key.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
-        tenants = tenants or {"shop": acme_tenant("shop", upstream, hosts)}
-        self.gateways = []
-        for number in range(count):
-            folder = tmp_path / f"gateway-{number}"
-            folder.mkdir(exist_ok=True)
-            self.gateways.append(Gateway(tenants, folder=str(folder), start=False, config={
-                "workers": 1, "redis": {"url": f"redis://127.0.0.1:{redis.port}/0"},
-                "storage": {"file": None, "redis": {"encryption_key_file": str(key)}}}))
-        self.port = free_port()
-        self.turns = Turns([gateway.http for gateway in self.gateways], self.port)
-        self.pebble = Pebble(authority, http_port=self.port, tls_port=self.gateways[0].https_port, **(pebble or {}))
-        for gateway in self.gateways:
-            gateway.write_config(acme={"default": {"directory": self.pebble.directory, "ca_file": self.pebble.ca_file, **acme}})
-
-    def start(self):
-        for gateway in self.gateways:
-            gateway.start(ready=False)
-        for gateway in self.gateways:
-            gateway.wait_ready()
-        return self
-
-    def leader(self):
-        for gateway in self.gateways:
-            if gateway.running() and gateway.status_page()["certificates"]["leads"]:
-                return gateway
-        return None
-
-    def serve(self, name, root):
-        shown = {served(gateway, name, root) for gateway in self.gateways if gateway.running()}
-        return len(shown) == 1 and None not in shown and shown.pop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        for gateway in self.gateways:
-            if kind is None:
-                if gateway.running():
-                    gateway.stop()
-            else:
-                gateway.kill()
-                print(gateway.log)
-        if kind is not None:
-            print(self.pebble.log()[-5000:])
-        self.pebble.__exit__()
-        self.turns.close()
-
-
-def orders(pebble):
-    return pebble.count('Added order "')
-
-
-def accounts(pebble):
-    return pebble.count("There are now 1 accounts in memory"), pebble.count("There are now 2 accounts in memory")
 
 
 def test_ten_gateways_place_one_order(tmp_path, authority, upstream):

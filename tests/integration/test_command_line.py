@@ -178,6 +178,23 @@ def test_check_tells_of_logs_that_cannot_be_opened(prepared, tmp_path, key, path
         gateway.start()
 
 
+@pytest.mark.parametrize("content, config, words", [
+    ("no base64url!", {"acme": {"default": {"directory": "https://ca.test/dir", "eab": {"key_id": "k", "mac_key_file": "FILE"}}}}, "holds no base64url"),
+    ("no base64!", {"acme": {"default": {"directory": "https://ca.test/dir", "dns": {
+        "server": "192.0.2.1:53", "zone": "a.test", "key_name": "k", "secret_file": "FILE"}}}}, "holds no base64"),
+    ("", {"acme": {"default": {"directory": "https://ca.test/dir", "dns": {"webhook": {
+        "url": "https://hook.test", "user": "u", "password_file": "FILE"}}}}}, "empty line"),
+    ("c2hvcnQ=", {"redis": {"url": "redis://127.0.0.1:6379/0"}, "storage": {"file": None, "redis": {"encryption_key_file": "FILE"}}}, "32"),
+])
+def test_check_reads_keys(prepared, tmp_path, content, config, words):
+    file = tmp_path / "secret"
+    file.write_text(content + "\n")
+    result = check(prepared(config=json.loads(json.dumps(config).replace("FILE", str(file)))))
+    assert result.returncode != 0 and str(file) in result.stdout and words in result.stdout, result.stdout
+    assert re.search(r"gateway\.yaml:\d+:\d+: error: ", result.stdout), result.stdout
+    assert not content or content not in result.stdout
+
+
 @pytest.mark.parametrize("path", ["there.log", "made/new.log"])
 def test_check_makes_no_log(prepared, tmp_path, path):
     gateway = prepared(config={"access_log": {"path": str(tmp_path / path)}})

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "simulation.hpp"
 
 namespace gatehouse::acme::test {
@@ -157,7 +159,7 @@ TEST_F(CertifierTest, ARevokedCertificateIsReplacedWhenTheCaTells) {
   const std::string before = world.gateways.front()->served["www.example.com"];
   bool accepted = false;
   const auto ask = [&]() -> Flow<Done> {
-    accepted = (co_await certifier.request_revocation("www.example.com", 1)).has_value();
+    accepted = (co_await certifier.request_revocation(identifier_of("www.example.com"), 1)).has_value();
     co_return Done{};
   };
   world.gateways.front()->spawn(ask());
@@ -177,8 +179,8 @@ TEST_F(CertifierTest, AnAskedForRenewalIsDoneByWhoeverHoldsTheLease) {
   for (const auto& gateway : world.gateways)
     if (gateway.get() != world.leader()) follower = gateway.get();
   const auto ask = [&]() -> Flow<Done> {
-    EXPECT_TRUE(co_await follower->certifier.request_renewal("www.example.com"));
-    EXPECT_FALSE(co_await follower->certifier.request_renewal("other.example.com"));
+    EXPECT_TRUE(co_await follower->certifier.request_renewal(identifier_of("www.example.com")));
+    EXPECT_FALSE(co_await follower->certifier.request_renewal(identifier_of("other.example.com")));
     co_return Done{};
   };
   follower->spawn(ask());
@@ -248,6 +250,54 @@ TEST_F(CertifierTest, AnotherCaIsAskedWhileTheFirstIsAway) {
   EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30min));
 }
 
+TEST_F(CertifierTest, ARehearsalThatIsAwayKeepsNobodyWaitingForLong) {
+  const auto add = [&](Authority authority) {
+    world.authorities.push_back(std::make_shared<const Authority>(std::move(authority)));
+  };
+  world.authorities.clear();
+  add({.name = "default", .directory = world.ca.directory_url(), .rehearsal = "tests"});
+  add({.name = "tests", .directory = "https://away.test/dir"});
+  world.want("www.example.com");
+  start(1);
+  world.agenda.run_for(30s);
+  EXPECT_EQ(world.ca.orders(), 0);
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30min));
+}
+
+TEST_F(CertifierTest, AHostHasTwoKindsOfCertificatesIfAsked) {
+  Authority authority = *world.authorities.front();
+  const auto configure = [&](std::optional<KeyType> second) {
+    authority.second_key_type = second;
+    world.authorities.front() = std::make_shared<const Authority>(authority);
+    world.configure();
+  };
+  configure(KeyType::rsa_2048);
+  world.want("www.example.com");
+  start(2);
+  const auto are_complete = [&] {
+    return world.is_complete() && std::ranges::all_of(world.gateways, [](const auto& gateway) {
+             return gateway->served_second.contains("www.example.com");
+           });
+  };
+  ASSERT_TRUE(world.run_until(are_complete, 2min));
+  EXPECT_EQ(world.ca.orders(), 2);
+  const auto& certifier = world.gateways.front()->certifier;
+  const Identifier host = identifier_of("www.example.com");
+  EXPECT_EQ(certifier.record({host, false})->key_type, "ecdsa_p256");
+  EXPECT_EQ(certifier.record({host, true})->key_type, "rsa_2048");
+  const std::string before = world.gateways.front()->served_second["www.example.com"];
+  world.agenda.run_for(8 * 24h);
+  EXPECT_NE(world.gateways.front()->served_second["www.example.com"], before);
+
+  configure(std::nullopt);
+  EXPECT_EQ(certifier.record({host, true}), nullptr) << "nobody renews it any more";
+  const int orders = static_cast<int>(world.ca.orders());
+  configure(KeyType::rsa_2048);
+  world.agenda.run_for(1min);
+  EXPECT_NE(certifier.record({host, true}), nullptr);
+  EXPECT_EQ(world.ca.orders(), orders) << "what is stored is served again";
+}
+
 TEST_F(CertifierTest, AChangeOfKeysWhoseAnswerWasLostIsSettledByTheNextOrder) {
   world.want("www.example.com");
   start(1);
@@ -258,7 +308,7 @@ TEST_F(CertifierTest, AChangeOfKeysWhoseAnswerWasLostIsSettledByTheNextOrder) {
     const auto ask = [&]() -> Flow<Done> {
       auto& certifier = world.gateways.front()->certifier;
       EXPECT_FALSE(co_await certifier.roll_over("default"));
-      EXPECT_TRUE(co_await certifier.request_renewal("www.example.com"));
+      EXPECT_TRUE(co_await certifier.request_renewal(identifier_of("www.example.com")));
       co_return Done{};
     };
     world.gateways.front()->spawn(ask());
@@ -278,7 +328,7 @@ TEST_F(CertifierTest, AnAccountGetsAnotherKey) {
   bool is_changed = false;
   const auto ask = [&]() -> Flow<Done> {
     is_changed = (co_await certifier.roll_over("default")).has_value();
-    EXPECT_TRUE(co_await certifier.request_renewal("www.example.com"));
+    EXPECT_TRUE(co_await certifier.request_renewal(identifier_of("www.example.com")));
     co_return Done{};
   };
   world.gateways.front()->spawn(ask());

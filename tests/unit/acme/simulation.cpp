@@ -70,8 +70,10 @@ SimulatedGateway::SimulatedGateway(Fleets& world, std::string own_name)
       world_(world),
       fleet(*this, *this, world.pace),
       certifier(*this, fleet, world.presentation_time) {
-  certifier.on_certificate = [this](const Identifier& host, const std::string& chain, const Secret&) {
-    served[host.value] = chain;
+  certifier.on_certificate = [this](const Identifier& host) {
+    for (const bool is_second : {false, true})
+      if (const auto* const record = certifier.record({host, is_second}))
+        (is_second ? served_second : served)[host.value] = record->chain;
   };
   certifier.on_challenges = [this](const std::vector<Presentation>& presentations) -> Flow<Done> {
     answers = presentations;
@@ -126,7 +128,7 @@ Flow<std::expected<HttpResponse, std::string>> SimulatedGateway::send(const Auth
   co_return response;
 }
 
-Flow<std::expected<Done, std::string>> SimulatedGateway::update_dns(const DnsServer&, std::vector<TxtChange>) {
+Flow<std::expected<Done, std::string>> SimulatedGateway::update_dns(const DnsRecords&, std::vector<TxtChange>) {
   co_return std::unexpected("no DNS here");
 }
 

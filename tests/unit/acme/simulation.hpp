@@ -116,7 +116,7 @@ class SimulatedGateway final : public Environment, public Storage {
   Flow<Done> sleep(Milliseconds duration) override;
   void spawn(Flow<Done> flow) override;
   Flow<std::expected<HttpResponse, std::string>> send(const Authority& authority, HttpRequest request) override;
-  Flow<std::expected<Done, std::string>> update_dns(const DnsServer& server, std::vector<TxtChange> changes) override;
+  Flow<std::expected<Done, std::string>> update_dns(const DnsRecords& records, std::vector<TxtChange> changes) override;
   void report(std::string_view what, std::string_view about, bool is_error) override;
 
   Flow<StorageResult<SyncAnswer>> sync(SyncRequest request) override;
@@ -125,7 +125,7 @@ class SimulatedGateway final : public Environment, public Storage {
   Seconds lease_time() const noexcept override;
 
   const std::string name;
-  std::map<std::string, std::string> served;  // chains by host
+  std::map<std::string, std::string> served, served_second;  // chains by host
   std::vector<Presentation> answers;
   std::vector<std::string> reports;
   int orders_ended = 0;

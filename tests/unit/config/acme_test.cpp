@@ -1,4 +1,6 @@
 // `acme` and `storage` of gateway.yaml, and `tls: {acme: NAME}` of tenants.
+#include <fmt/format.h>
+
 #include "support.hpp"
 
 namespace gatehouse::config::test {
@@ -52,8 +54,52 @@ TEST(Acme, RefusesWhatCannotBe) {
   EXPECT_THAT(gateway_problems(with("challenge: dns-02")), ElementsAre(error_at("1:66", "dns-01")));
   EXPECT_THAT(gateway_problems(with("fallback: other")), ElementsAre(error_at("1:8", "there is no acme.other")));
   EXPECT_THAT(gateway_problems(with("fallback: default")), ElementsAre(error_at("1:8", "stand in for itself")));
+  EXPECT_THAT(gateway_problems(with("rehearsal: other")), ElementsAre(error_at("1:8", "there is no acme.other")));
+  EXPECT_THAT(gateway_problems(with("rehearsal: default")), ElementsAre(error_at("1:8", "rehearse for itself")));
+  EXPECT_THAT(
+      gateway_problems("acme: {default: {directory: \"https://ca.example/dir\", rehearsal: other, fallback: other}, "
+                       "other: {directory: \"https://other.example/dir\"}}"),
+      ElementsAre(error_at("1:8", "name two CAs")));
+  EXPECT_THAT(gateway_problems(with("second_key_type: ecdsa_p256")), ElementsAre(error_at("1:72", "rsa_2048")));
+  EXPECT_THAT(gateway_problems(with("key_type: rsa_2048, second_key_type: rsa_3072")),
+              ElementsAre(error_at("1:92", "is to be ecdsa_p256")));
   EXPECT_THAT(gateway_problems(with("eab: {key_id: a, mac_key: b}")),
               ::testing::Contains(error_at("1:72", "mac_key_file")));
+}
+
+TEST(Acme, ReadsAWebhook) {
+  const TemporaryFolder folder;
+  const std::string file = folder.write("password", "x\n");
+  const auto with = [&](const std::string& keys) {
+    return "acme: {default: {directory: \"https://ca.example/dir\", second_key_type: rsa_2048, dns: {" + keys + "}}}";
+  };
+  const GatewayConfig config =
+      good_gateway(with("propagation: 1m, webhook: {url: \"https://hook.example/dns/\", user: me, "
+                        "password_file: " +
+                        file + ", ca_file: " + file + "}"));
+  const AcmeAuthority& authority = config.acme.front();
+  EXPECT_EQ(authority.second_key_type, CertificateKey::rsa_2048);
+  ASSERT_TRUE(authority.dns && authority.dns->webhook);
+  EXPECT_EQ(authority.dns->propagation, 1min);
+  EXPECT_EQ(authority.dns->webhook->url, "https://hook.example/dns");
+  EXPECT_EQ(authority.dns->webhook->user, "me");
+  EXPECT_EQ(authority.dns->webhook->password_file, file);
+  EXPECT_EQ(authority.dns->webhook->ca_file, file);
+
+  EXPECT_THAT(gateway_problems(with("webhook: {url: \"http://hook.example\"}")),
+              ElementsAre(error_at("1:103", "must begin with https://")));
+  EXPECT_THAT(gateway_problems(with("webhook: {url: \"https://hook.example?a=b\"}")),
+              ElementsAre(error_at("1:103", "has a query")));
+  EXPECT_THAT(gateway_problems(with("webhook: {url: \"https://hook.example\", user: me}")),
+              ElementsAre(error_at("1:133", "belong together")));
+  EXPECT_THAT(
+      gateway_problems(with("webhook: {url: \"https://hook.example\", user: \"a:b\", password_file: " + file + "}")),
+      ElementsAre(error_at("1:133", "colon")));
+  EXPECT_THAT(gateway_problems(with("webhook: {url: \"https://hook.example\", password: b}")),
+              ElementsAre(error_at("1:127", "password_file")));
+  EXPECT_THAT(gateway_problems(with("zone: example.de, webhook: {url: \"https://hook.example\"}")),
+              ElementsAre(error_at("1:94", "exclude each other")));
+  EXPECT_THAT(gateway_problems(with("zone: example.de")).size(), 3U) << "server, key_name, secret_file";
 }
 
 TEST(Acme, WarnsWhereHttp01CannotBeAnswered) {
@@ -94,6 +140,24 @@ TEST(HostTlsByAcme, NamesAnAuthority) {
   EXPECT_THAT(tenant_problems(host("*.shop.example", "acme: default"), gateway),
               ElementsAre(error_at("2:39", "wildcards need dns-01")));
   EXPECT_THAT(tenant_problems(host("*", "acme: default"), gateway), ElementsAre(error_at("2:26", "no CA issues")));
+}
+
+TEST(HostTlsByAcme, IsForAddressesToo) {
+  const TemporaryFolder folder;
+  const std::string file = folder.write("secret", "x\n");
+  const GatewayConfig gateway = gateway_with(
+      "acme: {web: {directory: \"https://ca.example/dir\"}, dns: {directory: \"https://ca.example/dir\", challenge: "
+      "dns-01, dns: "
+      "{server: \"192.0.2.53:53\", zone: example.de, key_name: gatehouse, secret_file: " +
+      file + "}}}\n");
+  const auto host = [](const std::string& name, const std::string& authority) {
+    return "hosts: [{name: \"" + name + "\", tls: {acme: " + authority + "}}]";
+  };
+  for (const char* const address : {"192.0.2.7", "[2001:db8::7]"}) {
+    EXPECT_EQ(good_tenant(host(address, "web"), gateway).hosts[0].name, address);
+    EXPECT_THAT(tenant_problems(host(address, "dns"), gateway),
+                ElementsAre(error_at(fmt::format("2:{}", 25 + std::string(address).size()), "RFC 8738")));
+  }
 }
 
 }  // namespace
