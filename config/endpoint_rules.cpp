@@ -99,6 +99,23 @@ bool is_redis(const SocketAddress& endpoint, const Redis& redis) {
   return is_here(endpoint.ip) && is_here(*address);
 }
 
+/// The IPv4 address to which a translator on the way brings an IPv6 address: NAT64 (RFC 6052), 6to4 (RFC 3056).
+std::optional<IpAddress> translated(const IpAddress& address) {
+  if (address.is_v4()) return std::nullopt;
+  const auto& bytes = address.bytes();
+  const auto v4_at = [&](std::size_t at) {
+    return IpAddress::v4(static_cast<std::uint32_t>(bytes[at]) << 24 | static_cast<std::uint32_t>(bytes[at + 1]) << 16 |
+                         static_cast<std::uint32_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
+  };
+  if (Cidr::parse("64:ff9b::/96")->contains(address)) return v4_at(12);
+  if (Cidr::parse("2002::/16")->contains(address)) return v4_at(2);
+  return std::nullopt;
+}
+
+bool is_in(const std::vector<Cidr>& networks, const IpAddress& address) {
+  return std::ranges::any_of(networks, [&](const Cidr& network) { return network.contains(address); });
+}
+
 }  // namespace
 
 bool is_unspecified(const IpAddress& address) noexcept { return address == IpAddress() || address == IpAddress::v4(0); }
@@ -138,6 +155,12 @@ std::string why_no_endpoint(const SocketAddress& endpoint, const GatewayConfig& 
     return "is the gateway's own metrics address, which tenants must not reach";
   if (gateway.redis && is_redis(endpoint, *gateway.redis))
     return "is the gateway's own Redis, which tenants must not reach";
+  const EndpointNetworks& networks = gateway.policy.upstreams;
+  const auto other = translated(endpoint.ip);
+  if (is_in(networks.deny, endpoint.ip) || (other && is_in(networks.deny, *other)))
+    return "lies in a network that the platform's policy.upstreams.deny takes out";
+  if (!networks.allow.empty() && !is_in(networks.allow, endpoint.ip))
+    return "lies in none of the networks of the platform's policy.upstreams.allow";
   return {};
 }
 

@@ -77,9 +77,16 @@ struct Timeouts {
 
 enum class TenantRules { no, yes, trusted };
 
+/// Networks in which tenants' endpoints may lie; `deny` wins, and `allow` without an entry lets all others be.
+struct EndpointNetworks {
+  std::vector<Cidr> allow;
+  std::vector<Cidr> deny;
+};
+
 struct TenantPolicy {
   TenantRules tenant_rules = TenantRules::yes;
   std::vector<std::string> files;   // absolute folders, "/"-terminated, from which tenants may name files
+  EndpointNetworks upstreams;
 };
 
 enum class ClientIpDetail { full, truncated, none };

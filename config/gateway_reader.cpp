@@ -161,6 +161,11 @@ void read_timeouts(Mapping& m, Timeouts& timeouts) {
   m.read("shutdown", timeouts.shutdown, Duration{0ms, 24h}, "For open requests to end after that.");
 }
 
+void read_endpoint_networks(Mapping& m, EndpointNetworks& networks) {
+  m.read("allow", networks.allow, list_of(Network{}, 0, 10'000), "Networks of endpoints; empty: all that may be any.");
+  m.read("deny", networks.deny, list_of(Network{}, 0, 10'000), "Networks without endpoints; wins over allow.");
+}
+
 void read_policy(Mapping& m, TenantPolicy& policy, const FileRules& files) {
   m.read(
       "tenant_rules", policy.tenant_rules,
@@ -168,9 +173,8 @@ void read_policy(Mapping& m, TenantPolicy& policy, const FileRules& files) {
       "Whether tenants may bring SecLang rules: true within the allow-list, trusted also with ctl actions.");
   m.read("files", policy.files, list_of(File{files, false}, 0, 100),
          "Folders whose files tenants may name by absolute path, besides their own folder.");
-  m.unavailable("upstreams",
-                "there is no list yet of addresses that tenants may use as endpoints: leave it out, and review the "
-                "tenants' endpoints");
+  m.read("upstreams", policy.upstreams, object<EndpointNetworks>(read_endpoint_networks),
+         "Where the endpoints of tenants' services may lie.");
   for (std::size_t i = 0; i < policy.files.size(); ++i) {
     std::string& folder = policy.files[i];
     if (!folder.ends_with('/')) folder += '/';

@@ -47,7 +47,7 @@ struct HeaderMatches {
   [[nodiscard]] JsonObject schema() const {
     JsonObject schema = schema_of_type("object");
     schema.add("propertyNames", field_name_text().schema().to_string());
-    schema.add("additionalProperties", R"({"type":["string","number","boolean","null"]})");
+    schema.add("additionalProperties", R"({"type":["string","null"]})");
     return schema;
   }
 

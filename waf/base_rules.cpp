@@ -45,9 +45,8 @@ SecRule REQUEST_BODY_LENGTH "@gt 0" \
     "id:200010,phase:2,deny,status:415,log,t:none,msg:'Of multipart bodies only form-data can be inspected',severity:2,tag:'gatehouse/body',chain"
     SecRule REQUEST_HEADERS:Content-Type "@rx ^multipart/(?!form-data)" "t:none,t:lowercase"
 
-SecRule REQUEST_METHOD "@streq POST" \
-    "id:200011,phase:1,pass,nolog,t:none,chain"
-    SecRule &REQUEST_HEADERS:Content-Type "@eq 0" "t:none,ctl:requestBodyProcessor=URLENCODED"
+SecRule &REQUEST_HEADERS:Content-Type "@eq 0" \
+    "id:200011,phase:1,pass,nolog,t:none,ctl:requestBodyProcessor=URLENCODED"
 )rules";
 static_assert(xml_beyond_bounds == 2 && multipart_beyond_bounds == 3, "rules 200008 and 200009 name the numbers");
 static_assert(max_arguments + 1 == 1000, "rule 200007 names the number");

@@ -16,8 +16,8 @@ std::span<const Filter> builtin_filters() noexcept {
   static constexpr Filter filters[] = {
       acme_challenge_filter,     // the CA asks for tokens over plain HTTP
       redirect_filter,           // http -> https
-      loop_detection_filter,     // CDN-Loop: 508
       access_filter,             // allow and deny lists
+      loop_detection_filter,     // CDN-Loop: 508
       concurrency_filter,        // the tenant's share of requests in flight
       rate_limit_filter,         // token buckets
       waf_filter,                // libmodsecurity with CRS

@@ -71,7 +71,7 @@ void Exchange::reset() {
   waf_judged = waf_bypassed = false;
   waf_error = false;
   waf_weight = {};
-  waf_later = waf_hurried = waf_restart = false;
+  waf_later = waf_hurried = waf_restart = waf_tells_body = false;
   waf_nanoseconds = 0;
   upstream_nanoseconds = 0;
   request_body_bytes = 0;

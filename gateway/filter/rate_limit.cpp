@@ -42,7 +42,9 @@ BucketRequest bucket_of(const Exchange& exchange, const RateLimitRule& rule, con
           only = &field;
           ++count;
         }
-        if (count == 1)
+        if (count == 1 && only->id == http::FieldId::host)
+          parts.push_back({KeyPart::Kind::header, exchange.target.host});  // one host however it is written
+        else if (count == 1)
           parts.push_back({KeyPart::Kind::header, only->value});
         else
           parts.push_back({KeyPart::Kind::missing, client});

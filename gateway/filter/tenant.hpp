@@ -108,7 +108,6 @@ struct Tenant {
   std::vector<std::unique_ptr<RateLimitRule>> rate_limits;
   std::vector<std::unique_ptr<Route>> routes;
 
-  std::shared_ptr<runtime::Gauge> requests_in_flight;
   std::shared_ptr<runtime::Histogram> waf_duration;
   std::shared_ptr<runtime::Histogram> unrouted_duration;  // of requests that found no route, redirects among them
   std::shared_ptr<TenantLoad> load;

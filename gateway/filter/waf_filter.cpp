@@ -143,6 +143,7 @@ waf::Step inspect_head(Exchange& exchange, std::chrono::nanoseconds budget) {
   start.host = host != nullptr ? host->value : std::string_view{};
   exchange.waf = exchange.waf_engine->begin(*exchange.tenant->waf_policy, start, budget);
   for (const http::Field& field : exchange.head.fields.all()) exchange.waf->add_request_header(field.name, field.value);
+  if (exchange.waf_tells_body) exchange.waf->add_request_header("transfer-encoding", "chunked");
   return exchange.waf->request_headers();
 }
 
@@ -174,6 +175,18 @@ waf::Step inspect_response_body(Exchange& exchange, std::string_view body) {
 
 bool is_out_of_time(const Exchange& exchange, waf::Step step) {
   return step == waf::Step::error && exchange.waf && exchange.waf->ran_out_of_time();
+}
+
+// A body over HTTP/2 needs no field that announces it, which rules look for: they are told as HTTP/1.1 would have said it
+// (RFC 9112 section 6.1), so that a request is the same whatever its version.
+bool is_unannounced(const Exchange& exchange) noexcept {
+  return exchange.head.is_http2 && exchange.framing.kind == http::BodyKind::chunked &&
+         !exchange.head.fields.has(http::FieldId::content_length);
+}
+// Whether there is a body is known behind the head, of methods that usually have none: their streams often end with an
+// empty frame.
+bool expects_no_body(const Exchange& exchange) noexcept {
+  return exchange.head.method == http::Method::get || exchange.head.method == http::Method::head;
 }
 
 // --- the pool
@@ -329,6 +342,7 @@ Step waf_on_request(Exchange& exchange) {
     return Step::answer;
   }
   exchange.plain_answer = waf_response_body_limit(exchange) != 0;
+  exchange.waf_tells_body = is_unannounced(exchange) && !expects_no_body(exchange);
   exchange.waf_weight.add_values(exchange.target.as_received, "&");
   for (const http::Field& field : exchange.head.fields.all())
     if (http::equals_ignore_case(field.name, "cookie"))
@@ -351,7 +365,13 @@ BodyNeed waf_body_need(const Exchange& exchange) {
 Step waf_on_request_body(Exchange& exchange) {
   if (!exchange.waf) return Step::next;
   exchange.waf_weight.add_values(exchange.body, "&,");
-  if (belongs_to_pool(exchange)) return Step::wait;
+  if (!exchange.waf_tells_body && is_unannounced(exchange) && (!exchange.body.empty() || !exchange.body_buffered)) {
+    exchange.waf_tells_body = true;
+    exchange.waf_restart = has_pool(exchange);
+    const Step step = exchange.waf_restart ? Step::wait : act_on(exchange, inspect_head(exchange, budget_here(exchange)));
+    if (step == Step::answer) return step;
+  }
+  if (belongs_to_pool(exchange) || exchange.waf_restart) return Step::wait;
   exchange.waf_later = has_pool(exchange) && must_yield(exchange);
   return exchange.waf_later ? Step::wait : inspect_body_here(exchange);
 }

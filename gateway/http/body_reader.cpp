@@ -78,11 +78,21 @@ void BodyReader::release_if_empty() noexcept {
   buffers_->change(before, buffer_.capacity());
 }
 
-void BodyReader::give_back() {
+void BodyReader::finish() noexcept {
   if (handed_ > 0) {
     source().consume(handed_);
     handed_ = 0;
   }
+  release_if_empty();
+}
+
+bool BodyReader::has_excess() const noexcept {
+  if (!ended_ || head_buffer_ == nullptr) return false;
+  return buffer_.unread().size() > (head_buffer_->empty() ? handed_ : 0);
+}
+
+void BodyReader::give_back() {
+  finish();
   const std::string_view rest = buffer_.unread();
   if (!rest.empty()) {
     // Only a chunked body is read ahead of its end, and only after the head buffer was used up.

@@ -77,7 +77,12 @@ class BodyReader {
   /// Body bytes handed out so far, without framing.
   [[nodiscard]] std::uint64_t received() const noexcept { return received_; }
 
-  /// After the end: bytes that were read beyond it belong to the next message; moves them to the head buffer.
+  /// After the end, when the last piece is no longer used: frees the reading buffer unless there is an excess.
+  void finish() noexcept;
+  /// The body has ended, and bytes were read beyond its end: of the next message, if there may be one. They stay here
+  /// while the message is used, since its head is in the head buffer.
+  [[nodiscard]] bool has_excess() const noexcept;
+  /// Moves the excess to the head buffer. Views into the message's head are of no use from then on.
   void give_back();
   /// Frees the reading buffer, and what is in it.
   void release() noexcept {

@@ -104,11 +104,13 @@ bool parse_host(std::string_view text, std::string& host, std::uint16_t& port) {
   port = 0;
   std::size_t end = 0;
   std::size_t kept = 0;
+  std::optional<IpAddress> address;
   if (!text.empty() && text.front() == '[') {
     const std::size_t bracket = text.find(']');
     if (bracket == std::string_view::npos) return false;
-    const std::string_view address = text.substr(1, bracket - 1);
-    if (address.find(':') == std::string_view::npos || !IpAddress::parse(address)) return false;
+    const std::string_view inside = text.substr(1, bracket - 1);
+    if (inside.find(':') != std::string_view::npos) address = IpAddress::parse(inside);
+    if (!address) return false;
     end = kept = bracket + 1;
   } else {
     end = kept = host_name_length(text);
@@ -116,7 +118,11 @@ bool parse_host(std::string_view text, std::string& host, std::uint16_t& port) {
     if (text[end - 1] == '.') --kept;
   }
   if (end != text.size() && (text[end] != ':' || !parse_port(text.substr(end + 1), port))) return false;
-  assign_lower(text.substr(0, kept), host);
+  // An IPv6 address has one form (RFC 5952), whatever it is written like; mapped ones have none of their own in brackets.
+  if (address && !address->is_v4())
+    host = '[' + address->to_string() + ']';
+  else
+    assign_lower(text.substr(0, kept), host);
   return true;
 }
 

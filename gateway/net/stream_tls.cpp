@@ -330,7 +330,9 @@ Stream::HandshakeOperation Stream::connect_tls(const ClientTls& settings, const 
   }
   SocketBio::attach(ssl_, *this);
   SSL_set_connect_state(ssl_);
-  if (IpAddress::parse(server_name)) {
+  if (server_name.empty() && SSL_get_verify_mode(ssl_) != SSL_VERIFY_NONE) {
+    failed_ = Errc::tls_verify;  // OpenSSL would take anybody's certificate
+  } else if (IpAddress::parse(server_name)) {
     X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), server_name.c_str());
   } else {
     SSL_set_tlsext_host_name(ssl_, server_name.c_str());

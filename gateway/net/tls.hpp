@@ -31,6 +31,8 @@ struct ServerTlsSettings {
   std::string client_crl_pem;  // revocation lists, one of each authority that signs clients; empty: not asked
   /// What the host's settings are known by from one certificate to the next; null: each ServerTls is its own.
   const void* identity = nullptr;
+  /// The same for certificates from files, which are renewed in their places: equal for equal files and rules. Empty: none.
+  std::string lineage;
   bool operator==(const ServerTlsSettings&) const = default;
 };
 
@@ -69,6 +71,11 @@ class ServerTls {
   [[nodiscard]] bool apply_to(SSL* connection) const noexcept;
   /// Equal for connections that may speak for each other's hosts.
   [[nodiscard]] const void* identity() const noexcept { return identity_ != nullptr ? identity_ : this; }
+  /// Whether a connection that was made with this may speak for hosts with `other`: the same settings, or those that a
+  /// renewed certificate has brought.
+  [[nodiscard]] bool speaks_for(const ServerTls& other) const noexcept {
+    return identity() == other.identity() || (!lineage_.empty() && lineage_ == other.lineage_);
+  }
   [[nodiscard]] bool is_challenge() const noexcept { return is_challenge_; }
   [[nodiscard]] config::ClientAuth client_auth() const noexcept { return client_auth_; }
   [[nodiscard]] std::chrono::system_clock::time_point not_after() const noexcept { return not_after_; }
@@ -95,6 +102,7 @@ class ServerTls {
   bool self_signed_ = false;
   bool is_challenge_ = false;
   const void* identity_ = nullptr;
+  std::string lineage_;
 };
 
 class TicketKeys;

@@ -40,6 +40,7 @@ Inspection inspection_of(const http::ResponseHead& head) noexcept {
 // Buffers the answer's body up to `limit` for the filters. Errc::too_large: it is longer; `body` holds its beginning.
 Task<Errc> buffer_response(Exchange& exchange, UpstreamConnection& upstream, BodyReader& reader, std::string& body,
                            std::size_t limit) {
+  const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
   for (;;) {
     const BodyReader::Result result = reader.next();
     switch (result.status) {
@@ -53,6 +54,7 @@ Task<Errc> buffer_response(Exchange& exchange, UpstreamConnection& upstream, Bod
       case BodyReader::Status::truncated: co_return Errc::end_of_stream;
       case BodyReader::Status::need_read: break;
     }
+    upstream.stream.expires_after(timeout);
     const auto got = co_await upstream.stream.read(reader.room());
     if (got)
       reader.filled(*got);

@@ -275,7 +275,11 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
     if (field.id == FieldId::max_forwards && http::hops_left(head)) continue;  // counted down, see request_fields
     if (http::equals_ignore_case(field.name, "proxy"))
       continue;  // CGI turns it into HTTP_PROXY (CVE-2016-5385, "httpoxy")
-    if (exchange.plain_answer && http::equals_ignore_case(field.name, "accept-encoding")) continue;
+    // An answer that is inspected is asked for whole and as it is: in ranges it would pass piece by piece.
+    if (exchange.plain_answer &&
+        (http::equals_ignore_case(field.name, "accept-encoding") || http::equals_ignore_case(field.name, "range") ||
+         http::equals_ignore_case(field.name, "if-range")))
+      continue;
     append_field(out, field.name, field.value);
   }
   if (exchange.plain_answer) out += "accept-encoding: identity\r\n";

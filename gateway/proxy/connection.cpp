@@ -64,7 +64,7 @@ std::shared_ptr<const net::ServerTls> Worker::select_challenge(std::string_view 
 void Worker::accept(int fd, const SocketAddress& peer, const ListenerFacts& listener) {
   auto connection = std::make_unique<Connection>(*this, listener, peer);
   if (!connection->stream.adopt(fd)) return;
-  if (shared.connections.load(std::memory_order_relaxed) > shared.max_connections) {
+  if (shared.connections.load(std::memory_order_relaxed) > shared.max_connections.load(std::memory_order_relaxed)) {
     listener.refused_total_limit->add();
     return;
   }

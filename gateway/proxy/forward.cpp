@@ -194,14 +194,14 @@ Task<Attempt> bring_back(ServerStream& stream, UpstreamConnection& upstream, boo
       co_return Attempt::done;
     case RelayResult::complete: break;
   }
+  reusable = kept && !body.has_excess();  // what stands behind an answer is an answer to nobody
   body.release();
-  reusable = kept;
   upstream.buffer.unpin();
   co_return Attempt::done;
 }
 
 // Interim answers on the way to the final head. ok: exchange.response is it.
-Task<Errc> await_answer(ServerStream& stream, UpstreamConnection& upstream) {
+Task<Errc> await_answer(ServerStream& stream, UpstreamConnection& upstream, const Upload& upload) {
   Exchange& exchange = stream.exchange;
   constexpr int max_interim = 16;
   const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
@@ -226,6 +226,11 @@ Task<Errc> await_answer(ServerStream& stream, UpstreamConnection& upstream) {
       if (sent != Errc::ok) co_return Errc::cancelled;
     }
     upstream.buffer.unpin();
+    // The next head has the whole time again; while the request is being sent, the upstream may take its time.
+    if (upload.finished())
+      upstream.stream.expires_after(timeout);
+    else
+      upstream.stream.expires_never();
   }
   co_return Errc::malformed;
 }
@@ -271,8 +276,12 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
   }
   const std::array<std::string_view, 2> message{stream.out,
                                                 chunked ? std::string_view() : std::string_view(exchange.body)};
-  upstream.stream.expires_after(timeout);
+  upstream.stream.expires_when_idle(timeout, 0);  // a long body may take its time, as long as it is taken
   Errc error = co_await upstream.stream.write(message);
+  if (streaming)
+    upstream.stream.expires_never();  // run_upload() sets the times from here
+  else
+    upstream.stream.expires_after(timeout);
   if (error == Errc::timed_out) {
     answer_failure(exchange, UpstreamError::timeout);
     note_time(exchange, began, true);
@@ -284,7 +293,7 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
     upload.state = Upload::State::running;
     exchange.worker.loop.spawn(run_upload(stream, upstream, chunked, upload));
   }
-  error = co_await await_answer(stream, upstream);
+  error = co_await await_answer(stream, upstream, upload);
 
   Attempt result = Attempt::answered;
   if (error == Errc::ok) {
@@ -334,16 +343,17 @@ Task<Errc> open(UpstreamConnection& upstream, const Service& service, const upst
 }
 
 // The endpoint's pool on this worker.
-upstream::ConnectionPool& pool_of(Exchange& exchange, const Service& service, upstream::ServiceLoad::Site& load) {
+std::shared_ptr<upstream::ConnectionPool> pool_of(Exchange& exchange, const Service& service, upstream::ServiceLoad::Site& load) {
   const Service::Choice choice = exchange.choice;
-  upstream::PoolKey key{service.sites[choice.site].endpoints[choice.endpoint].address, service.tls, {}};
+  const upstream::Endpoint& endpoint = service.sites[choice.site].endpoints[choice.endpoint];
+  upstream::PoolKey key{endpoint.address, service.tls, {}};
   if (service.tls) {
-    key.server_name = !service.config.tls.server_name.empty() ? service.config.tls.server_name : exchange.target.host;
+    key.server_name = service.tls_name(endpoint, exchange.target.host);
     return exchange.worker.pools.pool(key);
   }
-  upstream::ConnectionPool*& known = load.pools[choice.endpoint];
-  if (known == nullptr) known = &exchange.worker.pools.pool(key);
-  return *known;
+  std::shared_ptr<upstream::ConnectionPool>& known = load.pools[choice.endpoint];
+  if (known == nullptr) known = exchange.worker.pools.pool(key);
+  return known;
 }
 
 // One attempt at the endpoint that exchange.choice names, over a kept connection or (`fresh`) a new one.
@@ -354,7 +364,8 @@ Task<Attempt> try_endpoint(ServerStream& stream, const AttemptPlan& plan, bool f
   const InFlight in_flight(load.in_flight[exchange.choice.endpoint]);
   const runtime::TimePoint began = runtime::Clock::now();
 
-  upstream::ConnectionPool& pool = pool_of(exchange, service, load);
+  const std::shared_ptr<upstream::ConnectionPool> held = pool_of(exchange, service, load);
+  upstream::ConnectionPool& pool = *held;
   auto upstream = fresh ? nullptr : pool.take_idle();
   const bool is_new = upstream == nullptr;
   if (is_new) upstream = pool.make();
@@ -385,7 +396,9 @@ Task<void> forward(ServerStream& stream) {
   const Service& service = *exchange.route->service;
   const config::Retry& retry = service.config.retry;
   const bool replayable =
-      http::is_idempotent(exchange.head.method) && (exchange.framing.kind == BodyKind::none || exchange.body_buffered);
+      http::is_idempotent(exchange.head.method) &&
+      (exchange.framing.kind == BodyKind::none || exchange.body_buffered ||
+       (exchange.framing.kind == BodyKind::length && exchange.framing.length == 0));
   std::vector<Service::Choice> tried;
   bool fresh = false;
   for (unsigned attempt = 1;;) {

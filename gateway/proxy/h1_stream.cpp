@@ -54,6 +54,7 @@ Task<void> H1Stream::run() {
     sent_continue_ = false;
     buffer_.unpin();
     if (!keep_open_) break;
+    body_.give_back();  // nobody looks at the request's head any more
   }
 }
 
@@ -130,12 +131,7 @@ Task<bool> H1Stream::read_head(bool first) {
       // Silence after the first byte of a head is a request that never came; before it, an idle client that left.
       if (got.error() == Errc::timed_out && started) {
         exchange.answer(408, filter::Reason::timeout, "The request did not arrive in time.");
-        exchange.reply.close = true;
-        exchange.head = {};
-        worker.context.ids.append(exchange.request_id);
-        const bool sent = co_await send_reply(true);
-        complete(exchange);
-        if (sent) co_await linger();
+        co_await answer_without_head();
       }
       co_return false;
     }
@@ -161,6 +157,11 @@ Task<void> H1Stream::refuse_head(const http::ParseResult& result) {
       break;
     default: exchange.answer(400, Reason::malformed, "The request is malformed."); break;
   }
+  co_await answer_without_head();
+}
+
+// The last answer of a connection, to a request of which nothing is known but whom the bytes came from.
+Task<void> H1Stream::answer_without_head() {
   exchange.reply.close = true;
   exchange.head = {};
   filter::WorkerContext& worker = connection_.worker.context;
@@ -220,7 +221,7 @@ bool H1Stream::skip_rest_of_body() {
   for (;;) {
     const BodyReader::Result result = body_.next();
     if (result.status == BodyReader::Status::end) {
-      body_.give_back();
+      body_.finish();
       return true;
     }
     if (result.status != BodyReader::Status::piece) return false;
@@ -371,7 +372,8 @@ void H1Stream::watch(ClientWatcher* watcher) noexcept {
 
 void H1Stream::look_after_client() noexcept {
   // Bytes behind the request are another request, of a client that may well be there.
-  const bool left = exchange.worker.ending || (buffer_.empty() && connection_.stream.peer_is_gone());
+  const bool asked_more = !buffer_.empty() || body_.has_excess();
+  const bool left = exchange.worker.ending || (!asked_more && connection_.stream.peer_is_gone());
   if (left && watcher_ != nullptr) watcher_->client_left();
 }
 

@@ -27,7 +27,7 @@ class H1Stream final : public ServerStream, public Protocol {
   void stop_reading() noexcept override;
   [[nodiscard]] bool body_ended() const noexcept override { return body_.ended(); }
   [[nodiscard]] std::uint64_t body_received() const noexcept override { return body_.received(); }
-  void finish_body() override { body_.give_back(); }
+  void finish_body() override { body_.finish(); }
   [[nodiscard]] runtime::Task<runtime::Errc> send_interim() override;
   [[nodiscard]] runtime::Task<void> end_interim() override;
   void begin_answer(const http::BodyFraming& framing) override;
@@ -51,6 +51,7 @@ class H1Stream final : public ServerStream, public Protocol {
   /// Reads one request head; false: the connection ends (an answer to what was malformed has been sent).
   runtime::Task<bool> read_head(bool first);
   runtime::Task<void> refuse_head(const http::ParseResult& result);
+  runtime::Task<void> answer_without_head();
   /// Writes the answer that exchange.reply describes. False: the client is gone.
   runtime::Task<bool> send_reply(bool close);
   runtime::Task<void> linger();

@@ -155,7 +155,7 @@ bool find_way(ServerStream& stream) {
     // Whatever the connection: such a host has no certificate that one could have been made for.
   } else if (exchange.is_tls) {
     // RFC 9110 section 15.5.20: a connection made for one host does not speak for another whose TLS differs.
-    if (host == nullptr || host->tls_identity() != stream.connection_facts().tls->identity()) {
+    if (host == nullptr || !host->is_spoken_for_by(*stream.connection_facts().tls)) {
       exchange.answer(421, Reason::misdirected, "This connection was not made for the requested host.");
       exchange.reply.close = true;
       return false;
@@ -173,7 +173,6 @@ bool find_way(ServerStream& stream) {
     exchange.redirect_port = stream.connection_facts().redirect_port;
   }
   exchange.tenant = &host->tenant->tenant;
-  exchange.tenant->requests_in_flight->add(1);
   exchange.tenant->load->requests.fetch_add(1, std::memory_order_relaxed);
   if (unavailable) {
     exchange.answer_unavailable(Reason::no_endpoint, "This site is not available at the moment.");
@@ -383,10 +382,7 @@ void complete(Exchange& exchange) {
     else
       make()->add();
   }
-  if (tenant != nullptr) {
-    tenant->requests_in_flight->add(-1);
-    tenant->load->requests.fetch_sub(1, std::memory_order_relaxed);
-  }
+  if (tenant != nullptr) tenant->load->requests.fetch_sub(1, std::memory_order_relaxed);
   if (worker.access_log != nullptr) {
     append_access_record(worker.access_records, exchange, duration);
     if (worker.access_records.size() > 32 * 1024) worker.flush_access_records();

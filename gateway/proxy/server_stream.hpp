@@ -72,7 +72,8 @@ class ServerStream {
   [[nodiscard]] virtual bool body_ended() const noexcept = 0;
   /// Bytes of the body handed out so far, without framing.
   [[nodiscard]] virtual std::uint64_t body_received() const noexcept = 0;
-  /// After the end: what was read beyond it goes where it belongs.
+  /// After the end, when no piece is used any more: frees what the body was read with. What was read beyond it stays apart
+  /// until the request is served: exchange.head and exchange.target are views into the connection's buffer.
   virtual void finish_body() = 0;
 
   // --- the answer

@@ -34,9 +34,9 @@ struct HostEntry {
   const config::Host* config = nullptr;
 
   [[nodiscard]] bool has_tls() const noexcept { return tls != nullptr || slot != nullptr; }
-  /// See net::ServerTls::identity(); null without TLS.
-  [[nodiscard]] const void* tls_identity() const noexcept {
-    return tls ? tls->identity() : static_cast<const void*>(slot.get());
+  /// Whether a connection that was made with `made_with` may speak for this host (RFC 9110 section 15.5.20).
+  [[nodiscard]] bool is_spoken_for_by(const net::ServerTls& made_with) const noexcept {
+    return tls ? made_with.speaks_for(*tls) : slot != nullptr && made_with.identity() == slot.get();
   }
 };
 

@@ -32,7 +32,7 @@ struct Shared {
       : max_connections(connection_limit), upstream_connections(connection_limit) {}
   ClientCount clients;
   std::atomic<std::size_t> connections = 0;
-  const std::size_t max_connections;
+  std::atomic<std::size_t> max_connections;
   upstream::ConnectionBudget upstream_connections;
   net::ServerTlsBase tls_base;
   std::shared_ptr<runtime::Counter> handshakes_ok, handshakes_failed;

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <system_error>
 
 #include "gateway/runtime/json.hpp"
@@ -34,14 +35,34 @@ bool is_regular(int fd) noexcept {
 }
 
 // A pipe whose reader is stuck would hold a thread for ever, and one that others write to as well cannot be made
-// non-blocking for us alone: asked before each write, which is then of what a pipe takes at once (pipe(7)).
+// non-blocking for us alone: asked before each write, which is then of what a pipe takes at once and as a whole (pipe(7)):
+// of whole lines, if it can be.
 ssize_t write_if_ready(int fd, std::string_view bytes, int wait_ms) {
+  if (bytes.size() > PIPE_BUF) {
+    bytes = bytes.substr(0, PIPE_BUF);
+    if (const std::size_t end = bytes.rfind('\n'); end != std::string_view::npos) bytes = bytes.substr(0, end + 1);
+  }
   pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
   if (::poll(&ready, 1, wait_ms) == 0) {
     errno = EAGAIN;
     return -1;
   }
-  return ::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), PIPE_BUF));
+  return ::write(fd, bytes.data(), bytes.size());
+}
+
+// Standard output and error and a named pipe may be one pipe. Who is in the middle of a line that is too long for one
+// write has it for himself.
+std::shared_ptr<std::mutex> turn_at(int fd) {
+  static std::mutex guard;
+  static std::map<std::pair<dev_t, ino_t>, std::weak_ptr<std::mutex>> turns;
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return std::make_shared<std::mutex>();
+  const std::lock_guard lock(guard);
+  std::erase_if(turns, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<std::mutex>& known = turns[{status.st_dev, status.st_ino}];
+  std::shared_ptr<std::mutex> turn = known.lock();
+  if (!turn) known = turn = std::make_shared<std::mutex>();
+  return turn;
 }
 
 }  // namespace
@@ -53,6 +74,7 @@ LogFile::LogFile(std::string path, std::size_t max_queued_bytes)
                             (error == ENXIO ? "nobody reads the named pipe " : "cannot open ") + path_);
   }
   is_file_ = is_regular(fd_);
+  turn_ = turn_at(fd_);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -125,18 +147,28 @@ void LogFile::note_recovery() {
 // queue is full.
 void LogFile::write_all(std::string_view bytes) {
   std::size_t torn = 0;  // bytes of the present line that are in the file
+  std::unique_lock<std::mutex> turn;
   while (!bytes.empty()) {
-    const ssize_t n = is_file_ ? ::write(fd_, bytes.data(), bytes.size()) : write_if_ready(fd_, bytes, 0);
+    ssize_t n = -1;
+    errno = EAGAIN;
+    if (is_file_) {
+      n = ::write(fd_, bytes.data(), bytes.size());
+    } else {
+      if (!turn.owns_lock()) turn = std::unique_lock(*turn_, std::try_to_lock);
+      if (turn.owns_lock()) n = write_if_ready(fd_, bytes, 0);
+    }
+    const int error = errno;
     if (n >= 0) {
       const std::string_view written = bytes.substr(0, static_cast<std::size_t>(n));
       const std::size_t end = written.rfind('\n');
       torn = end == std::string_view::npos ? torn + written.size() : written.size() - end - 1;
       bytes.remove_prefix(written.size());
       queued_bytes_.fetch_sub(written.size(), std::memory_order_relaxed);
+      if (torn == 0 && turn.owns_lock()) turn.unlock();
       if (n > 0) note_recovery();
       continue;
     }
-    const int error = errno;
+    if (torn == 0 && turn.owns_lock()) turn.unlock();
     if (error == EINTR) continue;
     const bool full_pipe = error == EAGAIN;
     if (!full_pipe) note_trouble(error);
@@ -157,6 +189,7 @@ void LogFile::write_all(std::string_view bytes) {
       bytes = {bytes.data() - torn, bytes.size() + torn};
       queued_bytes_.fetch_add(torn, std::memory_order_relaxed);
       torn = 0;
+      turn = {};
       open_anew();
     }
   }
@@ -176,6 +209,7 @@ void LogFile::open_anew() {
   ::close(fd_);
   fd_ = fd;
   is_file_ = is_regular(fd_);
+  turn_ = turn_at(fd_);
 }
 
 void LogFile::run() {

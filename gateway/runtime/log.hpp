@@ -51,6 +51,7 @@ class LogFile {
   std::size_t max_queued_bytes_;
   int fd_ = -1;
   bool is_file_ = false;  // neither a pipe nor a terminal
+  std::shared_ptr<std::mutex> turn_;  // of whoever writes to the same
   std::mutex mutex_;
   std::condition_variable wake_;
   std::string queue_;

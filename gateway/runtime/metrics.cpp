@@ -96,11 +96,11 @@ std::shared_ptr<Histogram> Metrics::histogram(const MetricFamily& family, std::v
   return find_or_make<Histogram>(family, std::move(labels), writers_);
 }
 
-void Metrics::prune(const std::function<bool(const std::string& tenant)>& keep) {
+void Metrics::prune(const std::function<bool(const MetricFamily&, std::span<const std::string>)>& keep) {
   const std::lock_guard lock(mutex_);
   for (auto& [name, family] : families_)
     if (family.description->per_tenant)
-      std::erase_if(family.series, [&](const auto& item) { return !keep(item.first.front()); });
+      std::erase_if(family.series, [&](const auto& item) { return !keep(*family.description, item.first); });
 }
 
 void Metrics::prune(const MetricFamily& description, const std::function<bool(std::span<const std::string>)>& keep) {

@@ -106,7 +106,7 @@ class Metrics {
   [[nodiscard]] std::shared_ptr<Histogram> histogram(const MetricFamily& family, std::vector<std::string> labels);
 
   /// Forgets the series of tenants for which `keep` is false; whoever still holds one may go on writing to it.
-  void prune(const std::function<bool(const std::string& tenant)>& keep);
+  void prune(const std::function<bool(const MetricFamily& family, std::span<const std::string> labels)>& keep);
   /// Forgets one family's series for which `keep` is false.
   void prune(const MetricFamily& family, const std::function<bool(std::span<const std::string> labels)>& keep);
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <csignal>
 #include <latch>
+#include <set>
 #include <stdexcept>
 
 #include "gateway/http/h2_limits.hpp"
@@ -345,6 +346,9 @@ void Server::apply(SnapshotBuilder::Result result) {
   snapshot_ = std::move(result.snapshot);
   tenant_states_ = std::move(result.tenants);
   watched_ = std::move(result.files);
+  const std::size_t most = connection_limit(snapshot_->config->limits.connections);
+  shared_->max_connections.store(most, std::memory_order_relaxed);
+  shared_->upstream_connections.most.store(most, std::memory_order_relaxed);
   for (const auto& thread : workers_) {
     WorkerThread* const self = thread.get();
     self->loop.post([self, snapshot = snapshot_, access = access_log_, audit = audit_log_] {
@@ -359,13 +363,9 @@ void Server::apply(SnapshotBuilder::Result result) {
   if (ready_) certificates_->start();
   for (const auto& state : tenant_states_)
     metrics_.gauge(families::tenant_config_valid, {state.name})->set_whole(state.valid ? 1 : 0);
-  const auto is_known = [&](const std::string& tenant) {
-    return tenant == "-" ||
-           std::ranges::any_of(tenant_states_, [&](const auto& state) { return state.name == tenant; });
-  };
-  metrics_.prune(is_known);
-  metrics_.prune(families::tenant_config_valid,
-                 [&](std::span<const std::string> labels) { return is_known(labels.front()); });
+  std::set<std::string> known{"-"};
+  for (const auto& state : tenant_states_) known.insert(state.name);
+  prune_series(metrics_, *snapshot_, known);
 }
 
 // Everything that can fail comes first: what serves is replaced as a whole or not touched. False: the log says why.
@@ -622,7 +622,7 @@ std::string Server::status_json() {
   input.draining = draining_;
   input.workers = worker_count_;
   input.connections = shared_->connections.load(std::memory_order_relaxed);
-  input.max_connections = shared_->max_connections;
+  input.max_connections = shared_->max_connections.load(std::memory_order_relaxed);
   input.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now() - started_);
   return status_json_of(input);
 }

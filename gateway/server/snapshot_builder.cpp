@@ -81,11 +81,11 @@ void SnapshotBuilder::start_health_checks(proxy::Snapshot& snapshot) {
           key.service = service->config.name;
           key.endpoint = endpoint.address;
           key.tls = service->tls != nullptr;
+          if (key.tls) key.tls_name = service->tls_name(endpoint, {});
           // The service is asked as a client of the tenant's first host would ask it.
           key.host = !service->config.tls.server_name.empty() ? service->config.tls.server_name
-                     : tenant.config->hosts.empty() || tenant.config->hosts.front().name.starts_with('*')
-                         ? endpoint.name
-                         : tenant.config->hosts.front().name;
+                     : !service->usual_host.empty()           ? service->usual_host
+                                                              : endpoint.name;
           key.path = check.path;
           key.interval = check.interval;
           key.timeout = check.timeout;
@@ -278,6 +278,7 @@ const proxy::HostEntry* SnapshotBuilder::only_address_of(const proxy::Snapshot& 
 void SnapshotBuilder::commit(Result& result) {
   start_health_checks(*result.snapshot);
   last_valid_ = std::move(result.versions);
+  assembler_.forget_unused();
   tls_.forget_unused([&](const std::string& host) { return result.snapshot->hosts.contains(host); });
 }
 

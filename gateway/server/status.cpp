@@ -201,6 +201,8 @@ void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& sn
   std::set<std::vector<std::string>> hosts;
   for (const auto& routes : snapshot.tenants) {
     const filter::Tenant& tenant = routes->tenant;
+    metrics.gauge(families::requests_in_flight, {tenant.config->name})
+        ->set_whole(static_cast<std::int64_t>(tenant.load->requests.load(std::memory_order_relaxed)));
     for (const auto& service : tenant.services) {
       const std::size_t active = service->active_site();
       for (std::size_t s = 0; s < service->sites.size(); ++s) {
@@ -236,6 +238,35 @@ void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& sn
   metrics.prune(families::endpoint_healthy, in(endpoints));
   metrics.prune(families::site_active, in(sites));
   metrics.prune(families::certificate_not_after, in(hosts));
+}
+
+void prune_series(runtime::Metrics& metrics, const proxy::Snapshot& snapshot, const std::set<std::string>& tenants) {
+  namespace families = runtime::families;
+  std::map<std::string, std::set<std::pair<std::string_view, std::string>>> named;  // by tenant: labels and their values
+  for (const auto& routes : snapshot.tenants) {
+    const config::TenantConfig& tenant = *routes->tenant.config;
+    auto& names = named[tenant.name];
+    for (const config::Route& route : tenant.routes) names.emplace("route", route.name);
+    for (const config::RateLimit& limit : tenant.rate_limits) names.emplace("limit", limit.name);
+    for (const config::Service& service : tenant.services) {
+      names.emplace("service", service.name);
+      for (const config::Site& site : service.sites) names.emplace("site", site.name);
+    }
+  }
+  const auto is_named = [&](const runtime::MetricFamily& family, std::span<const std::string> labels) {
+    if (!tenants.contains(labels.front())) return false;
+    const auto names = named.find(labels.front());
+    if (names == named.end()) return true;  // nothing of the tenant is served: what was stays
+    for (std::size_t i = 1; i < labels.size(); ++i) {
+      const std::string_view label = family.labels[i];
+      const bool is_name = label == "route" || label == "limit" || label == "service" || label == "site";
+      if (is_name && labels[i] != "-" && !names->second.contains({label, labels[i]})) return false;
+    }
+    return true;
+  };
+  metrics.prune(is_named);
+  metrics.prune(families::tenant_config_valid,
+                 [&](std::span<const std::string> labels) { return tenants.contains(labels.front()); });
 }
 
 std::string changed_fixed_settings(const config::GatewayConfig& running, const config::GatewayConfig& wanted) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,13 @@ struct StatusInput {
 };
 [[nodiscard]] std::string status_json_of(const StatusInput& input);
 
-/// Endpoint health, active sites and certificates' ends.
+/// Endpoint health, active sites, requests in flight and certificates' ends.
 void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& snapshot,
                             const std::map<std::string, acme::Certifier::State>& certificates);
+
+/// Forgets the series of what no configuration names any more: tenants that are not among `tenants`, and routes, services,
+/// sites and limits that tenants of the snapshot no longer have.
+void prune_series(runtime::Metrics& metrics, const proxy::Snapshot& snapshot, const std::set<std::string>& tenants);
 
 /// The names of settings that differ and that a reload cannot change: workers, listeners, admin, metrics, storage. Empty: none.
 [[nodiscard]] std::string changed_fixed_settings(const config::GatewayConfig& running,

@@ -79,7 +79,6 @@ std::unique_ptr<proxy::TenantRoutes> TenantAssembler::unavailable(std::shared_pt
   built->unavailable = true;
   filter::Tenant& tenant = built->tenant;
   const std::string& name = settled->name;
-  tenant.requests_in_flight = metrics_.gauge(families::requests_in_flight, {name});
   tenant.unrouted_duration = metrics_.histogram(families::request_duration, {name, "-"});
   tenant.waf_duration = metrics_.histogram(families::waf_duration, {name});
   auto& load = loads_[name];
@@ -87,6 +86,11 @@ std::unique_ptr<proxy::TenantRoutes> TenantAssembler::unavailable(std::shared_pt
   tenant.load = load;
   tenant.config = std::move(settled);
   return built;
+}
+
+void TenantAssembler::forget_unused() {
+  // Others only ever let go of theirs: who is the only holder remains that.
+  std::erase_if(loads_, [](const auto& entry) { return entry.second.use_count() == 1; });
 }
 
 std::unique_ptr<proxy::TenantRoutes> TenantAssembler::assemble(const TenantVersion& version,
@@ -102,6 +106,8 @@ std::unique_ptr<proxy::TenantRoutes> TenantAssembler::assemble(const TenantVersi
     const config::Service& service = config.services[i];
     auto made = std::make_unique<upstream::Service>(service, gateway.site, workers_);
     made->tls = version.service_tls[i];
+    const auto plain = std::ranges::find_if(config.hosts, [](const auto& host) { return !host.name.starts_with('*'); });
+    if (plain != config.hosts.end()) made->usual_host = plain->name;
     for (upstream::ServiceSite& site : made->sites)
       site.duration = metrics_.histogram(families::upstream_duration, {name, service.name, site.name});
     tenant.services.push_back(std::move(made));

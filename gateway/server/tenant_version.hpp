@@ -45,6 +45,8 @@ class TenantAssembler {
                                                               const config::GatewayConfig& gateway);
   /// One of which nothing can be served; its hosts are those of `settled`.
   [[nodiscard]] std::unique_ptr<proxy::TenantRoutes> unavailable(std::shared_ptr<const config::TenantConfig> settled);
+  /// Forgets the figures of tenants that are in no snapshot and have no connection any more.
+  void forget_unused();
 
  private:
   runtime::Metrics& metrics_;

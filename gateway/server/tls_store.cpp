@@ -92,6 +92,10 @@ std::shared_ptr<const net::ServerTls> TlsStore::of_host(const config::Host& host
     settings = known->second;
   }
   if (!read_rules(settings, host, source)) return nullptr;
+  if (host.tls == config::HostTls::files)
+    settings.lineage = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
+                                             static_cast<int>(settings.client_auth), host.certificate_file,
+                                             host.key_file, settings.client_ca_pem, settings.client_crl_pem));
   const std::string key = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
                                                 static_cast<int>(settings.client_auth), settings.certificate_pem,
                                                 settings.key_pem, settings.client_ca_pem, settings.client_crl_pem));

@@ -88,16 +88,17 @@ void ConnectionPools::no_longer_idle(UpstreamConnection& connection) noexcept {
 
 void ConnectionPools::close_oldest() noexcept { oldest_->pool.forget(*oldest_); }
 
-ConnectionPool& ConnectionPools::pool(const PoolKey& key) {
+std::shared_ptr<ConnectionPool> ConnectionPools::pool(const PoolKey& key) {
   auto& pool = pools_[key];
-  if (!pool) pool = std::make_unique<ConnectionPool>(*this, key);
-  return *pool;
+  if (!pool) pool = std::make_shared<ConnectionPool>(*this, key);
+  return pool;
 }
 
 void ConnectionPools::sweep(runtime::Duration age) {
   const runtime::TimePoint limit = loop_.now() - age;
   while (oldest_ != nullptr && (oldest_->idle_since <= limit || crowded())) close_oldest();
-  std::erase_if(pools_, [](const auto& item) { return item.first.tls != nullptr && item.second->open_ == 0; });
+  // Only this thread takes hold of a pool: who is its only holder remains that.
+  std::erase_if(pools_, [](const auto& item) { return item.second->open_ == 0 && item.second.use_count() == 1; });
 }
 
 void ConnectionPools::close_all() {

@@ -76,7 +76,7 @@ class ConnectionPool {
 /// workers. Requests under way are bounded by the clients' connections, so this bounds what is kept beyond them.
 struct ConnectionBudget {
   explicit ConnectionBudget(std::size_t limit) noexcept : most(limit) {}
-  const std::size_t most;
+  std::atomic<std::size_t> most;
   std::atomic<std::size_t> open = 0;
 };
 
@@ -88,9 +88,9 @@ class ConnectionPools {
   ConnectionPools(const ConnectionPools&) = delete;
   ConnectionPools& operator=(const ConnectionPools&) = delete;
 
-  /// The pool of a key. One without TLS lives as long as this object; one with TLS, whose name a client may have chosen,
-  /// as long as it has connections, at least until the next sweep.
-  [[nodiscard]] ConnectionPool& pool(const PoolKey& key);
+  /// The pool of a key. It lives as long as it has connections or somebody holds it, at least until the next sweep:
+  /// endpoints come and go with configurations, and the names of those with TLS may be a client's choice.
+  [[nodiscard]] std::shared_ptr<ConnectionPool> pool(const PoolKey& key);
   /// Closes what has been idle for longer than `age`, and all that is idle if the process has too many. Called every few
   /// seconds.
   void sweep(runtime::Duration age);
@@ -107,7 +107,7 @@ class ConnectionPools {
   void became_idle(UpstreamConnection& connection) noexcept;
   void no_longer_idle(UpstreamConnection& connection) noexcept;
   void close_oldest() noexcept;
-  [[nodiscard]] bool crowded() const noexcept { return budget_.open.load(std::memory_order_relaxed) >= budget_.most; }
+  [[nodiscard]] bool crowded() const noexcept { return budget_.open.load(std::memory_order_relaxed) >= budget_.most.load(std::memory_order_relaxed); }
 
   runtime::Loop& loop_;
   ConnectionBudget& budget_;
@@ -115,7 +115,7 @@ class ConnectionPools {
   std::atomic<std::size_t> idle_ = 0;
   UpstreamConnection* oldest_ = nullptr;  // idle ones, linked by the time at which they became so
   UpstreamConnection* youngest_ = nullptr;
-  std::map<PoolKey, std::unique_ptr<ConnectionPool>> pools_;
+  std::map<PoolKey, std::shared_ptr<ConnectionPool>> pools_;
 };
 
 }  // namespace gatehouse::upstream

@@ -29,7 +29,7 @@ bool HealthState::observe(bool good, const config::HealthCheck& check) noexcept 
 
 struct HealthChecker::Check {
   HealthKey key;
-  std::shared_ptr<const net::ClientTls> tls;
+  std::shared_ptr<const net::ClientTls> tls;  // used on the background thread alone, once it runs
   std::shared_ptr<EndpointHealth> health = std::make_shared<EndpointHealth>();
   std::atomic<bool> wanted = true;
   // Wakes the pause between two checks; used on the background thread alone.
@@ -51,7 +51,7 @@ Task<std::optional<std::string>> probe(runtime::Loop& loop, const HealthKey& key
     co_return error == Errc::timed_out ? "connecting took too long" : "connection refused or unreachable";
   }
   if (tls != nullptr) {
-    if (const Errc error = co_await stream.connect_tls(*tls, key.host); error != Errc::ok) {
+    if (const Errc error = co_await stream.connect_tls(*tls, key.tls_name); error != Errc::ok) {
       std::string why =
           std::string(runtime::error_text(error)) + (stream.tls_error().empty() ? "" : ": " + stream.tls_error());
       stream.close();
@@ -103,8 +103,11 @@ Task<void> HealthChecker::run(HealthChecker& checker, std::shared_ptr<Check> che
   rule.unhealthy_after = check->key.unhealthy_after;
   rule.healthy_after = check->key.healthy_after;
   HealthState state;
+  std::shared_ptr<const net::ClientTls> tls = check->tls;
   while (check->wanted.load(std::memory_order_acquire)) {
-    const std::optional<std::string> why = co_await probe(checker.background_, check->key, check->tls.get());
+    if (tls != check->tls && !state.healthy()) state = {};  // by the new settings its first result decides again
+    tls = check->tls;
+    const std::optional<std::string> why = co_await probe(checker.background_, check->key, tls.get());
     if (!check->wanted.load(std::memory_order_acquire)) break;
     if (why) {
       const bool first = !state.known();
@@ -150,6 +153,13 @@ std::vector<std::shared_ptr<EndpointHealth>> HealthChecker::assign(const std::ve
       const auto known = checks_.find(item.key);
       if (known != checks_.end()) {
         check = known->second;
+        // Who failed by the old settings is asked at once by the new ones.
+        background_.post([check, tls = item.tls] {
+          if (check->tls == tls) return;
+          check->tls = tls;
+          if (check->pause != nullptr && !check->health->healthy.load(std::memory_order_relaxed))
+            check->pause->set_after(runtime::Duration::zero());
+        });
       } else {
         check = std::make_shared<Check>();
         check->key = item.key;

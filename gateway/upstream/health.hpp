@@ -41,7 +41,8 @@ struct HealthKey {
   std::string service;
   SocketAddress endpoint;
   bool tls = false;
-  std::string host;  // Host header and server name
+  std::string tls_name;  // of https services
+  std::string host;  // Host header
   std::string path;
   config::Milliseconds interval{0}, timeout{0};
   unsigned unhealthy_after = 0, healthy_after = 0;
@@ -57,7 +58,7 @@ class HealthChecker {
 
   struct Wanted {
     HealthKey key;
-    std::shared_ptr<const net::ClientTls> tls;  // for https services
+    std::shared_ptr<const net::ClientTls> tls;  // for https services; a check goes on with what it is given last
   };
   /// The endpoints that are to be checked from now on; checks that are no longer wanted end. Returns the health of each, in order.
   /// From any thread that builds snapshots (one at a time).

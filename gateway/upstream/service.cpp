@@ -35,7 +35,7 @@ Service::Service(const config::Service& configuration, const std::string& gatewa
   for (ServiceLoad& worker : load)
     for (const ServiceSite& site : sites)
       worker.sites.push_back(
-          {0, std::vector<std::uint32_t>(site.endpoints.size()), std::vector<ConnectionPool*>(site.endpoints.size())});
+          {0, std::vector<std::uint32_t>(site.endpoints.size()), std::vector<std::shared_ptr<ConnectionPool>>(site.endpoints.size())});
 }
 
 namespace {
@@ -46,6 +46,14 @@ bool was_tried(std::span<const Service::Choice> tried, std::size_t site, std::si
 }
 
 }  // namespace
+
+std::string Service::tls_name(const Endpoint& endpoint, std::string_view host) const {
+  if (!config.tls.server_name.empty()) return config.tls.server_name;
+  if (host.empty()) host = usual_host;
+  if (host.empty()) return endpoint.address.ip.to_string();
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return std::string(host);
+}
 
 Service::Choice Service::choose(unsigned worker, std::span<const Choice> tried) const noexcept {
   ServiceLoad& mine = load[worker];

@@ -38,7 +38,7 @@ struct alignas(64) ServiceLoad {
   struct Site {
     std::size_t cursor = 0;
     std::vector<std::uint32_t> in_flight;       // by endpoint
-    std::vector<ConnectionPool*> pools;         // by endpoint; looked up at first use
+    std::vector<std::shared_ptr<ConnectionPool>> pools;  // by endpoint; looked up at first use
   };
   std::vector<Site> sites;
 };
@@ -51,7 +51,12 @@ class Service {
   const config::Service& config;           // owned by the tenant's configuration, which the snapshot holds
   std::vector<ServiceSite> sites;          // own site first
   std::shared_ptr<const net::ClientTls> tls;  // https upstreams
+  std::string usual_host;                  // the tenant's first that is not a pattern; may be empty
   mutable std::vector<ServiceLoad> load;   // by worker
+
+  /// Whom an endpoint's certificate must name when it is asked for `host` (empty: no host was named). Never empty: without
+  /// a name it would not matter whose certificate it is.
+  [[nodiscard]] std::string tls_name(const Endpoint& endpoint, std::string_view host) const;
 
   /// A choice, or none when no site has a healthy endpoint that was not tried.
   struct Choice {

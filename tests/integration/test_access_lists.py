@@ -44,6 +44,13 @@ def test_an_untrusted_client_cannot_name_another_address(gateway):
     assert gateway.request(host="open.test", source="127.0.0.64", headers=headers).status == 403
 
 
+@pytest.mark.parametrize("method, fields", [
+    ("OPTIONS", [("Max-Forwards", "0")]), ("GET", [("CDN-Loop", "gatehouse, gatehouse, gatehouse, gatehouse")])])
+def test_who_is_refused_learns_nothing_else(upstream, method, fields):
+    with Gateway({"shop": tenant(upstream=upstream, access={"deny": ["127.0.0.0/8"]})}) as gateway:
+        assert gateway.request(method=method, headers=fields).status == 403
+
+
 def test_refusals_are_counted(gateway):
     before = gateway.metric("gatehouse_local_replies_total", tenant="nobody", reason="access")
     gateway.request(host="nobody.test")

@@ -233,3 +233,26 @@ def test_the_rest_of_a_body_is_not_the_next_request():
         connection.socket.settimeout(10)
         connection.expect_closed()
         assert [request.target for request in upstream.requests] == ["/first"]
+
+
+@pytest.mark.parametrize("waf", ["off", "block"])
+@pytest.mark.parametrize("behind", [300, 60_000])
+def test_what_is_pipelined_behind_a_body_leaves_its_request_alone(upstream, waf, behind):
+    """The head was read before; the body's end and the next request come in one piece."""
+    upstream.forget()
+    head = request_bytes("POST", "/first?q=" + "a" * 500, headers=[
+        ("Transfer-Encoding", "chunked"), ("User-Agent", "first"), ("Accept", "*/*"), ("X-First", "b" * 500),
+        ("Content-Type", "application/x-www-form-urlencoded")])
+    second = request_bytes("GET", "/second", headers=[("User-Agent", "second"), ("Accept", "*/*"), ("X-Second", "c" * behind)])
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": waf})}, {"workers": 1, "limits": {"header_bytes": "128KiB"}}) as running, \
+            running.connect() as connection:
+        connection.send(head)
+        running.wait_metric(1, "gatehouse_requests_in_flight", tenant="shop")
+        connection.send(chunked(b"a=b") + second)
+        assert [connection.response().status for _ in range(2)] == [200, 200]
+        first_seen, second_seen = upstream.requests
+        assert (first_seen.method, first_seen.target, first_seen.body) == ("POST", "/first?q=" + "a" * 500, b"a=b")
+        assert first_seen.header("x-first") == "b" * 500 and first_seen.header("x-second") is None
+        assert (second_seen.method, second_seen.target) == ("GET", "/second") and second_seen.header("x-second") == "c" * behind
+        first_record = running.access_record(url__path="/first")
+        assert (first_record["http.request.method"], first_record["user_agent.original"]) == ("POST", "first")

@@ -194,6 +194,19 @@ def test_the_waf_reads_the_same_request(gateway):
     assert rules[0] == rules[1] and 942100 in rules[0], rules
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+@pytest.mark.parametrize("announced", [False, True])
+def test_the_waf_sees_a_body_that_no_field_announces(gateway, upstream, method, announced):
+    upstream.forget()
+    body = b"id=1' or '1'='1' -- &x=<script>alert(1)</script>"
+    fields = [("user-agent", "x"), ("accept", "*/*"), *([("content-length", str(len(body)))] if announced else [])]
+    with Client(gateway, server_name="waf.test") as client:
+        assert client.exchange("/", method=method, host="waf.test", headers=fields, body=body).status == 403
+        assert not upstream.requests
+        # A stream that ends with an empty frame has no body.
+        assert client.exchange("/", method=method, host="waf.test", headers=fields[:2], body=b"").status == 200
+
+
 def test_expect_continue(gateway):
     with Client(gateway) as client:
         number = client.request("/", method="POST", headers=[("expect", "100-continue"), ("content-length", "5")], end=False)

@@ -1,5 +1,7 @@
 """Limits of size and number: what is over one gets its answer and goes no further."""
 import contextlib
+import json
+import signal
 
 import pytest
 
@@ -155,6 +157,19 @@ def test_connections_in_all(upstream):
         poll(lambda: served(gateway, timeout=1), "room for one more")
         for connection in held:
             connection.close()
+
+
+def test_the_bound_on_connections_follows_the_configuration(upstream):
+    with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"connections": 1}}) as gateway, gateway.connect() as first:
+        assert first.exchange(request_bytes()).status == 200
+        with gateway.connect() as second:
+            second.expect_closed()
+        gateway.write_config(limits={"connections": 3})
+        gateway.signal(signal.SIGHUP)
+        gateway.wait_metric(1, "gatehouse_config_reloads_total", result="success")
+        with gateway.connect() as second:
+            assert second.exchange(request_bytes()).status == 200
+        assert json.loads(gateway.admin("/status").body)["max_connections"] == 3
 
 
 def test_more_connections_than_files_is_an_error(upstream):

@@ -136,6 +136,13 @@ def test_any_header_value_is_a_key(gateway, value):
     assert statuses(gateway, 3, "/key", host="other.test", headers=[("X-Api-Key", value)]) == [200, 200, 429]
 
 
+def test_a_host_is_one_key_however_it_is_written(upstream):
+    limits = {"by_host": {"rate": "1/m", "burst": 2, "key": "header:host"}}
+    routes = [{"match": {"path": "/"}, "service": "web", "rate_limits": ["by_host"]}]
+    with Gateway({"shop": tenant(upstream=upstream, rate_limits=limits, routes=routes)}) as gateway:
+        assert [gateway.request(host=host).status for host in ("shop.test", "SHOP.test:80", "shop.test.:8080")] == [200, 200, 429]
+
+
 def test_several_fields_are_no_key(gateway):
     """An upstream may read the last where we read the first: a new one each time would be a bucket each time."""
     def ask(number, source="127.0.1.44"):

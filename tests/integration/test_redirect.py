@@ -74,6 +74,13 @@ def test_host_with_tls_is_served_over_tls(gateway):
     assert gateway.request(tls=True).status == 200
 
 
+def test_nowhere_to_redirect_to(upstream):
+    with Gateway({"all": tenant("all", upstream, hosts=[{"name": "*", "tls": {"self_signed": True}}])}) as gateway, gateway.connect() as connection:
+        connection.send(b"GET /x HTTP/1.0\r\n\r\n")
+        response = connection.response()
+        assert response.status == 400 and response.header("location") is None
+
+
 def test_unknown_host_is_not_redirected(gateway):
     assert gateway.request(host="unknown.test").status == 404
 

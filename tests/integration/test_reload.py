@@ -7,6 +7,7 @@ import pytest
 
 from harness.client import request_bytes
 from harness.gateway import Gateway, tenant
+from harness.http2 import Client
 from harness.polling import poll
 from harness.ports import free_port
 from harness.upstream import Upstream
@@ -285,3 +286,60 @@ def test_reloads_do_not_add_up(gateway, upstream, is_sanitized):
     if not is_sanitized:
         assert gateway.memory_bytes() - before < 16 << 20
     assert gateway.open_files() < 100
+
+
+def test_a_renewed_certificate_ends_no_connection(upstream, authority):
+    """But one whose rules became stricter does: a connection made without a client's certificate does not stay."""
+    certificate, key = authority.issue("kept.test", days=5)
+    files = {"certificate_file": certificate, "key_file": key}
+
+    def kept(**tls):
+        return tenant(upstream=upstream, hosts=[{"name": "kept.test", "tls": {**files, **tls}}])
+    with Gateway({"shop": kept()}, files=[authority.folder]) as gateway, \
+            gateway.connect(tls=True, server_name="kept.test") as connection, Client(gateway, server_name="kept.test") as client:
+        def statuses():
+            return [connection.exchange(request_bytes(host="kept.test")).status, client.exchange("/", host="kept.test").status]
+        assert statuses() == [200, 200]
+        expiry = gateway.metric("gatehouse_certificate_not_after_seconds", host="kept.test")
+        authority.issue("kept.test", days=20)
+        reload(gateway)
+        gateway.wait_metric(lambda value: value > expiry, "gatehouse_certificate_not_after_seconds", host="kept.test")
+        assert statuses() == [200, 200]
+        gateway.write_tenant("shop", kept(client_auth="required", client_ca_file=authority.certificate))
+        assert reload(gateway)
+        assert statuses() == [421, 421]
+
+
+def test_what_is_not_named_any_more_has_no_series(gateway, upstream):
+    def generation(number):
+        limits = {f"limit{number}": {"rate": "1000/s", "key": "client_ip"}}
+        routes = [{"name": f"route{number}", "match": {"path": "/"}, "service": "web", "rate_limits": [f"limit{number}"]}]
+        gateway.write_tenant("shop", tenant(upstream=upstream, routes=routes, rate_limits=limits))
+        assert reload(gateway)
+        assert gateway.request().status == 200
+        gateway.wait_metric(1, "gatehouse_requests_total", tenant="shop", route=f"route{number}")
+    for number in range(3):
+        generation(number)
+    text = gateway.admin("/metrics").body.decode()
+    assert "route2" in text and "limit2" in text
+    assert not [line for line in text.splitlines() if "route0" in line or "route1" in line or "limit0" in line or "limit1" in line]
+    assert gateway.metric("gatehouse_requests_total", tenant="shop", route="route2") == 1
+
+
+def test_requests_of_a_tenant_that_went_and_came_back_are_counted():
+    def hold(connection, request):
+        if request.target == "/held":
+            connection.upstream.released.wait(20)
+        connection.respond(body="done")
+
+    with Upstream(hold) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, gateway.connect() as connection:
+        connection.send(request_bytes(target="/held"))
+        upstream.wait_requests(1)
+        gateway.remove_tenant("shop")
+        assert reload(gateway)
+        gateway.write_tenant("shop", tenant(upstream=upstream))
+        assert reload(gateway)
+        assert gateway.metric("gatehouse_requests_in_flight", tenant="shop") == 1
+        upstream.released.set()
+        assert connection.response().body == b"done"
+        gateway.wait_metric(0, "gatehouse_requests_in_flight", tenant="shop")

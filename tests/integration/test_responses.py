@@ -176,3 +176,36 @@ def test_reset_in_the_middle_of_an_answer():
             assert connection.buffer.fill()
         upstream.released.set()
         assert isinstance(connection.outcome(), (Truncated, Closed))
+
+
+@pytest.mark.parametrize("begin, rest", [
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n"), (OK + b"Content-Length: 5\r\n\r\n", b"hello"),
+], ids=["chunked", "length"])
+def test_bytes_behind_an_answer_are_nobodys(begin, rest):
+    """Half of another answer: the connection is not used again, or its other half would be the next client's."""
+    def excessive(connection, request):
+        if request.target != "/excess":
+            connection.respond(body=str(connection.number))
+            return
+        connection.send(begin)
+        connection.upstream.released.wait(0.2)  # so that the body is read apart from the head
+        connection.send(rest + OK + b"X-Half: ")
+
+    with Upstream(excessive) as upstream, Gateway({"shop": tenant(upstream=upstream)}, {"workers": 1}) as gateway:
+        assert gateway.request("/excess").body == b"hello"
+        for _ in range(3):
+            answer = gateway.request("/next")
+            assert (answer.status, answer.body) == (200, b"1")
+
+
+def test_an_inspected_answer_is_asked_for_whole(upstream):
+    """In ranges, a page that is refused as a whole would pass piece by piece."""
+    ranges = [("Range", "bytes=0-9"), ("If-Range", '"x"'), ("User-Agent", "x"), ("Accept", "*/*")]
+    waf = {"mode": "block", "body": {"response": True}}
+    with Gateway({"shop": tenant(upstream=upstream, waf=waf), "other": tenant("other", upstream, waf={"mode": "block"})}) as gateway:
+        upstream.forget()
+        assert gateway.request(headers=ranges).status == 200
+        assert gateway.request(host="other.test", headers=ranges).status == 200
+        inspected, other = upstream.requests
+        assert inspected.header("range") is None and inspected.header("if-range") is None
+        assert other.header("range") == "bytes=0-9"

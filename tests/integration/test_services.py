@@ -1,5 +1,6 @@
 """Services: balancing, health checks, retries, HTTPS upstreams, and what is said when nothing is left."""
 import json
+import signal
 import ssl
 import threading
 import time
@@ -7,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from harness.certificates import Authority
 from harness.client import request_bytes
 from harness.gateway import Gateway, tenant
 from harness.http1 import Closed, Truncated
@@ -373,3 +375,55 @@ def test_upstream_time_is_measured():
         assert 0.19 <= gateway.metric("gatehouse_upstream_duration_seconds_sum", tenant="shop") <= spent
         record = gateway.access_record(url__path="/")
         assert 190_000_000 <= record["gatehouse.upstream_ns"] <= record["event.duration"]
+
+
+def test_health_of_an_https_service_follows_its_settings(secure_upstream, authority, tmp_path):
+    """An authority that is named by a reload is the one by which the next check verifies."""
+    stranger = Authority(tmp_path / "other")
+    health = {**QUICK, "path": "/", "interval": "1h"}
+
+    def verified_by(ca):
+        tls = {"ca_file": ca.certificate, "server_name": "internal.test"}
+        return tenant(services=service(secure_upstream, protocol="https", tls=tls, health=health))
+    with Gateway({"shop": verified_by(stranger)}, files=[authority.folder, stranger.folder]) as gateway:
+        gateway.wait_log("endpoint is unhealthy")
+        assert gateway.request().status == 503
+        gateway.write_tenant("shop", verified_by(authority))
+        gateway.signal(signal.SIGHUP)
+        gateway.wait_metric(1, "gatehouse_endpoint_healthy", tenant="shop")
+        assert who(gateway) == "secure"
+
+
+@pytest.mark.parametrize("name", ["*", "*.shop.test"])
+def test_health_of_an_https_service_of_hosts_without_a_name(authority, name):
+    """The tenant's first host is a pattern: the endpoint's address is what its certificate must name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("127.0.0.1"))
+    with Upstream(name="addressed", tls=context, health="/healthz") as upstream:
+        services = service(upstream, protocol="https", tls={"ca_file": authority.certificate}, health=QUICK)
+        with Gateway({"shop": tenant(hosts=[{"name": name, "tls": "off"}], services=services)}, files=[authority.folder]) as gateway:
+            gateway.wait_log("endpoint is healthy")
+
+
+def test_no_host_is_nobodys_certificate(secure_upstream, authority):
+    """The certificate is for internal.test; a request that names no host must not make any certificate do."""
+    services = service(secure_upstream, protocol="https", tls={"ca_file": authority.certificate})
+    with Gateway({"shop": tenant(hosts=[{"name": "*", "tls": "off"}], services=services)}, files=[authority.folder]) as gateway:
+        assert gateway.request(host="internal.test").status == 200
+        before = len(secure_upstream.requests)
+        with gateway.connect() as connection:
+            connection.send(b"GET / HTTP/1.0\r\n\r\n")
+            assert connection.response().status == 502
+        assert len(secure_upstream.requests) == before
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_body_of_no_bytes_stands_in_no_retrys_way(method):
+    def reset(connection, request):
+        connection.reset()
+
+    with Upstream(reset, name="bad") as bad, Upstream(name="good") as good:
+        retry = {"attempts": 2, "retry_on": ["reset"]}
+        with Gateway({"shop": tenant(services=service(bad, good, retry=retry))}, {"workers": 1}) as gateway:
+            for _ in range(2):
+                assert who(gateway, method=method, headers=[("Content-Length", "0")]) == "good"

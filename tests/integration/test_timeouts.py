@@ -1,4 +1,5 @@
 """Time-outs: each phase has its own, and each ends as documented. Short ones are configured; nothing here sleeps."""
+import socket
 import threading
 import time
 
@@ -222,3 +223,48 @@ def test_slow_peers_end_after_their_grace():
             for thread in threads:
                 thread.join()
         assert len(ended) == 3 and min(ended.values()) > 9, f"the grace is 10 s: {ended}"
+
+
+def late_answer(after, interim=b""):
+    def answer(connection, request):
+        connection.send(interim)
+        connection.upstream.released.wait(after)
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nla")
+        connection.upstream.released.wait(after)
+        connection.send(b"te")
+    return answer
+
+
+@pytest.mark.parametrize("interim, waf", [
+    (b"HTTP/1.1 102 Processing\r\n\r\n", {"mode": "off"}), (b"", {"mode": "block", "body": {"response": True}}),
+], ids=["interim", "inspected"])
+def test_the_time_for_an_answer_is_the_same_however_it_begins(interim, waf):
+    """Beyond the ten seconds of grace after which a slow peer ends."""
+    with Upstream(late_answer(11, interim)) as upstream, Gateway({"shop": tenant(upstream=upstream, waf=waf)}) as gateway:
+        response = gateway.request(timeout=40)
+        assert (response.status, response.body) == (200, b"late")
+
+
+@pytest.mark.parametrize("waf", ["off", "block"])
+def test_the_time_of_a_route_is_for_the_answer_not_for_the_body(tmp_path, waf):
+    """An upstream that takes a long body slowly, and answers at once."""
+    def slow_reader(connection):
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += connection.socket.recv(65536)
+        left = size - len(got.partition(b"\r\n\r\n")[2])
+        while left > 0:
+            left -= len(connection.socket.recv(65536))
+            connection.upstream.released.wait(0.012)
+        connection.socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    size = 8 << 20
+    rules = tmp_path / "trivial.conf"
+    rules.write_text('SecAction "id:1,phase:1,pass,nolog"')
+    routes = [{"match": {"path": "/"}, "service": "web", "timeout": "1s"}]
+    with Upstream(on_connect=slow_reader) as upstream, \
+            Gateway({"shop": tenant(upstream=upstream, routes=routes, waf={"mode": waf, "body": {"limit": "9MiB"}})},
+                    {"waf": {"rules": [str(rules)], "time_budget": "10s"}}, files=[str(tmp_path)]) as gateway:
+        response = gateway.request(method="POST", headers=[("Content-Type", "application/octet-stream")], body=b"x" * size, timeout=60)
+        assert response.status == 200, response

@@ -348,7 +348,6 @@ TEST(Gateway, RefusesWhatThisVersionLacks) {
       {"storage: {kubernetes: {namespace: a}}", "1:11"},
       {"redis: {sentinel: {}}", "1:9"},
       {"redis: {cluster: []}", "1:9"},
-      {"policy: {upstreams: {deny: []}}", "1:10"},
       {"waf: {verify_sample: 1}", "1:7"},
       {"audit_log: {key_file: a}", "1:13"},
       {"audit_log: {chain: true}", "1:13"},

@@ -127,7 +127,7 @@ TEST(Schema, NamesWhatIsRequired) {
 
 TEST(Schema, HasNoKeyThatThisVersionLacks) {
   for (const char* key : {"\"outlier\"", "\"failback\"", "\"circuit_breaker\"", "\"leased\"", "\"auth\"", "\"h2c\"",
-                          "\"sentinel\"", "\"upstreams\"", "\"kubernetes\""}) {
+                          "\"sentinel\"", "\"kubernetes\""}) {
     EXPECT_EQ(gateway_schema().find(key), std::string::npos) << key;
     EXPECT_EQ(tenant_schema().find(key), std::string::npos) << key;
   }

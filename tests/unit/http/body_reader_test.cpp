@@ -162,5 +162,35 @@ TEST(ReadBuffer, KeepsAPinnedHeadInPlace) {
   EXPECT_EQ(buffer.capacity(), 0U);
 }
 
+// The head is in use until the message is served: what was read beyond the body must not come to stand where it is.
+TEST(BodyReader, KeepsTheExcessApartUntilItIsAskedFor) {
+  ReadBuffer head;
+  put(head, "POST / HTTP/1.1\r\n\r\n");
+  const std::string_view line = head.unread().substr(0, 15);
+  head.pin();
+  head.consume(head.unread().size());
+  BodyBuffers buffers(1024 * 1024);
+  BodyReader reader;
+  reader.start({BodyKind::chunked, 0}, head, buffers);
+  EXPECT_FALSE(reader.has_excess());
+  ASSERT_EQ(reader.next().status, BodyReader::Status::need_read);
+  const std::string_view bytes = "3\r\nabc\r\n0\r\n\r\nGET /second HTTP/1.1\r\n";
+  std::ranges::copy(bytes, reader.room().begin());
+  reader.filled(bytes.size());
+  EXPECT_EQ(reader.next().data, "abc");
+  EXPECT_FALSE(reader.has_excess()) << "the end is not known yet";
+  EXPECT_EQ(reader.next().status, BodyReader::Status::end);
+  EXPECT_TRUE(reader.has_excess());
+  reader.finish();
+  EXPECT_TRUE(reader.has_excess());
+  EXPECT_TRUE(head.empty());
+  EXPECT_EQ(line, "POST / HTTP/1.1");
+  head.unpin();
+  reader.give_back();
+  EXPECT_FALSE(reader.has_excess());
+  EXPECT_EQ(head.unread(), "GET /second HTTP/1.1\r\n");
+  EXPECT_EQ(buffers.bytes(), 0U);
+}
+
 }  // namespace
 }  // namespace gatehouse::http

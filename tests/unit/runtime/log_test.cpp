@@ -98,6 +98,37 @@ TEST_F(LogFileTest, WritesEverythingToASlowReader) {
   ::close(reader);
 }
 
+// As standard output is for the access log and the WAF's events in a container.
+TEST_F(LogFileTest, WritesWholeLinesToAPipeThatOthersWriteToAsWell) {
+  std::filesystem::create_directories(folder_);
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  const int reader = ::open(path("pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  LogFile one(path("pipe"));
+  LogFile other(path("pipe"));
+  constexpr std::size_t lines = 400;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < lines; ++i) {
+    const std::size_t length = 1 + i * 7919 % 12'000;  // many are longer than what a pipe takes at once
+    EXPECT_TRUE(one.submit(std::string(length, 'a') + "\n"));
+    EXPECT_TRUE(other.submit(std::string(length, 'b') + "\n"));
+    bytes += 2 * (length + 1);
+  }
+  std::string got;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  for (std::array<char, 65536> part; got.size() < bytes && std::chrono::steady_clock::now() < end;) {
+    const ssize_t count = ::read(reader, part.data(), part.size());
+    if (count > 0) got.append(part.data(), static_cast<std::size_t>(count));
+  }
+  ASSERT_EQ(got.size(), bytes);
+  std::istringstream text(got);
+  std::size_t count = 0;
+  for (std::string line; std::getline(text, line); ++count)
+    ASSERT_EQ(line.find_first_not_of(line.front()), std::string::npos) << "line " << count;
+  EXPECT_EQ(count, 2 * lines);
+  ::close(reader);
+}
+
 TEST_F(LogFileTest, GoesOnInANewFileAfterRotation) {
   {
     LogFile log(path("a.log"));

@@ -67,7 +67,7 @@ TEST(Metrics, ForgetsATenantsSeriesButNotTheProcesss) {
   metrics.counter(requests, {"stays", "2xx"})->add();
   metrics.gauge(level, {})->set_whole(1);
   const auto held = metrics.counter(requests, {"gone", "2xx"});
-  metrics.prune([](const std::string& tenant) { return tenant == "stays"; });
+  metrics.prune([](const MetricFamily&, std::span<const std::string> labels) { return labels.front() == "stays"; });
   const std::string text = metrics.serialize();
   EXPECT_THAT(text, Not(HasSubstr("gone")));
   EXPECT_THAT(text, HasSubstr("stays"));
