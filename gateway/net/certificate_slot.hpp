@@ -26,9 +26,9 @@ class LazyServerTls {
 
 class CertificateSlot {
  public:
-  /// `interim` serves until there is a certificate.
-  CertificateSlot(std::size_t workers, std::shared_ptr<const LazyServerTls> interim)
-      : interim_(std::move(interim)), places_(workers) {}
+  /// `interim` serves until there is a certificate. `lineage`: of all that are served here.
+  CertificateSlot(std::size_t workers, std::shared_ptr<const LazyServerTls> interim, std::string lineage)
+      : interim_(std::move(interim)), lineage_(std::move(lineage)), places_(workers) {}
 
   /// On the worker's thread.
   void set(unsigned worker, std::shared_ptr<const LazyServerTls> certificate) {
@@ -46,6 +46,7 @@ class CertificateSlot {
     if (!place.made) place.made = interim_->get();
     return place.made;
   }
+  [[nodiscard]] const std::string& lineage() const noexcept { return lineage_; }
 
  private:
   struct Place {
@@ -53,6 +54,7 @@ class CertificateSlot {
     std::shared_ptr<const ServerTls> made;
   };
   std::shared_ptr<const LazyServerTls> interim_;
+  std::string lineage_;
   std::vector<Place> places_;
 };
 

@@ -46,7 +46,9 @@ Errc Stream::errc_of(int error) noexcept {
 }
 
 Stream::Stream(Loop& loop) noexcept
-    : descriptor_(loop), deadline_(loop, [](void* self) { static_cast<Stream*>(self)->on_deadline(); }, this) {}
+    : descriptor_(loop),
+      deadline_(loop, [](void* self) { static_cast<Stream*>(self)->on_deadline(); }, this),
+      write_deadline_(loop, [](void* self) { static_cast<Stream*>(self)->expire(Errc::timed_out); }, this) {}
 
 Stream::~Stream() {
   if (ssl_ != nullptr) SSL_free(ssl_);
@@ -76,11 +78,21 @@ void Stream::expires_when_idle(Duration idle, std::size_t min_rate) noexcept {
   deadline_.set_after(std::min<Duration>(idle, pace_interval));
 }
 
+void Stream::writes_within(Duration limit) noexcept {
+  write_limit_ = limit;
+  if (limit == Duration::zero()) write_deadline_.cancel();
+}
+
+void Stream::expire(Errc verdict) noexcept {
+  if (failed_ == Errc::ok) failed_ = verdict;
+  descriptor_.fail_waiters(verdict);
+}
+
 void Stream::on_deadline() noexcept {
   Errc verdict = Errc::timed_out;
   if (idle_ != Duration::zero()) {
     const Duration interval = std::min<Duration>(idle_, pace_interval);
-    const bool waiting = descriptor_.reader != nullptr || descriptor_.writer != nullptr;
+    const bool waiting = (descriptor_.reader != nullptr && !reads_rest_) || descriptor_.writer != nullptr;
     if (!waiting) {  // the other side of the relay is what we wait for
       silent_ = Duration::zero();
       deadline_.set_after(interval);
@@ -117,8 +129,7 @@ void Stream::on_deadline() noexcept {
     }
     verdict = too_slow ? Errc::too_slow : Errc::timed_out;
   }
-  if (failed_ == Errc::ok) failed_ = verdict;
-  descriptor_.fail_waiters(verdict);
+  expire(verdict);
 }
 
 void Stream::cancel(Errc reason) noexcept {
@@ -128,6 +139,7 @@ void Stream::cancel(Errc reason) noexcept {
 
 void Stream::close() noexcept {
   deadline_.cancel();
+  write_deadline_.cancel();
   if ((failed_ == Errc::timed_out || failed_ == Errc::too_slow) && descriptor_.is_open()) {
     // Who does not take what is sent would have the kernel keep it for minutes.
     int unsent = 0;
@@ -136,20 +148,27 @@ void Stream::close() noexcept {
       return;
     }
   }
-  if (ssl_ != nullptr && handshake_done_ && descriptor_.is_open() && !saw_end_ && unsent_.empty()) {
-    auto& scratch = loop().scratch();
-    scratch.clear();
-    ERR_clear_error();
-    SSL_shutdown(ssl_);
-    Errc ignored = Errc::ok;
-    send_scratch(ignored);
-  }
+  if (descriptor_.is_open()) send_farewell();
   ERR_clear_error();
   descriptor_.close();
 }
 
+// Also to a peer that has sent its own: each side says that it has sent all (RFC 8446 section 6.1). To one that is gone
+// it is sent in vain.
+void Stream::send_farewell() noexcept {
+  if (ssl_ == nullptr || !handshake_done_ || is_farewell_sent_ || !unsent_.empty() || saw_reset_) return;
+  is_farewell_sent_ = true;
+  loop().scratch().clear();
+  ERR_clear_error();
+  SSL_shutdown(ssl_);
+  Errc ignored = Errc::ok;
+  send_scratch(ignored);
+  ERR_clear_error();
+}
+
 void Stream::abort() noexcept {
   deadline_.cancel();
+  write_deadline_.cancel();
   if (!descriptor_.is_open()) return;
   const linger reset{1, 0};
   ::setsockopt(descriptor_.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -158,13 +177,7 @@ void Stream::abort() noexcept {
 
 void Stream::shutdown_send() noexcept {
   if (!descriptor_.is_open()) return;
-  if (ssl_ != nullptr && handshake_done_ && unsent_.empty()) {
-    loop().scratch().clear();
-    SSL_shutdown(ssl_);
-    Errc ignored = Errc::ok;
-    send_scratch(ignored);
-    ERR_clear_error();
-  }
+  send_farewell();
   ::shutdown(descriptor_.fd(), SHUT_WR);
 }
 
@@ -212,6 +225,13 @@ bool Stream::peer_is_gone() noexcept {
 bool Stream::is_quiet() const noexcept {
   return descriptor_.is_open() && !descriptor_.hung_up && !descriptor_.readable && failed_ == Errc::ok &&
          (ssl_ == nullptr || SSL_has_pending(ssl_) == 0);
+}
+
+bool Stream::becomes_quiet() noexcept {
+  if (is_quiet()) return true;
+  char byte = 0;
+  const auto got = read_now({&byte, 1});
+  return got && *got == 0 && is_quiet();
 }
 
 std::uint64_t Stream::delivered() const noexcept {
@@ -321,13 +341,13 @@ bool Stream::ReadOperation::await_ready() noexcept {
 
 void Stream::ReadOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {
   coroutine = awaiting;
-  suspended_ = true;
-  stream_.begin_wait();
+  counts_ = !stream_.reads_rest_;
+  if (counts_) stream_.begin_wait();
   stream_.descriptor_.reader = this;
 }
 
 std::expected<std::size_t, Errc> Stream::ReadOperation::await_resume() const noexcept {
-  if (suspended_) stream_.end_wait();
+  if (counts_) stream_.end_wait();
   if (failure != Errc::ok) return std::unexpected(failure);
   return got_;
 }
@@ -346,13 +366,13 @@ bool Stream::ReadableOperation::await_ready() noexcept {
 
 void Stream::ReadableOperation::await_suspend(std::coroutine_handle<> awaiting) noexcept {
   coroutine = awaiting;
-  suspended_ = true;
-  stream_.begin_wait();
+  counts_ = !stream_.reads_rest_;
+  if (counts_) stream_.begin_wait();
   stream_.descriptor_.reader = this;
 }
 
 Errc Stream::ReadableOperation::await_resume() const noexcept {
-  if (suspended_) stream_.end_wait();
+  if (counts_) stream_.end_wait();
   return failure;
 }
 
@@ -362,12 +382,18 @@ Stream::WriteOperation::WriteOperation(Stream& stream, std::span<const std::stri
 }
 
 Errc Stream::WriteOperation::await_resume() const noexcept {
-  if (suspended_) stream_.end_wait();
+  if (suspended_) {
+    stream_.end_wait();
+    stream_.write_deadline_.cancel();
+  }
   return failure;
 }
 
 bool Stream::WriteOperation::attempt() noexcept {
-  return stream_.try_write({slices_.data(), count_}, failure) != Progress::blocked || failure != Errc::ok;
+  const std::uint64_t before = stream_.moved_;
+  const bool is_over = stream_.try_write({slices_.data(), count_}, failure) != Progress::blocked || failure != Errc::ok;
+  if (!is_over && stream_.moved_ != before) stream_.arm_write_deadline();
+  return is_over;
 }
 
 bool Stream::WriteOperation::await_ready() noexcept {
@@ -383,6 +409,7 @@ void Stream::WriteOperation::await_suspend(std::coroutine_handle<> awaiting) noe
   suspended_ = true;
   stream_.begin_wait();
   stream_.descriptor_.writer = this;
+  stream_.arm_write_deadline();
 }
 
 bool Stream::ConnectOperation::await_ready() noexcept {

@@ -73,6 +73,11 @@ class Stream {
   /// 10 s of waiting for it, has moved less than `min_rate` bytes a second (0: any rate). Only time spent waiting for this
   /// peer counts, and what it takes out of the kernel's send buffer counts as moved.
   void expires_when_idle(Duration idle, std::size_t min_rate) noexcept;
+  /// Besides: every wait fails with Errc::timed_out once the peer has taken nothing of what is being written for `limit`;
+  /// 0: it may take its time. So what is read and what is written have times of their own.
+  void writes_within(Duration limit) noexcept;
+  /// For expires_when_idle(): whether only what is written counts, since nothing needs to be read.
+  void let_reads_rest(bool rest) noexcept { reads_rest_ = rest; }
 
   /// Wakes whoever waits and makes every later operation fail with `reason`.
   void cancel(Errc reason) noexcept;
@@ -93,6 +98,8 @@ class Stream {
   [[nodiscard]] bool peer_is_gone() noexcept;
   /// For an idle pooled connection: bytes or an end that nobody asked for make it unusable. No system call.
   [[nodiscard]] bool is_quiet() const noexcept;
+  /// The same, after a look at what a read that filled its buffer may have left, and at what TLS has to say for itself.
+  [[nodiscard]] bool becomes_quiet() noexcept;
   /// Whether bytes have come that nobody has read, epoll having said so or not.
   [[nodiscard]] bool has_input() const noexcept;
 
@@ -130,11 +137,19 @@ class Stream {
   [[nodiscard]] IpAddress destination() const;
   static Errc errc_of(int error) noexcept;  // of errno
   void on_deadline() noexcept;
+  void expire(Errc verdict) noexcept;
+  void send_farewell() noexcept;
+  void arm_write_deadline() noexcept {
+    if (write_limit_ != Duration::zero()) write_deadline_.set_after(write_limit_);
+  }
   void begin_wait() noexcept { wait_began_ = descriptor_.loop().now(); }
   void end_wait() noexcept { waited_ += descriptor_.loop().now() - wait_began_; }
 
   Descriptor descriptor_;
   runtime::Deadline deadline_;
+  runtime::Deadline write_deadline_;
+  Duration write_limit_{0};
+  bool reads_rest_ = false;
   Errc failed_ = Errc::ok;
 
   // The pace of a body; see expires_when_idle().
@@ -153,6 +168,7 @@ class Stream {
   SSL* ssl_ = nullptr;
   bool handshake_done_ = false;
   bool saw_end_ = false;
+  bool is_farewell_sent_ = false;  // our close_notify
   bool saw_reset_ = false;  // the end that TLS saw was none
   bool record_is_partial_ = false;  // what OpenSSL holds is not a whole record: the last read found nothing in it
   std::shared_ptr<const ServerTls> server_tls_;
@@ -177,7 +193,7 @@ class Stream::ReadOperation final : public IoWaiter {
   Stream& stream_;
   std::span<char> buffer_;
   std::size_t got_ = 0;
-  bool suspended_ = false;
+  bool counts_ = false;  // it waits, and the peer's pace is looked at
 };
 
 class Stream::ReadableOperation final : public IoWaiter {
@@ -190,7 +206,7 @@ class Stream::ReadableOperation final : public IoWaiter {
 
  private:
   Stream& stream_;
-  bool suspended_ = false;
+  bool counts_ = false;
 };
 
 class Stream::WriteOperation final : public IoWaiter {

@@ -242,7 +242,6 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
                             static_cast<char>('0' + static_cast<int>(settings.client_auth));
   if (EVP_Digest(bound.data(), bound.size(), tls.session_context_.data(), nullptr, EVP_sha256(), nullptr) != 1)
     return failure("no SHA-256");
-  tls.identity_ = settings.identity;
   tls.lineage_ = settings.lineage;
   tls.min_version_ = settings.min_version;
   tls.client_auth_ = settings.client_auth;

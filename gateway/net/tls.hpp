@@ -29,9 +29,8 @@ struct ServerTlsSettings {
   config::ClientAuth client_auth = config::ClientAuth::off;
   std::string client_ca_pem;
   std::string client_crl_pem;  // revocation lists, one of each authority that signs clients; empty: not asked
-  /// What the host's settings are known by from one certificate to the next; null: each ServerTls is its own.
-  const void* identity = nullptr;
-  /// The same for certificates from files, which are renewed in their places: equal for equal files and rules. Empty: none.
+  /// What the host's settings are known by from one certificate to the next: equal for equal rules and certificates from
+  /// the same place. Empty: each ServerTls is its own.
   std::string lineage;
   bool operator==(const ServerTlsSettings&) const = default;
 };
@@ -69,12 +68,13 @@ class ServerTls {
 
   /// Makes a connection serve with it, from the ClientHello callback on. False: out of memory.
   [[nodiscard]] bool apply_to(SSL* connection) const noexcept;
-  /// Equal for connections that may speak for each other's hosts.
-  [[nodiscard]] const void* identity() const noexcept { return identity_ != nullptr ? identity_ : this; }
   /// Whether a connection that was made with this may speak for hosts with `other`: the same settings, or those that a
   /// renewed certificate has brought.
   [[nodiscard]] bool speaks_for(const ServerTls& other) const noexcept {
-    return identity() == other.identity() || (!lineage_.empty() && lineage_ == other.lineage_);
+    return this == &other || descends_from(other.lineage_);
+  }
+  [[nodiscard]] bool descends_from(std::string_view lineage) const noexcept {
+    return !lineage.empty() && lineage_ == lineage;
   }
   [[nodiscard]] bool is_challenge() const noexcept { return is_challenge_; }
   [[nodiscard]] config::ClientAuth client_auth() const noexcept { return client_auth_; }
@@ -101,7 +101,6 @@ class ServerTls {
   std::string issuer_;
   bool self_signed_ = false;
   bool is_challenge_ = false;
-  const void* identity_ = nullptr;
   std::string lineage_;
 };
 

@@ -25,6 +25,7 @@ using upstream::UpstreamConnection;
 namespace {
 
 constexpr std::size_t first_head_bytes = 16 * 1024;
+constexpr std::size_t first_body_bytes = 16 * 1024;  // of a body at hand, in one write with the head
 
 // Counts a request on its endpoint while it is there.
 class InFlight {
@@ -274,14 +275,13 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
     stream.out.append(size, http::write_chunk_head(exchange.body.size(), size));
     stream.out.append(exchange.body).append("\r\n");
   }
-  const std::array<std::string_view, 2> message{stream.out,
-                                                chunked ? std::string_view() : std::string_view(exchange.body)};
-  upstream.stream.expires_when_idle(timeout, 0);  // a long body may take its time, as long as it is taken
+  const std::string_view body = chunked ? std::string_view() : std::string_view(exchange.body);
+  const std::string_view rest = body.substr(std::min(body.size(), first_body_bytes));
+  const std::array<std::string_view, 2> message{stream.out, body.substr(0, body.size() - rest.size())};
+  // What is written has its own time, in which something of it must be taken; the answer's begins with the request's end.
+  upstream.stream.expires_never();
+  upstream.stream.writes_within(timeout);
   Errc error = co_await upstream.stream.write(message);
-  if (streaming)
-    upstream.stream.expires_never();  // run_upload() sets the times from here
-  else
-    upstream.stream.expires_after(timeout);
   if (error == Errc::timed_out) {
     answer_failure(exchange, UpstreamError::timeout);
     note_time(exchange, began, true);
@@ -289,11 +289,18 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
   }
   // A failed write is not yet a failed request: an answer may have been sent before the connection was closed.
   Upload upload;
-  if (streaming && error == Errc::ok) {
+  if (error == Errc::ok && (streaming || !rest.empty())) {
     upload.state = Upload::State::running;
-    exchange.worker.loop.spawn(run_upload(stream, upstream, chunked, upload));
+    if (streaming)
+      exchange.worker.loop.spawn(run_upload(stream, upstream, chunked, upload));
+    else
+      exchange.worker.loop.spawn(run_upload_of(exchange, rest, upstream, upload));
+  } else {
+    upstream.stream.expires_after(timeout);
   }
   error = co_await await_answer(stream, upstream, upload);
+  upload.is_answered = true;
+  upstream.stream.writes_within(runtime::Duration::zero());  // who answers need not take the rest
 
   Attempt result = Attempt::answered;
   if (error == Errc::ok) {
@@ -321,15 +328,18 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
   if (!upload.finished()) {
     // The answer is there before the request's end: the rest of the request is of no use to anybody.
     upload.stop = true;
-    reusable = false;
-    stream.stop_reading();
+    if (streaming) stream.stop_reading();
     upstream.stream.descriptor().fail_waiters(Errc::cancelled);
     co_await JoinUpload{upload};
   }
+  if (upload.state != Upload::State::done) reusable = false;
   if (streaming && upload.state != Upload::State::done) {
-    exchange.reply.close = true;
-    reusable = false;
-    stream.must_close();
+    if (stream.body_ended()) {  // at hand as a whole, though not sent on
+      stream.finish_body();
+    } else {
+      exchange.reply.close = true;
+      stream.must_close();
+    }
   }
   co_return result;
 }

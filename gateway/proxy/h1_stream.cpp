@@ -22,6 +22,7 @@ constexpr std::size_t head_buffer_bytes = 16 * 1024;  // one TLS record; grows t
 constexpr auto linger_time = std::chrono::seconds(2);
 constexpr auto first_request_time = std::chrono::seconds(2);  // of a connection that was just made, when stopping
 constexpr std::size_t linger_bytes = 1024 * 1024;
+constexpr unsigned requests_a_turn = 16;  // that came in one piece: then other connections have their turn
 
 bool is_lateness(Errc error) noexcept { return error == Errc::timed_out || error == Errc::too_slow; }
 
@@ -39,7 +40,14 @@ H1Stream::H1Stream(Connection& connection) : ServerStream(connection.worker.cont
 }
 
 Task<void> H1Stream::run() {
+  unsigned in_this_turn = 0;
   for (bool first = true;; first = false) {
+    if (buffer_.empty()) {
+      in_this_turn = 0;
+    } else if (++in_this_turn == requests_a_turn) {
+      in_this_turn = 0;
+      co_await exchange.worker.loop.yield();
+    }
     const bool got = co_await read_head(first);
     if (!got) break;
     keep_open_ = lingers_ = false;
@@ -51,6 +59,7 @@ Task<void> H1Stream::run() {
     if (lingers_ || early) co_await linger();
     if (early) connection_.stream.expires_never();  // a slow reader still gets what the kernel holds for it
     exchange.reset();
+    connection_.stream.let_reads_rest(false);
     sent_continue_ = false;
     buffer_.unpin();
     if (!keep_open_) break;
@@ -235,7 +244,9 @@ Task<Errc> H1Stream::send_interim() {
   out.clear();
   append_interim_head(out, exchange.response);
   co_await turn_.take();
+  start_reading();  // it has to take this at the pace at which it has to send
   const Errc error = co_await connection_.stream.write(out);
+  if (body_.ended()) connection_.stream.expires_never();
   turn_.give(exchange.worker.loop);
   co_return error;
 }
@@ -261,6 +272,8 @@ void H1Stream::begin_answer(const http::BodyFraming& framing) {
   out.clear();
   trailers_.clear();
   append_client_head(out, exchange, answer_framing_, framing.length, close_);
+  // From now on the request may be one half of a conversation, and as slow as that is.
+  connection_.stream.let_reads_rest(true);
   const config::GatewayConfig& settings = *exchange.settings;
   connection_.stream.expires_when_idle(settings.timeouts.request_body_idle, settings.limits.min_rate_bytes_per_second);
 }
@@ -371,6 +384,8 @@ void H1Stream::watch(ClientWatcher* watcher) noexcept {
 }
 
 void H1Stream::look_after_client() noexcept {
+  // In a tunnel the two ends say when they have sent all; the other direction may go on.
+  if (is_tunnel_ && !exchange.worker.ending) return;
   // Bytes behind the request are another request, of a client that may well be there.
   const bool asked_more = !buffer_.empty() || body_.has_excess();
   const bool left = exchange.worker.ending || (!asked_more && connection_.stream.peer_is_gone());

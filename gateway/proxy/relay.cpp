@@ -104,7 +104,6 @@ Task<Upload::State> upload_body(ServerStream& stream, upstream::UpstreamConnecti
   Exchange& exchange = stream.exchange;
   const config::GatewayConfig& settings = *exchange.settings;
   const std::size_t limit = settings.limits.body_bytes;
-  const auto timeout = exchange.route->config->timeout.value_or(settings.timeouts.response);
   stream.start_reading();
   Gather gather(chunked);
   std::size_t since_yield = 0;
@@ -126,10 +125,7 @@ Task<Upload::State> upload_body(ServerStream& stream, upstream::UpstreamConnecti
     if (ended) gather.add_end();
     if (!gather.empty()) {
       since_yield += gather.bytes();
-      to.stream.expires_after(
-          timeout);  // the upstream must take what it is given; waiting for the client is not its fault
       const Errc error = co_await to.stream.write(gather.slices());
-      to.stream.expires_never();
       gather.clear();
       if (upload.stop) co_return Upload::State::stopped;
       if (error != Errc::ok) co_return Upload::State::upstream_failed;
@@ -153,24 +149,36 @@ Task<Upload::State> upload_body(ServerStream& stream, upstream::UpstreamConnecti
   }
 }
 
-}  // namespace
-
-Task<void> run_upload(ServerStream& stream, upstream::UpstreamConnection& to, bool chunked, Upload& upload) {
-  upload.state = co_await upload_body(stream, to, chunked, upload);
-  const Exchange& exchange = stream.exchange;
-  switch (upload.state) {
-    case Upload::State::done: {
-      // The answer is awaited from now on.
-      const auto timeout = exchange.route->config->timeout.value_or(exchange.settings->timeouts.response);
-      to.stream.expires_after(timeout);
+void end_upload(const Exchange& exchange, upstream::UpstreamConnection& to, Upload& upload, Upload::State state) {
+  upload.state = state;
+  switch (state) {
+    case Upload::State::done:
+      // The answer is awaited from now on, unless it is there already.
+      if (!upload.is_answered)
+        to.stream.expires_after(exchange.route->config->timeout.value_or(exchange.settings->timeouts.response));
       break;
-    }
     case Upload::State::running:
     case Upload::State::stopped:
     case Upload::State::upstream_failed: break;  // an early answer may still be there to be read
     default: to.stream.cancel(Errc::cancelled); break;
   }
   if (upload.joiner) exchange.worker.loop.schedule(upload.joiner);
+}
+
+}  // namespace
+
+Task<void> run_upload(ServerStream& stream, upstream::UpstreamConnection& to, bool chunked, Upload& upload) {
+  const Upload::State state = co_await upload_body(stream, to, chunked, upload);
+  end_upload(stream.exchange, to, upload, state);
+}
+
+Task<void> run_upload_of(const Exchange& exchange, std::string_view rest, upstream::UpstreamConnection& to,
+                         Upload& upload) {
+  const Errc error = co_await to.stream.write(rest);
+  end_upload(exchange, to, upload,
+             upload.stop          ? Upload::State::stopped
+             : error == Errc::ok ? Upload::State::done
+                                 : Upload::State::upstream_failed);
 }
 
 namespace {
@@ -404,6 +412,7 @@ struct JoinTunnel {
 Task<void> run_tunnel(ServerStream& stream, upstream::UpstreamConnection& upstream) {
   Tunnel tunnel{stream, upstream, stream.exchange.settings->timeouts.tunnel_idle};
   runtime::Loop& loop = stream.exchange.worker.loop;
+  upstream.stream.writes_within(runtime::Duration::zero());
   loop.spawn(pump_up(tunnel));
   loop.spawn(pump_down(tunnel));
   co_await JoinTunnel{tunnel};

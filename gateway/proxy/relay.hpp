@@ -27,6 +27,7 @@ struct Upload {
   enum class State { running, done, client_failed, client_malformed, client_late, too_large, upstream_failed, stopped };
   State state = State::done;
   bool stop = false;  // the answer is complete: nobody wants the rest
+  bool is_answered = false;  // the answer's head is there: its reader sets the times
   std::coroutine_handle<> joiner;
   [[nodiscard]] bool finished() const noexcept { return state != State::running; }
 };
@@ -34,6 +35,10 @@ struct Upload {
 /// Streams the rest of the body to the upstream. `chunked`: framed as chunks, else as it is.
 [[nodiscard]] runtime::Task<void> run_upload(ServerStream& stream, upstream::UpstreamConnection& to, bool chunked,
                                              Upload& upload);
+
+/// The same for the rest of a body that is at hand.
+[[nodiscard]] runtime::Task<void> run_upload_of(const filter::Exchange& exchange, std::string_view rest,
+                                                upstream::UpstreamConnection& to, Upload& upload);
 
 enum class RelayResult {
   complete,  // the client has the whole answer

@@ -36,7 +36,7 @@ struct HostEntry {
   [[nodiscard]] bool has_tls() const noexcept { return tls != nullptr || slot != nullptr; }
   /// Whether a connection that was made with `made_with` may speak for this host (RFC 9110 section 15.5.20).
   [[nodiscard]] bool is_spoken_for_by(const net::ServerTls& made_with) const noexcept {
-    return tls ? made_with.speaks_for(*tls) : slot != nullptr && made_with.identity() == slot.get();
+    return tls ? made_with.speaks_for(*tls) : slot != nullptr && made_with.descends_from(slot->lineage());
   }
 };
 

@@ -101,14 +101,12 @@ Certificates::Summary Certificates::summary() { return {fleet_->members(), fleet
 // --- what is served
 
 std::shared_ptr<const net::LazyServerTls> Certificates::lazy(const std::string& host,
-                                                             const net::ServerTlsSettings& rules,
-                                                             const net::CertificateSlot* slot) {
+                                                             const net::ServerTlsSettings& rules) {
   struct Source {
     net::ServerTlsSettings settings;
     std::vector<acme::Secret> keys;
   };
   auto source = std::make_shared<Source>(Source{rules, {}});
-  source->settings.identity = slot;
   for (const bool is_second : {false, true}) {
     const acme::CertificateRecord* const record = certifier_->record({acme::identifier_of(host), is_second});
     if (record == nullptr) continue;
@@ -135,28 +133,24 @@ std::shared_ptr<net::CertificateSlot> Certificates::slot_of(const std::string& h
     if (known->second.rules == rules)
       if (auto slot = known->second.slot.lock()) return slot;
   // Until there is a certificate.
-  struct Interim {
-    const net::CertificateSlot* slot = nullptr;
-  };
-  auto interim = std::make_shared<Interim>();
   auto slot = std::make_shared<net::CertificateSlot>(
       workers_,
-      std::make_shared<const net::LazyServerTls>([host, rules, interim]() -> std::shared_ptr<const net::ServerTls> {
+      std::make_shared<const net::LazyServerTls>([host, rules]() -> std::shared_ptr<const net::ServerTls> {
         try {
           net::ServerTlsSettings settings = net::make_self_signed({host});
           settings.min_version = rules.min_version;
           settings.client_auth = rules.client_auth;
           settings.client_ca_pem = rules.client_ca_pem;
           settings.client_crl_pem = rules.client_crl_pem;
-          settings.identity = interim->slot;
+          settings.lineage = rules.lineage;
           auto made = net::ServerTls::create(settings);
           return made ? *std::move(made) : nullptr;
         } catch (const std::runtime_error&) {
           return nullptr;  // the default certificate serves the refusal
         }
-      }));
-  interim->slot = slot.get();
-  if (const auto certificate = lazy(host, rules, slot.get())) slot->set_all(certificate);
+      }),
+      rules.lineage);
+  if (const auto certificate = lazy(host, rules)) slot->set_all(certificate);
   slots_.emplace(host, Slot{slot, rules});
   return slot;
 }
@@ -167,7 +161,7 @@ void Certificates::serve(const acme::Identifier& identifier) {
   for (auto known = first; known != last; ++known) {
     const auto slot = known->second.slot.lock();
     if (!slot) continue;
-    const auto certificate = lazy(host, known->second.rules, slot.get());
+    const auto certificate = lazy(host, known->second.rules);
     if (!certificate) continue;
     if (!workers_run_) {
       slot->set_all(certificate);  // all that was stored, at start: each is read when it is first needed

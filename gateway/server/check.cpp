@@ -45,7 +45,7 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
     upstream::HealthChecker health(loop, [](const upstream::HealthKey&, bool, const std::string&) {});
     // Nothing is stored, and nobody asks for a certificate.
     const auto no_certificate = [](const std::string&, const net::ServerTlsSettings&) {
-      return std::make_shared<net::CertificateSlot>(1, nullptr);
+      return std::make_shared<net::CertificateSlot>(1, nullptr, std::string());
     };
     SnapshotBuilder builder(metrics, health, loop, 1, no_certificate);
     const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(*loaded.config));

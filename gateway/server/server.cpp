@@ -342,6 +342,19 @@ void Server::start_workers() {
   certificates_->workers_run();
 }
 
+namespace {
+
+// What is queued for a log that nobody uses any more is still written, and a pipe whose reader is stuck is waited for.
+void retire_log(std::shared_ptr<runtime::LogFile> log) {
+  if (log == nullptr || log.use_count() != 1) return;
+  try {
+    std::thread([last = std::move(log)] {}).detach();
+  } catch (const std::system_error&) {  // no more threads: it is waited for here
+  }
+}
+
+}  // namespace
+
 void Server::apply(SnapshotBuilder::Result result) {
   snapshot_ = std::move(result.snapshot);
   tenant_states_ = std::move(result.tenants);
@@ -351,11 +364,15 @@ void Server::apply(SnapshotBuilder::Result result) {
   shared_->upstream_connections.most.store(most, std::memory_order_relaxed);
   for (const auto& thread : workers_) {
     WorkerThread* const self = thread.get();
-    self->loop.post([self, snapshot = snapshot_, access = access_log_, audit = audit_log_] {
+    self->loop.post([this, self, snapshot = snapshot_, access = access_log_, audit = audit_log_] {
       self->worker.snapshot = proxy::SnapshotRef(snapshot);
       self->worker.context.flush_access_records();
-      self->worker.context.access_log = access;
-      self->worker.context.audit_log = audit;
+      loop_.post([before = std::exchange(self->worker.context.access_log, access)]() mutable {
+        retire_log(std::move(before));
+      });
+      loop_.post([before = std::exchange(self->worker.context.audit_log, audit)]() mutable {
+        retire_log(std::move(before));
+      });
       self->use_redis(snapshot->config->redis);
     });
   }

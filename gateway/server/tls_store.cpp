@@ -59,6 +59,12 @@ bool read_rules(net::ServerTlsSettings& settings, const config::Host& host, cons
   return true;
 }
 
+/// Certificates that come from one place under the same rules are of one lineage.
+std::string lineage_of(const net::ServerTlsSettings& rules, const std::string& place) {
+  return digest_of(fmt::format("{}\n{}\n{}\n{}\n{}", static_cast<int>(rules.min_version),
+                               static_cast<int>(rules.client_auth), place, rules.client_ca_pem, rules.client_crl_pem));
+}
+
 }  // namespace
 
 std::shared_ptr<net::CertificateSlot> TlsStore::slot_of_host(const config::Host& host, const Source& source) {
@@ -75,6 +81,7 @@ std::shared_ptr<net::CertificateSlot> TlsStore::slot_of_host(const config::Host&
       return nullptr;
     }
   }
+  rules.lineage = lineage_of(rules, "acme " + host.name);
   return slot_of_(host.name, rules);
 }
 
@@ -93,9 +100,7 @@ std::shared_ptr<const net::ServerTls> TlsStore::of_host(const config::Host& host
   }
   if (!read_rules(settings, host, source)) return nullptr;
   if (host.tls == config::HostTls::files)
-    settings.lineage = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
-                                             static_cast<int>(settings.client_auth), host.certificate_file,
-                                             host.key_file, settings.client_ca_pem, settings.client_crl_pem));
+    settings.lineage = lineage_of(settings, host.certificate_file + '\n' + host.key_file);
   const std::string key = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
                                                 static_cast<int>(settings.client_auth), settings.certificate_pem,
                                                 settings.key_pem, settings.client_ca_pem, settings.client_crl_pem));

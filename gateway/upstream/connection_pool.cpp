@@ -36,11 +36,12 @@ std::unique_ptr<UpstreamConnection> ConnectionPool::make() {
 }
 
 void ConnectionPool::give_back(std::unique_ptr<UpstreamConnection> connection) {
-  if (!connection->stream.is_quiet() || !connection->buffer.empty() || idle_.size() >= max_idle) {
+  if (!connection->buffer.empty() || idle_.size() >= max_idle || !connection->stream.becomes_quiet()) {
     connection->stream.close();
     return;
   }
   connection->stream.expires_never();
+  connection->stream.writes_within(runtime::Duration::zero());
   connection->buffer.release_if_empty();
   connection->idle_since = pools_.loop_.now();
   // The peer closes it while it is idle: give the descriptor back at once.

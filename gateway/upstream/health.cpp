@@ -41,6 +41,9 @@ namespace {
 using runtime::Errc;
 using runtime::Task;
 
+constexpr std::size_t first_head_bytes = 8 * 1024;
+constexpr unsigned max_interim = 16;
+
 // One check: empty when the endpoint is well, else why not; nothing when it could not be made, for want of a descriptor.
 Task<std::optional<std::string>> probe(runtime::Loop& loop, const HealthKey& key, const net::ClientTls* tls) {
   const runtime::DescriptorRoom room;
@@ -65,22 +68,39 @@ Task<std::optional<std::string>> probe(runtime::Loop& loop, const HealthKey& key
     stream.close();
     co_return "the connection broke while the check was sent";
   }
-  std::string received(8192, '\0');
+  // Read as the answers to requests are (proxy/forward.cpp).
+  http::HeadLimits limits;
+  limits.header_count = 256;
+  limits.underscores_allowed = true;
+  std::string received(first_head_bytes, '\0');
   std::size_t size = 0;
   std::size_t scanned = 0;
   http::ResponseHead head;
   std::string why;
-  for (;;) {
-    const auto got = co_await stream.read(std::span<char>(received).subspan(size));
-    if (!got) {
-      why = got.error() == Errc::timed_out ? "no answer in time" : "the connection was closed without an answer";
-      break;
-    }
-    size += *got;
+  for (unsigned interim = 0;;) {
     const http::ParseResult result =
-        http::parse_response_head(std::string_view(received).substr(0, size), {}, scanned, head);
-    if (result.status == http::ParseStatus::need_more && size < received.size()) continue;
-    if (result.status != http::ParseStatus::complete)
+        http::parse_response_head(std::string_view(received).substr(0, size), limits, scanned, head);
+    if (result.status == http::ParseStatus::need_more) {
+      if (size == received.size()) received.resize(limits.header_bytes + 1);
+      const auto got = co_await stream.read(std::span<char>(received).subspan(size));
+      if (!got) {
+        why = got.error() == Errc::timed_out ? "no answer in time" : "the connection was closed without an answer";
+        break;
+      }
+      size += *got;
+      continue;
+    }
+    const bool is_complete = result.status == http::ParseStatus::complete;
+    if (is_complete && head.status < 200 && head.status != 101 && interim < max_interim) {
+      ++interim;
+      received.erase(0, result.head_bytes);
+      received.resize(std::max(received.size(), first_head_bytes));
+      size -= result.head_bytes;
+      scanned = 0;
+      head.fields.clear();
+      continue;
+    }
+    if (!is_complete)
       why = "the answer is not HTTP";
     else if (head.status < 200 || head.status > 399)
       why = fmt::format("status {}", head.status);

@@ -1,6 +1,8 @@
 """Client connections: keep-alive, pipelining, HTTP/1.0, closing; and the pooled ones to the upstream."""
 import contextlib
 import json
+import socket
+import threading
 
 import pytest
 
@@ -198,3 +200,34 @@ def test_a_client_that_leaves_takes_its_upstream_connection_along():
             connection.reset()
         poll(lambda: not upstream.connections[0].open, "the upstream connection to be closed")
         assert gateway.access_record(url__path="/gone")["http.response.status_code"] == 499
+
+
+def test_who_pipelines_without_end_has_turns_as_others_have(upstream):
+    """Answers of the gateway's own, which it need not wait for."""
+    request = request_bytes(host="nobody.test")
+    with Gateway({"shop": tenant(upstream=upstream)}, {"workers": 1, "access_log": {"path": "off"}}) as gateway, \
+            gateway.connect() as greedy, gateway.connect() as other:
+        stop, answers = threading.Event(), [0]
+
+        def send():
+            with contextlib.suppress(OSError):
+                while not stop.is_set():
+                    greedy.socket.sendall(request * 500)
+
+        def read():
+            with contextlib.suppress(OSError):
+                while data := greedy.socket.recv(1 << 20):
+                    answers[0] += data.count(b"HTTP/1.1 404")
+        threads = [threading.Thread(target=work) for work in (send, read)]
+        for thread in threads:
+            thread.start()
+        poll(lambda: answers[0], "an answer")
+        before, exchanges = answers[0], 50
+        for _ in range(exchanges):
+            assert other.exchange(request_bytes()).status == 200
+        meanwhile = answers[0] - before
+        stop.set()
+        greedy.raw.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(20)
+        assert meanwhile < 1500 * exchanges, "thousands in each turn are all that one connection has to say"

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -343,3 +344,46 @@ def test_requests_of_a_tenant_that_went_and_came_back_are_counted():
         upstream.released.set()
         assert connection.response().body == b"done"
         gateway.wait_metric(0, "gatehouse_requests_in_flight", tenant="shop")
+
+
+def test_a_connection_speaks_for_no_host_that_comes_later(upstream, authority):
+    """Its own host goes and comes back with another one that asks clients for certificates."""
+    acme = {"default": {"directory": "https://127.0.0.1:9/directory"}}
+
+    def hosted(name, **tls):
+        return tenant(upstream=upstream, hosts=[{"name": name, "tls": {"acme": "default", **tls}}])
+    with Gateway({"shop": hosted("one.test")}, {"acme": acme}, files=[authority.folder]) as gateway, Client(gateway, server_name="one.test") as client:
+        assert client.exchange("/", host="one.test").status == 200
+        gateway.write_tenant("shop", hosted("two.test", client_auth="required", client_ca_file=authority.certificate))
+        for _ in range(3):  # what was kept of the first is forgotten
+            assert reload(gateway)
+        assert client.exchange("/", host="one.test").status == 421
+        assert client.exchange("/", host="two.test").status == 421
+        gateway.write_tenant("shop", hosted("one.test", client_auth="required", client_ca_file=authority.certificate))
+        assert reload(gateway)
+        assert client.exchange("/", host="one.test").status == 421
+        gateway.write_tenant("shop", hosted("one.test"))
+        assert reload(gateway)
+        assert client.exchange("/", host="one.test").status == 200
+
+
+def test_a_log_that_is_given_up_holds_nobody_up(upstream, tmp_path, is_sanitized):
+    """The old one is a pipe whose reader is stuck."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with Gateway({"shop": tenant(upstream=upstream)}, {"workers": 1, "access_log": {"path": str(pipe)}}) as gateway, gateway.connect() as connection:
+            for _ in range(400):
+                assert connection.exchange(request_bytes()).status == 200
+            gateway.write_config(access_log={"path": str(tmp_path / "file.log")})
+            gateway.signal(signal.SIGHUP)
+            slowest, end = 0, time.monotonic() + 2
+            while time.monotonic() < end:
+                begin = time.monotonic()
+                assert connection.exchange(request_bytes(target="/after")).status == 200
+                slowest = max(slowest, time.monotonic() - begin)
+            assert is_sanitized or slowest < 0.95, "the last lines of a pipe are waited for a second"
+            poll(lambda: "/after" in (tmp_path / "file.log").read_text(), "records in the new log")
+    finally:
+        os.close(reader)

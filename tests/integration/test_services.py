@@ -1,6 +1,7 @@
 """Services: balancing, health checks, retries, HTTPS upstreams, and what is said when nothing is left."""
 import json
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -11,7 +12,7 @@ import pytest
 from harness.certificates import Authority
 from harness.client import request_bytes
 from harness.gateway import Gateway, tenant
-from harness.http1 import Closed, Truncated
+from harness.http1 import Closed, Truncated, read_request_head
 from harness.polling import poll
 from harness.upstream import Unreachable, Upstream, echo, refused_address
 
@@ -427,3 +428,53 @@ def test_a_body_of_no_bytes_stands_in_no_retrys_way(method):
         with Gateway({"shop": tenant(services=service(bad, good, retry=retry))}, {"workers": 1}) as gateway:
             for _ in range(2):
                 assert who(gateway, method=method, headers=[("Content-Length", "0")]) == "good"
+
+
+@pytest.mark.parametrize("answer", [
+    b"HTTP/1.1 200 OK\r\nX_Underscore: 1\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 20_000 + b"\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n" + b"X-Many: 1\r\n" * 150 + b"Content-Length: 0\r\n\r\n",
+], ids=["underscore", "interim", "long", "many"])
+def test_what_answers_a_request_answers_a_check(answer):
+    def handler(connection, request):
+        connection.send(answer)
+
+    with Upstream(handler) as upstream, Gateway({"shop": tenant(services=service(upstream, health=QUICK))}) as gateway:
+        gateway.wait_log("endpoint is healthy")
+        assert gateway.request().status == 200
+
+
+@pytest.mark.parametrize("protocol", ["http", "https"])
+@pytest.mark.parametrize("size", [100, 16_384, 40_000, 300_000])
+def test_connections_are_kept_whatever_the_answers_length(authority, protocol, size):
+    def handler(connection, request):
+        connection.respond(body=b"x" * size)
+
+    context = None
+    if protocol == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*authority.issue("internal.test"))
+    tls = {"protocol": "https", "tls": {"ca_file": authority.certificate, "server_name": "internal.test"}} if context else {}
+    with Upstream(handler, tls=context) as upstream, \
+            Gateway({"shop": tenant(services=service(upstream, **tls))}, {"workers": 1}, files=[authority.folder]) as gateway:
+        with gateway.connect() as connection:
+            for _ in range(10):
+                assert len(connection.exchange(request_bytes()).body) == size
+        assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize("waf", ["off", "detect"])
+def test_an_early_answer_is_heard_while_a_body_at_hand_is_sent(waf):
+    """The upstream answers and takes no more than its buffers do."""
+    def refuse(connection):
+        read_request_head(connection.buffer)
+        connection.respond(413, body="too large")
+        connection.upstream.released.wait(20)
+
+    with Upstream(on_connect=refuse, socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)]) as upstream, \
+            Gateway({"shop": tenant(upstream=upstream, waf={"mode": waf, "body": {"limit": "9MiB"}})},
+                    {"timeouts": {"response": "20s"}, "waf": {"time_budget": "10s"}}) as gateway:
+        begin = time.monotonic()
+        response = gateway.request(method="POST", headers=[("Content-Type", "text/plain")], body=b"x" * (8 << 20), timeout=30)
+        assert response.status == 413 and time.monotonic() - begin < 15

@@ -1,4 +1,5 @@
 """Time-outs: each phase has its own, and each ends as documented. Short ones are configured; nothing here sleeps."""
+import contextlib
 import socket
 import threading
 import time
@@ -268,3 +269,64 @@ def test_the_time_of_a_route_is_for_the_answer_not_for_the_body(tmp_path, waf):
                     {"waf": {"rules": [str(rules)], "time_budget": "10s"}}, files=[str(tmp_path)]) as gateway:
         response = gateway.request(method="POST", headers=[("Content-Type", "application/octet-stream")], body=b"x" * size, timeout=60)
         assert response.status == 200, response
+
+
+def part_of_an_answer(begin):
+    """An upstream that takes nothing of a body, sends `begin`, and falls silent."""
+    def handler(connection, request):
+        connection.send(begin)
+        connection.upstream.released.wait(30)
+    return handler
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"],
+                         ids=["interim", "half"])
+@pytest.mark.parametrize("piece", [b"x", b"x" * 1_000_000], ids=["drops", "flood"])
+def test_a_silent_upstream_ends_whatever_its_client_does(begin, piece):
+    """While the client goes on sending, slowly or more than is taken. Before an answer begins, a request that is still being
+    sent is waited for."""
+    is_waited_for = len(piece) == 1 and b" 103 " in begin
+    with Upstream(part_of_an_answer(begin), early=True, socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)]) as upstream, \
+            Gateway({"shop": tenant(upstream=upstream)}, {"timeouts": {"response": "1s"}, "limits": {"body_bytes": "1GiB"}}) as gateway, \
+            gateway.connect() as connection:
+        connection.send(request_bytes("POST", headers=[("Content-Length", "1000000000")]))
+        begun = time.monotonic()
+        connection.socket.settimeout(0.05)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while took(begun) < (3 if is_waited_for else 15):
+                with contextlib.suppress(TimeoutError):
+                    connection.socket.send(piece)
+                time.sleep(0.05)
+        if is_waited_for:
+            assert gateway.metric("gatehouse_requests_in_flight", tenant="shop") == 1
+        else:
+            assert 0.9 < took(begun) < 8
+            gateway.wait_metric(0, "gatehouse_requests_in_flight", tenant="shop")
+
+
+def test_interim_answers_wait_for_no_client_for_ever():
+    def endless(connection, request):
+        for _ in range(15):
+            connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 50_000 + b"\r\n\r\n")
+        connection.upstream.released.wait(30)
+
+    with Upstream(endless) as upstream, Gateway({"shop": tenant(upstream=upstream)}, {"timeouts": {"response": "1s", "request_body_idle": "1s"}}) as gateway, \
+            gateway.connect(receive_buffer=4096) as connection:
+        connection.send(request_bytes())
+        upstream.wait_requests(1)
+        gateway.wait_metric(0, "gatehouse_requests_in_flight", tenant="shop")
+        gateway.wait_metric(0, "gatehouse_connections")
+
+
+def test_a_conversation_may_rest(upstream):
+    """An upload that stays open and silent beside an answer that goes on for longer than a slow peer has grace."""
+    def events(connection, request):
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(17):
+            connection.send(b"5\r\nevent\r\n")
+            connection.upstream.released.wait(1)
+        connection.send(b"0\r\n\r\n")
+
+    with Upstream(events, early=True) as talking, Gateway({"shop": tenant(upstream=talking)}) as gateway, gateway.connect(timeout=40) as connection:
+        connection.send(request_bytes("POST", headers=[("Transfer-Encoding", "chunked")]) + b"3\r\nabc\r\n")
+        assert connection.response().body == b"event" * 17

@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import threading
 
@@ -10,6 +11,7 @@ import websockets
 
 from harness.client import request_bytes, tls_context
 from harness.gateway import Gateway, tenant
+from harness.http1 import read_request_head
 from harness.polling import poll
 from harness.upstream import Upstream
 
@@ -202,7 +204,6 @@ def test_a_switch_to_something_else_is_refused(start, fields):
 
 def tunnel(connection):
     """An upstream that is raw: it switches, then sends back what it gets, and ends when the other side does."""
-    from harness.http1 import read_request_head
     read_request_head(connection.buffer)
     connection.send(SWITCHED)
     while connection.buffer.data or connection.buffer.fill():
@@ -220,6 +221,53 @@ def test_raw_bytes_both_ways_and_end():
         connection.finish_sending()
         connection.expect_closed()
         poll(lambda: not upstream.connections[0].open, "the upstream's end")
+
+
+def test_who_has_sent_all_still_gets_all():
+    """The client ends its sending side; the upstream, which has been told, goes on with more than buffers hold."""
+    size = 20_000_000
+
+    def late_reply(connection):
+        read_request_head(connection.buffer)
+        connection.send(SWITCHED)
+        while connection.buffer.fill():
+            pass
+        connection.send(b"x" * size)
+
+    with Upstream(on_connect=late_reply) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, \
+            gateway.connect(receive_buffer=32768) as connection:
+        assert connection.exchange(request_bytes(headers=KEY)).status == 101
+        connection.send(b"last")
+        connection.finish_sending()
+        got = 0
+        while data := connection.socket.recv(65536):
+            got += len(data)
+        assert got == size
+        assert "gatehouse.aborted" not in gateway.access_record(url__path="/")
+
+
+def test_who_reads_slowly_gets_all_of_a_client_that_has_left():
+    """The client's last bytes and its end come while the upstream takes nothing."""
+    def late_reader(connection):
+        read_request_head(connection.buffer)
+        connection.send(SWITCHED)
+        connection.upstream.released.wait(20)
+        while connection.buffer.fill():
+            pass
+        taken.append(len(connection.buffer.data))
+
+    taken, sent = [], 0
+    with Upstream(on_connect=late_reader, socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)]) as upstream, \
+            Gateway({"shop": tenant(upstream=upstream)}, {"workers": 1}) as gateway, gateway.connect() as connection:
+        assert connection.exchange(request_bytes(headers=KEY)).status == 101
+        connection.socket.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                sent += connection.socket.send(b"y" * 32768)
+        connection.finish_sending()
+        upstream.released.set()
+        poll(lambda: taken, "the upstream's end")
+        assert taken == [sent]
 
 
 def test_frames_sent_before_the_switch_arrive_after_it():

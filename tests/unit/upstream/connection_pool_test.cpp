@@ -34,6 +34,8 @@ class Pools : public testing::Test {
   ConnectionBudget budget{3};
   ConnectionPools pools{loop, budget};
 
+  [[nodiscard]] const std::vector<int>& far_ends() const noexcept { return far_ends_; }
+
  private:
   std::vector<int> far_ends_;
 };
@@ -56,7 +58,13 @@ TEST_F(Pools, GiveTheConnectionThatWasUsedLast) {
 
 TEST_F(Pools, DoNotKeepWhatHasUnaskedBytes) {
   ConnectionPool& pool = *pools.pool(key(1));
-  auto connection = connected(pool);
+  // A read that filled its buffer says nothing of what is behind it.
+  auto exact = connected(pool);
+  exact->stream.descriptor().readable = true;
+  pool.give_back(std::move(exact));
+  EXPECT_EQ(pools.idle_count(), 1U);
+  auto connection = pool.take_idle();
+  ASSERT_EQ(::write(far_ends().back(), "x", 1), 1);
   connection->stream.descriptor().readable = true;
   pool.give_back(std::move(connection));
   EXPECT_EQ(pools.idle_count(), 0U);
