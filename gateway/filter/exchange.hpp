@@ -85,11 +85,11 @@ struct Exchange {
   runtime::WorkPool::Lane waf_lane = runtime::WorkPool::Lane::light;  // where a filter that waits goes
   bool waf_later = false;            // not before others have had their turn
   bool waf_hurried = false;          // it has less of its worker's time than others have
-  bool waf_restart = false;          // a new transaction begins: the worker's time was spent, or there is more to tell
-  bool waf_tells_body = false;       // the engine is told of a body whose length no field says
+  bool waf_restart = false;  // a new transaction begins: the worker's time was spent, or there is more to tell
+  bool waf_tells_body = false;  // the engine is told of a body whose length no field says
   WafVerdict verdict = WafVerdict::off;
-  bool waf_judged = false;           // the whole request was inspected
-  bool waf_bypassed = false;         // some part was not inspected, by configuration
+  bool waf_judged = false;  // the whole request was inspected
+  bool waf_bypassed = false;  // some part was not inspected, by configuration
   bool waf_error = false;
   std::uint64_t waf_nanoseconds = 0;
 

@@ -368,7 +368,8 @@ Step waf_on_request_body(Exchange& exchange) {
   if (!exchange.waf_tells_body && is_unannounced(exchange) && (!exchange.body.empty() || !exchange.body_buffered)) {
     exchange.waf_tells_body = true;
     exchange.waf_restart = has_pool(exchange);
-    const Step step = exchange.waf_restart ? Step::wait : act_on(exchange, inspect_head(exchange, budget_here(exchange)));
+    const Step step =
+        exchange.waf_restart ? Step::wait : act_on(exchange, inspect_head(exchange, budget_here(exchange)));
     if (step == Step::answer) return step;
   }
   if (belongs_to_pool(exchange) || exchange.waf_restart) return Step::wait;

@@ -47,7 +47,8 @@ Errc Stream::errc_of(int error) noexcept {
 
 Stream::Stream(Loop& loop) noexcept
     : descriptor_(loop),
-      deadline_(loop, [](void* self) { static_cast<Stream*>(self)->on_deadline(); }, this),
+      deadline_(
+          loop, [](void* self) { static_cast<Stream*>(self)->on_deadline(); }, this),
       write_deadline_(loop, [](void* self) { static_cast<Stream*>(self)->expire(Errc::timed_out); }, this) {}
 
 Stream::~Stream() {

@@ -353,7 +353,8 @@ Task<Errc> open(UpstreamConnection& upstream, const Service& service, const upst
 }
 
 // The endpoint's pool on this worker.
-std::shared_ptr<upstream::ConnectionPool> pool_of(Exchange& exchange, const Service& service, upstream::ServiceLoad::Site& load) {
+std::shared_ptr<upstream::ConnectionPool> pool_of(Exchange& exchange, const Service& service,
+                                                  upstream::ServiceLoad::Site& load) {
   const Service::Choice choice = exchange.choice;
   const upstream::Endpoint& endpoint = service.sites[choice.site].endpoints[choice.endpoint];
   upstream::PoolKey key{endpoint.address, service.tls, {}};
@@ -405,10 +406,9 @@ Task<void> forward(ServerStream& stream) {
   Exchange& exchange = stream.exchange;
   const Service& service = *exchange.route->service;
   const config::Retry& retry = service.config.retry;
-  const bool replayable =
-      http::is_idempotent(exchange.head.method) &&
-      (exchange.framing.kind == BodyKind::none || exchange.body_buffered ||
-       (exchange.framing.kind == BodyKind::length && exchange.framing.length == 0));
+  const bool replayable = http::is_idempotent(exchange.head.method) &&
+                          (exchange.framing.kind == BodyKind::none || exchange.body_buffered ||
+                           (exchange.framing.kind == BodyKind::length && exchange.framing.length == 0));
   std::vector<Service::Choice> tried;
   bool fresh = false;
   for (unsigned attempt = 1;;) {

@@ -298,10 +298,19 @@ bool take_connection_share(Exchange& exchange, TenantLoads& taken) {
   return false;
 }
 
+// Whatever ends a request, want of memory too, it is no longer one of its tenant's.
+struct LeaveTenant {
+  const Exchange& exchange;
+  ~LeaveTenant() {
+    if (exchange.tenant != nullptr) exchange.tenant->load->requests.fetch_sub(1, std::memory_order_relaxed);
+  }
+};
+
 }  // namespace
 
 Task<void> serve_request(ServerStream& stream) {
   Exchange& exchange = stream.exchange;
+  const LeaveTenant leave{exchange};
 
   bool passed =
       understand(stream) && find_way(stream) && take_connection_share(exchange, stream.connection_facts().tenant_loads);
@@ -382,7 +391,6 @@ void complete(Exchange& exchange) {
     else
       make()->add();
   }
-  if (tenant != nullptr) tenant->load->requests.fetch_sub(1, std::memory_order_relaxed);
   if (worker.access_log != nullptr) {
     append_access_record(worker.access_records, exchange, duration);
     if (worker.access_records.size() > 32 * 1024) worker.flush_access_records();

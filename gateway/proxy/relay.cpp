@@ -176,7 +176,7 @@ Task<void> run_upload_of(const Exchange& exchange, std::string_view rest, upstre
                          Upload& upload) {
   const Errc error = co_await to.stream.write(rest);
   end_upload(exchange, to, upload,
-             upload.stop          ? Upload::State::stopped
+             upload.stop         ? Upload::State::stopped
              : error == Errc::ok ? Upload::State::done
                                  : Upload::State::upstream_failed);
 }

@@ -134,8 +134,7 @@ std::shared_ptr<net::CertificateSlot> Certificates::slot_of(const std::string& h
       if (auto slot = known->second.slot.lock()) return slot;
   // Until there is a certificate.
   auto slot = std::make_shared<net::CertificateSlot>(
-      workers_,
-      std::make_shared<const net::LazyServerTls>([host, rules]() -> std::shared_ptr<const net::ServerTls> {
+      workers_, std::make_shared<const net::LazyServerTls>([host, rules]() -> std::shared_ptr<const net::ServerTls> {
         try {
           net::ServerTlsSettings settings = net::make_self_signed({host});
           settings.min_version = rules.min_version;

@@ -95,7 +95,7 @@ class Certificates final : public acme::Environment {
   [[nodiscard]] runtime::Task<void> rotate_own_ticket_keys();
   /// Of what there is for the host now; null: nothing.
   [[nodiscard]] std::shared_ptr<const net::LazyServerTls> lazy(const std::string& host,
-                                                                 const net::ServerTlsSettings& rules);
+                                                               const net::ServerTlsSettings& rules);
 
   runtime::Loop& loop_;
   const std::size_t workers_;

@@ -370,9 +370,8 @@ void Server::apply(SnapshotBuilder::Result result) {
       loop_.post([before = std::exchange(self->worker.context.access_log, access)]() mutable {
         retire_log(std::move(before));
       });
-      loop_.post([before = std::exchange(self->worker.context.audit_log, audit)]() mutable {
-        retire_log(std::move(before));
-      });
+      loop_.post(
+          [before = std::exchange(self->worker.context.audit_log, audit)]() mutable { retire_log(std::move(before)); });
       self->use_redis(snapshot->config->redis);
     });
   }

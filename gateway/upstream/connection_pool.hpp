@@ -107,7 +107,9 @@ class ConnectionPools {
   void became_idle(UpstreamConnection& connection) noexcept;
   void no_longer_idle(UpstreamConnection& connection) noexcept;
   void close_oldest() noexcept;
-  [[nodiscard]] bool crowded() const noexcept { return budget_.open.load(std::memory_order_relaxed) >= budget_.most.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool crowded() const noexcept {
+    return budget_.open.load(std::memory_order_relaxed) >= budget_.most.load(std::memory_order_relaxed);
+  }
 
   runtime::Loop& loop_;
   ConnectionBudget& budget_;

@@ -34,8 +34,8 @@ Service::Service(const config::Service& configuration, const std::string& gatewa
     std::rotate(sites.begin(), own, own + 1);  // own site first, the others in the file's order
   for (ServiceLoad& worker : load)
     for (const ServiceSite& site : sites)
-      worker.sites.push_back(
-          {0, std::vector<std::uint32_t>(site.endpoints.size()), std::vector<std::shared_ptr<ConnectionPool>>(site.endpoints.size())});
+      worker.sites.push_back({0, std::vector<std::uint32_t>(site.endpoints.size()),
+                              std::vector<std::shared_ptr<ConnectionPool>>(site.endpoints.size())});
 }
 
 namespace {
