@@ -56,19 +56,19 @@ Stream::~Stream() {
 }
 
 void Stream::expires_after(Duration delay) noexcept {
-  if (failed_ == Errc::timed_out || failed_ == Errc::too_slow) failed_ = Errc::ok;
+  if (has_expired()) failed_ = Errc::ok;
   idle_ = Duration::zero();
   deadline_.set_after(delay);
 }
 
 void Stream::expires_never() noexcept {
-  if (failed_ == Errc::timed_out || failed_ == Errc::too_slow) failed_ = Errc::ok;
+  if (has_expired()) failed_ = Errc::ok;
   idle_ = Duration::zero();
   deadline_.cancel();
 }
 
 void Stream::expires_when_idle(Duration idle, std::size_t min_rate) noexcept {
-  if (failed_ == Errc::timed_out || failed_ == Errc::too_slow) failed_ = Errc::ok;
+  if (has_expired()) failed_ = Errc::ok;
   idle_ = idle;
   min_rate_ = min_rate;
   moved_ = moved_before_ = 0;
@@ -141,7 +141,7 @@ void Stream::cancel(Errc reason) noexcept {
 void Stream::close() noexcept {
   deadline_.cancel();
   write_deadline_.cancel();
-  if ((failed_ == Errc::timed_out || failed_ == Errc::too_slow) && descriptor_.is_open()) {
+  if (has_expired() && descriptor_.is_open()) {
     // Who does not take what is sent would have the kernel keep it for minutes.
     int unsent = 0;
     if (::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) == 0 && unsent > 0) {

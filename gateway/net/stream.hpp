@@ -69,6 +69,8 @@ class Stream {
   /// From now on every wait fails with Errc::timed_out once `delay` has passed. A new deadline lifts an expired one.
   void expires_after(Duration delay) noexcept;
   void expires_never() noexcept;
+  /// Whether a deadline has ended it.
+  [[nodiscard]] bool has_expired() const noexcept { return failed_ == Errc::timed_out || failed_ == Errc::too_slow; }
   /// For bodies: fails with Errc::timed_out once nothing has moved for `idle`, and with Errc::too_slow when the peer, after
   /// 10 s of waiting for it, has moved less than `min_rate` bytes a second (0: any rate). Only time spent waiting for this
   /// peer counts, and what it takes out of the kernel's send buffer counts as moved.

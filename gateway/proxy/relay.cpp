@@ -153,13 +153,13 @@ void end_upload(const Exchange& exchange, upstream::UpstreamConnection& to, Uplo
   upload.state = state;
   switch (state) {
     case Upload::State::done:
+    case Upload::State::upstream_failed:  // an early answer may still be there to be read
       // The answer is awaited from now on, unless it is there already.
-      if (!upload.is_answered)
+      if (!upload.is_answered && !to.stream.has_expired())
         to.stream.expires_after(exchange.route->config->timeout.value_or(exchange.settings->timeouts.response));
       break;
     case Upload::State::running:
-    case Upload::State::stopped:
-    case Upload::State::upstream_failed: break;  // an early answer may still be there to be read
+    case Upload::State::stopped: break;
     default: to.stream.cancel(Errc::cancelled); break;
   }
   if (upload.joiner) exchange.worker.loop.schedule(upload.joiner);
