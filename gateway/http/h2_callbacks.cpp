@@ -163,13 +163,17 @@ int H2Session::Callbacks::frame_sent(nghttp2_session* session, const nghttp2_fra
       // Its answer says that the client has seen the notice, so it must not overtake that, as pings do in the queue.
       if (std::exchange(me.announced_, false)) nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, nullptr);
       break;
-    case NGHTTP2_DATA: me.guard_.data_sent(); [[fallthrough]];
+    case NGHTTP2_DATA: me.guard_.data_sent(frame->hd.length); [[fallthrough]];
     case NGHTTP2_HEADERS: {
       H2Stream* const stream = find(session, frame->hd.stream_id);
       if (stream == nullptr) break;
       me.claim(*stream);
-      if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) break;
-      stream->end_sent = true;
+      const bool is_interim = frame->hd.type == NGHTTP2_HEADERS && std::exchange(stream->interim_pending, false);
+      if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
+        if (!is_interim) break;
+      } else {
+        stream->end_sent = true;
+      }
       try {
         me.push(H2Event::Kind::sent, stream);
       } catch (const std::bad_alloc&) {

@@ -82,7 +82,9 @@ class H2Guard {
   [[nodiscard]] bool made_to_reset(runtime::TimePoint now) noexcept { return own_resets_.take(now); }
   /// The last GOAWAY names `stream`: what concerns later ones is ignored (RFC 9113 section 6.8).
   void serve_up_to(std::uint32_t stream) noexcept { last_served_ = stream; }
-  void data_sent() noexcept { window_updates_.give(h2_window_updates_a_frame); }
+  void data_sent(std::size_t bytes) noexcept {
+    window_updates_.give(h2_window_updates_a_frame + h2_window_updates_a_kib * static_cast<double>(bytes) / 1024);
+  }
 
   /// Within a header block: HEADERS without END_HEADERS has come, its end has not.
   [[nodiscard]] bool in_block() const noexcept { return in_block_; }

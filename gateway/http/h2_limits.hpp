@@ -58,7 +58,10 @@ inline constexpr H2Rate h2_window_updates{2000, 200};
 inline constexpr H2Rate h2_empty_frames{50, 5};
 inline constexpr H2Rate h2_unknown_frames{100, 10};
 inline constexpr double h2_priorities_a_request = 2;
-inline constexpr double h2_window_updates_a_frame = 4;  // of DATA that was sent: one for its stream, one for all
+// Of DATA that was sent: clients open both windows as they take it, some for each 4 KiB (Go's, behind a buffered reader),
+// small frames among them.
+inline constexpr double h2_window_updates_a_frame = 4;
+inline constexpr double h2_window_updates_a_kib = 2;
 inline constexpr double h2_window_updates_a_request = 4;
 
 }  // namespace gatehouse::http

@@ -47,7 +47,7 @@ void H2Stream::clear() noexcept {
   pending_bytes = 0;
   sent = 0;
   trailers = {};
-  answered = end_pending = end_sent = false;
+  interim_pending = answered = end_pending = end_sent = false;
 }
 
 H2Session::H2Session(const H2Limits& limits, std::string_view scheme, BodyBuffers& buffers, H2Owner& owner)
@@ -145,6 +145,12 @@ void H2Session::receive(std::string_view bytes, runtime::TimePoint now) {
   }
   if (!dead_ && !terminated_ && nghttp2_session_get_outbound_queue_size(session_) > limits_.queued_frames)
     terminate(H2Error::enhance_your_calm, H2Abuse::unread_output);
+  tell_of_freed_window();
+}
+
+// What streams that are gone had claimed: others may be waiting for it, and nothing need be left to be written.
+void H2Session::tell_of_freed_window() {
+  if (std::exchange(window_freed_, false)) push(H2Event::Kind::window, nullptr);
 }
 
 // Resets that answer a mistake of the client's. Before it knows our settings it may open more streams than these allow.
@@ -199,7 +205,7 @@ void H2Session::fill(std::string& out, std::size_t enough, runtime::TimePoint no
     if (std::exchange(made_to_reset_, false)) terminate(H2Error::enhance_your_calm, H2Abuse::own_resets);
   }
   out_ = nullptr;
-  if (std::exchange(window_freed_, false)) push(H2Event::Kind::window, nullptr);
+  tell_of_freed_window();
 }
 
 bool H2Session::has_output() const noexcept { return !dead_ && nghttp2_session_want_write(session_) != 0; }
@@ -222,7 +228,8 @@ void H2Session::submit_interim(H2Stream& stream, int status, const H2Fields& fie
   if (stream.closed || dead_) return;
   char text[4];
   const auto& pairs = Callbacks::pairs_of(status, text, fields);
-  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, pairs.data(), pairs.size(), nullptr);
+  if (nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, pairs.data(), pairs.size(), nullptr) == 0)
+    stream.interim_pending = true;
 }
 
 void H2Session::submit_answer(H2Stream& stream, int status, const H2Fields& fields, bool has_body) {

@@ -48,6 +48,7 @@ struct H2Stream {
   std::size_t claimed = 0;  // what of that will be taken from the connection's window next
   std::uint64_t sent = 0;  // of the body, in all
   std::string_view trailers;  // lines
+  bool interim_pending = false;  // the head of an interim answer has not been framed yet
   bool answered = false;  // the final head has been submitted
   bool end_pending = false;  // the body ends behind what is pending
   bool end_sent = false;
@@ -60,7 +61,7 @@ struct H2Event {
   enum class Kind : std::uint8_t {
     request,  // the head is complete; `stream->fault` says whether it is one
     body,  // more of the body has come, or its end, or it is malformed
-    sent,  // what was pending has been framed
+    sent,  // what was pending has been framed, or an interim answer
     closed,  // the stream has ended, from whatever side
     window,  // a window was opened, of a stream or (stream is null) of the connection
     pong,  // our ping was answered
@@ -162,6 +163,7 @@ class H2Session {
   void body_ended(H2Stream& stream);
   void fail_request(H2Stream& stream);
   void forget_pending(H2Stream& stream) noexcept;
+  void tell_of_freed_window();
   [[nodiscard]] bool is_clients_fault(std::uint32_t error) noexcept;
   void claim(H2Stream& stream) noexcept;
   void push(H2Event::Kind kind, H2Stream* stream) { events_.push_back({kind, stream}); }

@@ -243,7 +243,9 @@ Task<Errc> H2ServerStream::send_interim() {
   collect_interim_head(fields, exchange.response);
   connection_->session().submit_interim(protocol, exchange.response.status, fields);
   connection_->flush();
-  co_return Errc::ok;
+  // The next is not read before this one is on its way, or those that nobody reads would pile up.
+  while (!protocol.closed && late_ == Errc::ok && protocol.interim_pending) co_await output_event_;
+  co_return protocol.closed ? Errc::reset : late_;
 }
 
 Task<void> H2ServerStream::end_interim() {

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -11,7 +12,7 @@ import h2.settings
 import pytest
 
 from harness.client import chunked, request_bytes, tls_context
-from harness.gateway import Gateway, tenant
+from harness.gateway import Gateway, sanitizer, tenant
 from harness.http2 import (ACK, CANCEL, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, WINDOW_UPDATE, Answer, Client, Frames,
                            frame)
 from harness.polling import poll
@@ -223,6 +224,53 @@ def test_large_transfers(answering):
         assert len(answer.body) == 8388608 and answer.body[:len(BLOCK)] == BLOCK
         answer = client.exchange("/upload", method="POST", body=BLOCK * 32, timeout=60)
         assert answer.status == 200 and int(answer.body) == len(BLOCK) * 32
+
+
+def test_windows_may_be_opened_in_small_steps(answering):
+    """As some clients do behind a buffered reader: both windows for each piece that they have read."""
+    size, step = 16 << 20, 1024
+    gateway, _ = answering(lambda connection, request: connection.respond(body=b"x" * size))
+    with Frames(gateway, settings=[(4, 1 << 20)]) as frames:
+        frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, frames.head("/")))
+        got = credit = 0
+
+        def take():
+            nonlocal got, credit
+            for kind, _, number, payload in frames.frames:
+                if kind == DATA and number == 1:
+                    got += len(payload)
+                    credit += len(payload)
+            frames.frames.clear()
+            updates = b""
+            while credit >= step:
+                credit -= step
+                updates += frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", step)) + frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", step))
+            if updates:
+                frames.send(updates)
+            return got == size or frames.goaway_error() is not None
+        frames.wait(take, 60)
+        assert got == size and frames.goaway_error() is None
+
+
+def test_interim_answers_wait_for_who_reads_nothing(answering):
+    """They do not pile up: the upstream's are read as the client takes them."""
+    sent = []
+
+    def endless(connection, request):
+        for _ in range(15):
+            connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: " + os.urandom(28_000).hex().encode() + b"\r\n\r\n")
+            sent.append(request.target)
+        connection.respond(body="done")
+
+    gateway, _ = answering(endless, config={"workers": 1})
+    before = gateway.memory_bytes()
+    with Frames(gateway, receive_buffer=4096) as frames:
+        for index in range(50):
+            frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * index, frames.head(f"/{index}")))
+        poll(lambda: len(set(sent)) == 50, "all requests")
+        time.sleep(1)  # what would come, comes
+        grown = gateway.memory_bytes() - before
+    assert sanitizer() is not None or grown < 24 << 20, grown
 
 
 def test_response_trailers_pass(answering):

@@ -160,7 +160,9 @@ TEST(H2Guard, ForgetsWithTime) {
 TEST(H2Guard, GivesToWhoWorks) {
   Guarded g;
   EXPECT_EQ(g.most(Type::window_update, 0, 4, H2Abuse::window_updates), 2000);
-  g.guard.data_sent();
+  g.guard.data_sent(16384);
+  EXPECT_EQ(g.most(Type::window_update, 0, 4, H2Abuse::window_updates), 36);
+  g.guard.data_sent(0);
   EXPECT_EQ(g.most(Type::window_update, 0, 4, H2Abuse::window_updates), 4);
   EXPECT_TRUE(g.open(1).fine());
   EXPECT_EQ(g.most(Type::window_update, 0, 4, H2Abuse::window_updates), 4);

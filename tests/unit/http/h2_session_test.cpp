@@ -266,7 +266,7 @@ TEST(H2Session, TellsOfResetsAndForgetsWhatWasPending) {
   const std::string_view piece = body;
   s.session->write(s.stream(), {&piece, 1}, false);
   s.give(frame(Type::rst_stream, 0, 1, number(8, 4)));
-  EXPECT_THAT(s.events(), ElementsAre(Kind::closed));
+  EXPECT_THAT(s.events(), ElementsAre(Kind::closed, Kind::window));
   EXPECT_TRUE(s.stream().closed);
   EXPECT_EQ(s.stream().pending_bytes, 0U);
   EXPECT_TRUE(s.written(Type::data).empty());
@@ -297,11 +297,25 @@ TEST(H2Session, TellsOthersOfAWindowThatACancelledStreamGivesBack) {
   const std::string body(60'000, 'b');
   const std::string_view piece = body;
   s.session->write(s.stream(0), {&piece, 1}, false);
-  s.give(frame(Type::rst_stream, 0, 1, number(8, 4)));
   s.events();
+  s.give(frame(Type::rst_stream, 0, 1, number(8, 4)));
+  EXPECT_THAT(s.events(), ElementsAre(Kind::closed, Kind::window)) << "though nothing need be written";
+  EXPECT_EQ(s.session->window(s.stream(1)), 65'535U);
+  s.session->write(s.stream(1), {&piece, 1}, false);
+  s.session->reset(s.stream(1), H2Error::cancel);
   s.written();
   EXPECT_THAT(s.events(), ElementsAre(Kind::window));
-  EXPECT_EQ(s.session->window(s.stream(1)), 65'535U);
+}
+
+TEST(H2Session, TellsWhenAnInterimAnswerIsOnItsWay) {
+  Session s;
+  s.give(frame(Type::headers, end_both, 1, get_block()));
+  s.events();
+  s.session->submit_interim(s.stream(), 103, {});
+  EXPECT_TRUE(s.stream().interim_pending);
+  s.written();
+  EXPECT_FALSE(s.stream().interim_pending);
+  EXPECT_THAT(s.events(), ElementsAre(Kind::sent));
 }
 
 TEST(H2Session, IgnoresRequestsBehindTheLastOneThatItAnnounced) {
