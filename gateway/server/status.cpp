@@ -242,7 +242,8 @@ void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& sn
 
 void prune_series(runtime::Metrics& metrics, const proxy::Snapshot& snapshot, const std::set<std::string>& tenants) {
   namespace families = runtime::families;
-  std::map<std::string, std::set<std::pair<std::string_view, std::string>>> named;  // by tenant: labels and their values
+  std::map<std::string, std::set<std::pair<std::string_view, std::string>>>
+      named;  // by tenant: labels and their values
   for (const auto& routes : snapshot.tenants) {
     const config::TenantConfig& tenant = *routes->tenant.config;
     auto& names = named[tenant.name];
@@ -266,7 +267,12 @@ void prune_series(runtime::Metrics& metrics, const proxy::Snapshot& snapshot, co
   };
   metrics.prune(is_named);
   metrics.prune(families::tenant_config_valid,
-                 [&](std::span<const std::string> labels) { return tenants.contains(labels.front()); });
+                [&](std::span<const std::string> labels) { return tenants.contains(labels.front()); });
+  if (snapshot.config->redis) return;
+  for (const runtime::MetricFamily* const family :
+       {&families::ratelimit_store_up, &families::ratelimit_gateways, &families::ratelimit_store_requests_total,
+        &families::ratelimit_store_duration})
+    metrics.prune(*family, [](std::span<const std::string>) { return false; });
 }
 
 std::string changed_fixed_settings(const config::GatewayConfig& running, const config::GatewayConfig& wanted) {

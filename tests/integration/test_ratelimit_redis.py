@@ -1,4 +1,5 @@
 """Rate limits in Redis: one bucket for several gateways, TLS and ACL, one round trip, what is left behind there."""
+import signal
 import time
 
 import pytest
@@ -148,6 +149,24 @@ def test_a_store_that_cannot_be_trusted_or_entered_is_down(secured, authority, u
         assert gateway.metric("gatehouse_ratelimit_store_up") == 0
         assert statuses(gateway, 5, "127.0.1.1")[-1] == 429
         assert "wrong" not in gateway.log
+
+
+def test_a_reload_without_redis_takes_its_series_away(redis, upstream):
+    config = {"redis": {"url": f"redis://127.0.0.1:{redis.port}/6"}}
+    families = {"gatehouse_ratelimit_store_up", "gatehouse_ratelimit_gateways", "gatehouse_ratelimit_store_requests_total",
+                "gatehouse_ratelimit_store_duration_seconds_count"}
+    with Gateway({"shop": limited("shop", upstream)}, config) as gateway:
+        for source in ("127.0.1.91", "127.0.1.92"):
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+            assert gateway.metric("gatehouse_ratelimit_store_requests_total", result="ok") == 0, "what comes back is counted anew"
+            assert statuses(gateway, 1, source) == [200]
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_requests_total", result="ok")
+            assert families <= gateway.metrics().names()
+            gateway.write_config(redis=None)
+            gateway.signal(signal.SIGHUP)
+            poll(lambda: not families & gateway.metrics().names(), "the series to go")
+            gateway.write_config(**config)
+            gateway.signal(signal.SIGHUP)
 
 
 def test_another_database(redis, upstream):
