@@ -9,9 +9,11 @@ from harness.gateway import Gateway, tenant
 from harness.polling import poll
 from harness.redis_server import RedisServer
 
-ROUTES = [{"match": {"path": "/two"}, "service": "web", "rate_limits": ["per_client", "per_tenant"]},
+ROUTES = [{"match": {"path": "/watched"}, "service": "web", "rate_limits": ["watched", "narrow", "per_tenant"]},
+          {"match": {"path": "/two"}, "service": "web", "rate_limits": ["per_client", "per_tenant"]},
           {"match": {"path": "/"}, "service": "web", "rate_limits": ["per_client"]}]
-LIMITS = {"per_client": {"key": "client_ip", "rate": "1/h", "burst": 5}, "per_tenant": {"key": "tenant", "rate": "1/m", "burst": 100}}
+LIMITS = {"per_client": {"key": "client_ip", "rate": "1/h", "burst": 5}, "per_tenant": {"key": "tenant", "rate": "1/m", "burst": 100},
+          "watched": {"key": "client_ip", "rate": "1/h", "burst": 2, "shadow": True}, "narrow": {"key": "client_ip", "rate": "1/h", "burst": 3}}
 
 
 def limited(name, upstream):
@@ -66,6 +68,17 @@ def test_one_round_trip_for_all_limits_of_a_request(gateways):
     before = gateways[0].metric("gatehouse_ratelimit_store_requests_total")
     assert statuses(gateways[0], 3, "127.0.1.5", "/two") == [200] * 3
     gateways[0].wait_metric(before + 3, "gatehouse_ratelimit_store_requests_total")
+
+
+def test_a_limit_that_only_watches_is_asked_when_the_others_have_said_yes(gateways):
+    before = gateways[0].metrics()
+    assert statuses(gateways[0], 5, "127.0.1.8", "/watched") == [200] * 3 + [429] * 2
+    for limit, decision, count in (("narrow", "allowed", 3), ("narrow", "limited", 2), ("per_tenant", "allowed", 3), ("watched", "allowed", 2),
+                                   ("watched", "shadow_limited", 1)):
+        known = before.total("gatehouse_ratelimit_decisions_total", tenant="shop", limit=limit, decision=decision)
+        gateways[0].wait_metric(known + count, "gatehouse_ratelimit_decisions_total", tenant="shop", limit=limit, decision=decision)
+    calls = "gatehouse_ratelimit_store_requests_total"
+    assert gateways[0].metric(calls) - before.total(calls) == 3 + 3 + 2, "one for what is enforced, another where there is more to ask"
 
 
 def test_what_is_left_in_redis(gateways, redis):
