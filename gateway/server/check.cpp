@@ -85,8 +85,9 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
       runtime::JsonObject entry(text);
       entry.text("severity", problems[i].severity == config::Severity::error ? "error" : "warning");
       entry.text("file", problems[i].place.file);
-      entry.number("line", static_cast<std::uint64_t>(std::max(problems[i].place.line, 0)));
-      entry.number("column", static_cast<std::uint64_t>(std::max(problems[i].place.column, 0)));
+      const config::Place& place = problems[i].place;
+      entry.number("line", static_cast<std::uint64_t>(place.file.empty() ? 0 : place.shown_line()));
+      entry.number("column", static_cast<std::uint64_t>(place.file.empty() ? 0 : place.shown_column()));
       entry.text("message", problems[i].message);
       entry.close();
     }
