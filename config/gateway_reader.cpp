@@ -237,8 +237,9 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
          "The store of the rate limits that all gateways share. Without it each gateway counts for itself.");
   config.redis_unclear = config.redis_unclear || (!config.redis && m.has("redis"));
   m.read("acme", config.acme,
-         named<AcmeAuthority>("a CA's name",
-                              [&](Mapping& inner, AcmeAuthority& out) { read_authority(inner, out, files); }),
+         named<AcmeAuthority>(
+             "a CA's name", [&](Mapping& inner, AcmeAuthority& out) { read_authority(inner, out, files); }, 0,
+             kUsualAuthority),
          "CAs that certificates are obtained from (ACME, RFC 8555), by name, for the tenants' hosts to refer to.");
   m.read("storage", config.storage,
          object<Storage>([&](Mapping& inner, Storage& out) { read_storage(inner, out, files); }),
@@ -290,6 +291,7 @@ GatewayConfig standard_gateway(const std::string& file) {
   config.listeners = {{{IpAddress(), 8080}, ListenerProtocol::http}, {{IpAddress(), 8443}, ListenerProtocol::https}};
   config.admin = SocketAddress{IpAddress::v4(0x7F000001), 9901};
   config.tenants_directory = folder_of(file) + "tenants/";
+  config.acme = {usual_authority()};
   return config;
 }
 

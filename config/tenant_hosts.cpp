@@ -114,16 +114,27 @@ struct HostTlsKind {
   }
 };
 
+// The CA that holds where gateway.yaml names none is not.
+bool is_written(const AcmeAuthority& authority) { return authority.place.line > 0; }
+
 // Whether the CA is there and can issue for the name.
 void check_authority(Mapping& m, const Host& host, const GatewayConfig& gateway) {
   const auto found = std::ranges::find(gateway.acme, host.authority, &AcmeAuthority::name);
   if (found == gateway.acme.end()) {
     if (!host.authority.empty())
       m.error("tls", fmt::format("gateway.yaml has no acme.{}{}", host.authority,
-                                 gateway.acme.empty() ? ": add it there, or name certificate files"
-                                                      : "; it has " + gateway.acme.front().name));
+                                 gateway.acme.empty() || !is_written(gateway.acme.front())
+                                     ? ": add it there, or name certificate files"
+                                     : "; it has " + gateway.acme.front().name));
     return;
   }
+  // Of those that gateway.yaml writes, this is told there.
+  if (!is_written(*found) && std::ranges::none_of(gateway.listeners, [](const Listener& listener) {
+        return listener.protocol == ListenerProtocol::http;
+      }))
+    m.warning("tls",
+              "http-01 is answered on listeners with protocol: http, and gateway.yaml has none: add one, or "
+              "acme.default with challenge: tls-alpn-01");
   if (host.name == "*")
     m.error("tls", "no CA issues a certificate for every name: name certificate files, or self_signed: true");
   else if (is_address(host.name) && found->challenge == AcmeChallenge::dns_01)
