@@ -245,6 +245,7 @@ std::size_t append_reply(std::string& out, const Exchange& exchange, bool close)
   append_status_line(out, exchange.reply.status, status_text(exchange.reply.status));
   Lines lines(out);
   add_reply_fields(lines, exchange, json, body.size());
+  if (exchange.reply.status == 426) out += "upgrade: websocket\r\nconnection: upgrade\r\n";  // RFC 9110 section 15.5.22
   if (close)
     out += "connection: close\r\n";
   else if (exchange.head.minor_version == 0)
