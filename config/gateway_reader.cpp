@@ -246,8 +246,10 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
          "Where accounts and certificates are kept: in a folder of this machine, or in the Redis that all gateways "
          "share.");
   config.storage_place = m.place(m.at("storage"));
-  m.read("waf", config.waf, object<PlatformWaf>([&](Mapping& inner, PlatformWaf& out) { read_waf(inner, out, files); }),
-         "The web application firewall of all tenants.");
+  const bool has_waf = m.read(
+      "waf", config.waf, object<PlatformWaf>([&](Mapping& inner, PlatformWaf& out) { read_waf(inner, out, files); }),
+      "The web application firewall of all tenants.");
+  config.waf_unclear = config.waf_unclear || (!has_waf && m.has("waf"));
   m.read("limits", config.limits, object<Limits>(read_limits), "Bounds on what clients may send.");
   m.read("timeouts", config.timeouts, object<Timeouts>(read_timeouts), "How long peers may take.");
   m.read("policy", config.policy,
@@ -311,7 +313,7 @@ LoadedGateway read_gateway(std::string_view text, const std::string& path, bool 
   GatewayConfig config = standard_gateway(absolute_file(path));
   config.text = std::make_shared<const std::string>(source.text());
   config.waf.rules_places.assign(config.waf.rules.size(), source.place({}));
-  config.redis_unclear = !source.is_whole() || root.kind != Node::Kind::mapping;
+  config.redis_unclear = config.waf_unclear = !source.is_whole() || root.kind != Node::Kind::mapping;
   const FileRules files = FileRules::of_gateway(config.file);
   const auto read = [&](Mapping& m, GatewayConfig& out) {
     read_gateway_keys(m, out, files);

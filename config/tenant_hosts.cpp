@@ -178,8 +178,14 @@ void read_hosts(Mapping& m, TenantConfig& tenant, const Platform& platform) {
     if (!host.name.empty()) named.push_back(host);
   };
   if (!m.require("hosts", tenant.hosts, list_of(object<Host>(read), 1, 1'000),
-                 "The hosts that are this tenant's; each belongs to one tenant."))
-    tenant.hosts = std::move(named);  // what is wrong with a host does not make it another tenant's
+                 "The hosts that are this tenant's; each belongs to one tenant.")) {
+    // What is wrong with a host does not make it another tenant's.
+    for (Host& host : named)
+      host.unclear = std::ranges::none_of(tenant.hosts, [&](const Host& good) {
+        return good.place.line == host.place.line && good.place.column == host.place.column;
+      });
+    tenant.hosts = std::move(named);
+  }
   std::unordered_map<std::string_view, int> lines;
   for (const Host& host : tenant.hosts) {
     const auto [first, is_new] = lines.try_emplace(host.name, host.place.line);
