@@ -128,9 +128,23 @@ void read_dns(Mapping& m, DnsUpdates& dns, const FileRules& files) {
 
 }  // namespace
 
+AcmeAuthority usual_authority() {
+  AcmeAuthority authority;
+  authority.name = kUsualAuthority;
+  authority.directory = "https://acme-v02.api.letsencrypt.org/directory";
+  return authority;
+}
+
 void read_authority(Mapping& m, AcmeAuthority& authority, const FileRules& files) {
   authority.place = m.place(m.at());
-  m.require("directory", authority.directory, Text{"a URL", directory_url, 2'000}, "URL of the CA's directory.");
+  const Text url{"a URL", directory_url, 2'000};
+  constexpr std::string_view description = "URL of the CA's directory.";
+  if (authority.name == kUsualAuthority) {
+    authority.directory = usual_authority().directory;
+    m.read("directory", authority.directory, url, description);
+  } else {
+    m.require("directory", authority.directory, url, description);
+  }
   m.read("email", authority.email, Text{"a mail address", email, 254}, "Whom the CA may write to.");
   m.read("ca_file", authority.ca_file, File{files},
          "PEM file of the authorities that the CA's own server is verified against; without it those of the system.");
@@ -209,7 +223,7 @@ void check_acme(Mapping& m, const GatewayConfig& config) {
   const bool has_http = std::ranges::any_of(
       config.listeners, [](const Listener& listener) { return listener.protocol == ListenerProtocol::http; });
   for (const AcmeAuthority& authority : config.acme)
-    if (authority.challenge == AcmeChallenge::http_01 && !has_http)
+    if (m.has("acme") && authority.challenge == AcmeChallenge::http_01 && !has_http)
       m.warning_at(
           m.name_at("acme", authority.name),
           "http-01 is answered on listeners with protocol: http, and there is none: take challenge: tls-alpn-01");

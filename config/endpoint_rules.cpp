@@ -46,10 +46,11 @@ bool is_v4_compatible(const IpAddress& address) noexcept {
          !is_loopback(address) && !is_unspecified(address);
 }
 
-std::vector<IpAddress> addresses_of_this_machine() {
+/// None if the kernel does not tell them: a sandbox without AF_NETLINK, or no memory or descriptors.
+std::optional<std::vector<IpAddress>> addresses_of_this_machine() {
   std::vector<IpAddress> found;
   ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return found;
+  if (getifaddrs(&list) != 0) return std::nullopt;
   for (const ifaddrs* each = list; each != nullptr; each = each->ifa_next) {
     if (each->ifa_addr == nullptr) continue;
     if (each->ifa_addr->sa_family == AF_INET) {
@@ -68,35 +69,55 @@ std::vector<IpAddress> addresses_of_this_machine() {
   return found;
 }
 
+/// Whoever cannot tell refuses, with other words.
+enum class Answer { no, yes, unknown };
+
 /// Asks the kernel at most once a second: a tenant's file may have tens of thousands of endpoints.
-bool is_address_of_this_machine(const IpAddress& address) {
+Answer is_address_of_this_machine(const IpAddress& address) {
   using Clock = std::chrono::steady_clock;
-  thread_local std::vector<IpAddress> known;
+  thread_local std::optional<std::vector<IpAddress>> known;
   thread_local std::optional<Clock::time_point> asked;
+  if (is_loopback(address)) return Answer::yes;
   if (const auto now = Clock::now(); !asked || now - *asked > std::chrono::seconds(1)) {
     known = addresses_of_this_machine();
     asked = now;
   }
-  return std::ranges::find(known, address) != known.end();
+  if (!known) return Answer::unknown;
+  return std::ranges::find(*known, address) != known->end() ? Answer::yes : Answer::no;
 }
 
-/// `own` is reached by connecting to `endpoint`.
-bool reaches(const SocketAddress& endpoint, const SocketAddress& own) {
-  if (endpoint.port != own.port) return false;
-  if (endpoint.ip == own.ip || is_loopback(endpoint.ip)) return true;
-  return is_unspecified(own.ip) && is_address_of_this_machine(endpoint.ip);
+/// Whether `own` is reached by connecting to `endpoint`.
+Answer reaches(const SocketAddress& endpoint, const SocketAddress& own) {
+  if (endpoint.port != own.port) return Answer::no;
+  if (endpoint.ip == own.ip) return Answer::yes;
+  if (is_unspecified(own.ip)) return is_address_of_this_machine(endpoint.ip);
+  // Not another machine's in any case, and packet filters may bring one loopback address to another.
+  return is_loopback(endpoint.ip) && is_loopback(own.ip) ? Answer::yes : Answer::no;
 }
 
 /// A request's line and fields are commands to a Redis; who counts everybody's limits must not hear them.
-bool is_redis(const SocketAddress& endpoint, const Redis& redis) {
-  if (endpoint.port != redis.port) return false;
+Answer is_redis(const SocketAddress& endpoint, const Redis& redis) {
+  if (endpoint.port != redis.port) return Answer::no;
   std::string_view host = redis.host;
   if (host.ends_with('.')) host.remove_suffix(1);
   const auto address = to_lower(host) == "localhost" ? IpAddress::v4(0x7F000001) : IpAddress::parse(host);
-  if (!address) return false;  // a name, which is not resolved here
-  if (endpoint.ip == *address) return true;
-  const auto is_here = [](const IpAddress& ip) { return is_loopback(ip) || is_address_of_this_machine(ip); };
-  return is_here(endpoint.ip) && is_here(*address);
+  if (!address) return Answer::no;  // a name, which is not resolved here
+  if (endpoint.ip == *address) return Answer::yes;
+  // A Redis of this machine may take connections on all of its addresses, whichever the URL names.
+  const Answer one = is_address_of_this_machine(endpoint.ip);
+  const Answer other = is_address_of_this_machine(*address);
+  if (one == Answer::no || other == Answer::no) return Answer::no;
+  return one == Answer::yes && other == Answer::yes ? Answer::yes : Answer::unknown;
+}
+
+/// Empty for no, `why` for yes.
+std::string reason(Answer answer, std::string_view whose, std::string_view why) {
+  if (answer == Answer::no) return {};
+  if (answer == Answer::yes) return fmt::format("is the gateway's own {}{}", whose, why);
+  return fmt::format(
+      "has the port of the gateway's own {} and may be an address of this machine, which the system does "
+      "not list for this process; under systemd, RestrictAddressFamilies must have AF_NETLINK",
+      whose);
 }
 
 /// The IPv4 address to which a translator on the way brings an IPv6 address: NAT64 (RFC 6052), 6to4 (RFC 3056).
@@ -145,16 +166,17 @@ std::string why_no_endpoint(const SocketAddress& endpoint, const GatewayConfig& 
   if (!endpoint.ip.is_v4() && is_v4_compatible(endpoint.ip))
     return "is an IPv4-compatible address, which is out of use; write the IPv4 address";
   for (const Listener& listener : gateway.listeners) {
-    if (reaches(endpoint, listener.address))
-      return fmt::format("is the gateway's own listener {}; requests would go round in a circle",
-                         listener.address.to_string());
+    const std::string whose = "listener " + listener.address.to_string();
+    if (std::string why = reason(reaches(endpoint, listener.address), whose, "; requests would go round in a circle");
+        !why.empty())
+      return why;
   }
-  if (gateway.admin && reaches(endpoint, *gateway.admin))
-    return "is the gateway's own admin address, which tenants must not reach";
-  if (gateway.metrics && reaches(endpoint, *gateway.metrics))
-    return "is the gateway's own metrics address, which tenants must not reach";
-  if (gateway.redis && is_redis(endpoint, *gateway.redis))
-    return "is the gateway's own Redis, which tenants must not reach";
+  constexpr std::string_view off_limits = ", which tenants must not reach";
+  std::string why;
+  if (gateway.admin) why = reason(reaches(endpoint, *gateway.admin), "admin address", off_limits);
+  if (why.empty() && gateway.metrics) why = reason(reaches(endpoint, *gateway.metrics), "metrics address", off_limits);
+  if (why.empty() && gateway.redis) why = reason(is_redis(endpoint, *gateway.redis), "Redis", off_limits);
+  if (!why.empty()) return why;
   const EndpointNetworks& networks = gateway.policy.upstreams;
   const auto other = translated(endpoint.ip);
   if (is_in(networks.deny, endpoint.ip) || (other && is_in(networks.deny, *other)))

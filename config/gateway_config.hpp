@@ -167,6 +167,7 @@ struct GatewayConfig {
   Storage storage;
   Place storage_place;
   PlatformWaf waf;
+  bool waf_unclear = false;  // as redis_unclear
   Limits limits;
   Timeouts timeouts;
   TenantPolicy policy;

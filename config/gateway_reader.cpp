@@ -237,16 +237,19 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
          "The store of the rate limits that all gateways share. Without it each gateway counts for itself.");
   config.redis_unclear = config.redis_unclear || (!config.redis && m.has("redis"));
   m.read("acme", config.acme,
-         named<AcmeAuthority>("a CA's name",
-                              [&](Mapping& inner, AcmeAuthority& out) { read_authority(inner, out, files); }),
+         named<AcmeAuthority>(
+             "a CA's name", [&](Mapping& inner, AcmeAuthority& out) { read_authority(inner, out, files); }, 0,
+             kUsualAuthority),
          "CAs that certificates are obtained from (ACME, RFC 8555), by name, for the tenants' hosts to refer to.");
   m.read("storage", config.storage,
          object<Storage>([&](Mapping& inner, Storage& out) { read_storage(inner, out, files); }),
          "Where accounts and certificates are kept: in a folder of this machine, or in the Redis that all gateways "
          "share.");
   config.storage_place = m.place(m.at("storage"));
-  m.read("waf", config.waf, object<PlatformWaf>([&](Mapping& inner, PlatformWaf& out) { read_waf(inner, out, files); }),
-         "The web application firewall of all tenants.");
+  const bool has_waf = m.read(
+      "waf", config.waf, object<PlatformWaf>([&](Mapping& inner, PlatformWaf& out) { read_waf(inner, out, files); }),
+      "The web application firewall of all tenants.");
+  config.waf_unclear = config.waf_unclear || (!has_waf && m.has("waf"));
   m.read("limits", config.limits, object<Limits>(read_limits), "Bounds on what clients may send.");
   m.read("timeouts", config.timeouts, object<Timeouts>(read_timeouts), "How long peers may take.");
   m.read("policy", config.policy,
@@ -290,6 +293,7 @@ GatewayConfig standard_gateway(const std::string& file) {
   config.listeners = {{{IpAddress(), 8080}, ListenerProtocol::http}, {{IpAddress(), 8443}, ListenerProtocol::https}};
   config.admin = SocketAddress{IpAddress::v4(0x7F000001), 9901};
   config.tenants_directory = folder_of(file) + "tenants/";
+  config.acme = {usual_authority()};
   return config;
 }
 
@@ -309,7 +313,7 @@ LoadedGateway read_gateway(std::string_view text, const std::string& path, bool 
   GatewayConfig config = standard_gateway(absolute_file(path));
   config.text = std::make_shared<const std::string>(source.text());
   config.waf.rules_places.assign(config.waf.rules.size(), source.place({}));
-  config.redis_unclear = !source.is_whole() || root.kind != Node::Kind::mapping;
+  config.redis_unclear = config.waf_unclear = !source.is_whole() || root.kind != Node::Kind::mapping;
   const FileRules files = FileRules::of_gateway(config.file);
   const auto read = [&](Mapping& m, GatewayConfig& out) {
     read_gateway_keys(m, out, files);

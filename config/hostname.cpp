@@ -16,6 +16,11 @@ namespace {
 constexpr std::size_t kLongestName = 253;  // RFC 1035 section 2.3.4, without the root's empty label
 constexpr std::size_t kLongestLabel = 63;
 
+/// Top-level domains that are nobody's in the public DNS: RFC 2606 and 6761, RFC 6762, ICANN's reservation, and those
+/// that homes and firms use and that ICANN does not delegate for it (RFC 6762 appendix G).
+constexpr std::string_view kPrivateDomains[] = {"test",     "example", "invalid", "localhost", "local", "internal",
+                                                "intranet", "private", "corp",    "home",      "lan"};
+
 using Result = std::expected<std::string, std::string>;
 
 std::unexpected<std::string> wrong(std::string message) { return std::unexpected(std::move(message)); }
@@ -101,8 +106,10 @@ Result normalise_host_pattern(std::string_view pattern) {
   auto host = normalise_host(pattern.substr(2));
   if (!host) return host;
   if (IpAddress::parse(*host) || host->front() == '[') return wrong("is a wildcard before an address");
-  if (host->find('.') == std::string::npos)
-    return wrong("is a wildcard before a single label; at least two must follow, as in *.example.de");
+  if (host->find('.') == std::string::npos && std::ranges::find(kPrivateDomains, *host) == std::end(kPrivateDomains))
+    return wrong(
+        "is a wildcard before a single label, which would claim a public top-level domain; at least two must follow, "
+        "as in *.example.de, or one that is for private use, as in *.internal");
   if (host->size() + 2 > kLongestName) return wrong(fmt::format("has more than {} characters", kLongestName));
   return "*." + *host;
 }

@@ -13,7 +13,8 @@ namespace gatehouse::config {
 /// wrong with the name; it does not repeat the name.
 [[nodiscard]] std::expected<std::string, std::string> normalise_host(std::string_view name);
 
-/// The same for a host that a tenant claims: also "*.example.de", exactly one label before at least two, and "*".
+/// The same for a host that a tenant claims: also "*.example.de", exactly one label before at least two or before one that is
+/// for private use or tests ("*.internal"), and "*".
 [[nodiscard]] std::expected<std::string, std::string> normalise_host_pattern(std::string_view pattern);
 
 /// True if the wildcard "*.example.de" serves "shop.example.de". Both in normalised form.

@@ -241,10 +241,8 @@ std::optional<std::size_t> Words::index(Source& source, const Node& node) const 
 JsonObject Words::schema() const {
   std::vector<std::string> items;
   for (const std::string_view word : known) {
-    if (word == "true" || word == "false")
-      items.emplace_back(word);
-    else
-      items.push_back(json_string(word));
+    items.push_back(json_string(word));
+    if (word == "true" || word == "false") items.emplace_back(word);
     if (bare_type(word) == "a number") items.emplace_back(word);  // "1.3" is taken without quotes, too
     if (word == "off") items.emplace_back("false");
   }

@@ -258,9 +258,11 @@ struct Named {
   std::string_view expected;  // "a service's name"
   std::size_t least = 0;
   std::size_t most = 500;
+  std::string_view usual = {};  // a name under which other defaults hold
 
   bool read(Source& source, const Node& node, std::vector<T>& out) const {
     if (!check_named(source, node, least, most)) return false;
+    out.clear();
     bool good = true;
     for (const Member& member : node.members) {
       Node key;
@@ -279,7 +281,15 @@ struct Named {
   [[nodiscard]] JsonObject schema() const {
     JsonObject schema = schema_of_type("object");
     schema.add("propertyNames", name_text(expected).schema().to_string());
-    schema.add("additionalProperties", Object<T, const Read&>{read_members}.schema().to_string());
+    const Object<T, const Read&> members{read_members};
+    if (!usual.empty()) {
+      T standard{};
+      standard.name = usual;
+      JsonObject named;
+      named.add(usual, members.schema(standard).to_string());
+      schema.add("properties", named.to_string());
+    }
+    schema.add("additionalProperties", members.schema().to_string());
     if (least > 0) schema.add("minProperties", std::to_string(least));
     return schema;
   }
@@ -287,8 +297,9 @@ struct Named {
 };
 
 template <class T, class Read>
-[[nodiscard]] Named<T, Read> named(std::string_view expected, Read read_members, std::size_t least = 0) {
-  return {std::move(read_members), expected, least};
+[[nodiscard]] Named<T, Read> named(std::string_view expected, Read read_members, std::size_t least = 0,
+                                   std::string_view usual = {}) {
+  return {.read_members = std::move(read_members), .expected = expected, .least = least, .usual = usual};
 }
 
 }  // namespace gatehouse::config

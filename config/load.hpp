@@ -30,6 +30,7 @@ struct LoadedTenant {
   std::shared_ptr<const TenantConfig> as_written;  // with all of its hosts; set by settle_claims() where `config` was
   // Of a text with errors, the name and the hosts as far as they could be read: they are this tenant's all the same.
   std::shared_ptr<const TenantConfig> claims;
+  std::shared_ptr<const TenantConfig> as_read;  // and what of it has no error, for finding what else is wrong
   Problems problems;
   std::vector<std::string> missing;  // files that it names and that cannot be read: it may be valid once they are there
 };

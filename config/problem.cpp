@@ -61,7 +61,7 @@ std::string one_column_each(std::string_view line, std::size_t caret_byte, std::
 
 std::string Problem::to_string() const {
   std::string out = printable(place.file, kLongestMessage);
-  if (place.line > 0) out += fmt::format(":{}:{}", place.line, place.column);
+  if (!place.file.empty()) out += fmt::format(":{}:{}", place.shown_line(), place.shown_column());
   out += severity == Severity::error ? ": error: " : ": warning: ";
   out += printable(message, kLongestMessage);
   if (source_line.empty()) return out;

@@ -2,6 +2,7 @@
 // `gatehouse check` prints them, the log carries them.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,10 @@ struct Place {
   std::string file;
   int line = 0;
   int column = 0;
+
+  /// For whoever goes there: the whole file is its beginning.
+  [[nodiscard]] int shown_line() const noexcept { return std::max(line, 1); }
+  [[nodiscard]] int shown_column() const noexcept { return std::max(column, 1); }
 };
 
 struct Problem {
@@ -24,7 +29,7 @@ struct Problem {
   std::string source_line; // the line itself or a part of it, for the caret; empty when there is none
   int caret = 0;           // where in source_line the caret stands, from 1; 0: at place.column
 
-  /// "file:line:column: error: message", then the line and a caret below the column. Safe to print whatever a file
+  /// "file:line:column: error: message", 1:1 of the whole file, then the line and a caret below the column. Safe to print whatever a file
   /// holds: controls and invalid UTF-8 are replaced, secrets masked, long lines cut.
   [[nodiscard]] std::string to_string() const;
 

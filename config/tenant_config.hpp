@@ -32,6 +32,7 @@ struct Host {
   std::string client_crl_file;  // absolute; empty: none
   ClientAuth client_auth = ClientAuth::off;
   Place place;
+  bool unclear = false;  // read with errors: a name that is claimed and no more; never in a valid configuration
 };
 
 enum class UpstreamProtocol { http1, https };

@@ -114,16 +114,27 @@ struct HostTlsKind {
   }
 };
 
+// The CA that holds where gateway.yaml names none is not.
+bool is_written(const AcmeAuthority& authority) { return authority.place.line > 0; }
+
 // Whether the CA is there and can issue for the name.
 void check_authority(Mapping& m, const Host& host, const GatewayConfig& gateway) {
   const auto found = std::ranges::find(gateway.acme, host.authority, &AcmeAuthority::name);
   if (found == gateway.acme.end()) {
     if (!host.authority.empty())
       m.error("tls", fmt::format("gateway.yaml has no acme.{}{}", host.authority,
-                                 gateway.acme.empty() ? ": add it there, or name certificate files"
-                                                      : "; it has " + gateway.acme.front().name));
+                                 gateway.acme.empty() || !is_written(gateway.acme.front())
+                                     ? ": add it there, or name certificate files"
+                                     : "; it has " + gateway.acme.front().name));
     return;
   }
+  // Of those that gateway.yaml writes, this is told there.
+  if (!is_written(*found) && std::ranges::none_of(gateway.listeners, [](const Listener& listener) {
+        return listener.protocol == ListenerProtocol::http;
+      }))
+    m.warning("tls",
+              "http-01 is answered on listeners with protocol: http, and gateway.yaml has none: add one, or "
+              "acme.default with challenge: tls-alpn-01");
   if (host.name == "*")
     m.error("tls", "no CA issues a certificate for every name: name certificate files, or self_signed: true");
   else if (is_address(host.name) && found->challenge == AcmeChallenge::dns_01)
@@ -167,8 +178,14 @@ void read_hosts(Mapping& m, TenantConfig& tenant, const Platform& platform) {
     if (!host.name.empty()) named.push_back(host);
   };
   if (!m.require("hosts", tenant.hosts, list_of(object<Host>(read), 1, 1'000),
-                 "The hosts that are this tenant's; each belongs to one tenant."))
-    tenant.hosts = std::move(named);  // what is wrong with a host does not make it another tenant's
+                 "The hosts that are this tenant's; each belongs to one tenant.")) {
+    // What is wrong with a host does not make it another tenant's.
+    for (Host& host : named)
+      host.unclear = std::ranges::none_of(tenant.hosts, [&](const Host& good) {
+        return good.place.line == host.place.line && good.place.column == host.place.column;
+      });
+    tenant.hosts = std::move(named);
+  }
   std::unordered_map<std::string_view, int> lines;
   for (const Host& host : tenant.hosts) {
     const auto [first, is_new] = lines.try_emplace(host.name, host.place.line);

@@ -73,6 +73,11 @@ LoadedTenant parse(std::string_view text, const std::string& path, const Gateway
   if (good && !has_errors(loaded.problems)) {
     loaded.config = std::make_shared<const TenantConfig>(std::move(tenant));
   } else {
+    auto as_read = std::make_shared<TenantConfig>(tenant);
+    as_read->name = loaded.name;
+    std::erase_if(as_read->hosts, [](const Host& host) { return host.unclear; });
+    if (gateway.policy.tenant_rules == TenantRules::no) as_read->waf.rules_before = as_read->waf.rules_after = {};
+    loaded.as_read = std::move(as_read);
     auto claims = std::make_shared<TenantConfig>();
     claims->file = std::move(tenant.file);
     claims->text = std::move(tenant.text);

@@ -1,12 +1,26 @@
 // Forwarding headers; see forwarded_headers.hpp.
 #include "gateway/filter/forwarded_headers.hpp"
 
+#include <algorithm>
+
 namespace gatehouse::filter {
 
 using http::FieldId;
 
-bool is_replaced_field(const http::Field& field, bool peer_trusted) noexcept {
-  switch (field.id) {
+namespace {
+
+// Long enough for every name below.
+constexpr std::size_t longest_folded = 32;
+
+// The beginning of a name as CGI reads it, which makes one variable of "_" and "-".
+std::string_view folded(std::string_view name, char (&room)[longest_folded]) noexcept {
+  const std::size_t size = std::min(name.size(), longest_folded);
+  std::replace_copy(name.begin(), name.begin() + size, room, '_', '-');
+  return {room, size};
+}
+
+bool is_replaced(FieldId id, std::string_view name, bool peer_trusted) noexcept {
+  switch (id) {
     case FieldId::x_request_id:
     case FieldId::x_forwarded_for:
     case FieldId::x_forwarded_proto:
@@ -22,8 +36,18 @@ bool is_replaced_field(const http::Field& field, bool peer_trusted) noexcept {
   }
   // X-Forwarded-Prefix, -Server, -User and whatever else upstreams take as said by their own proxies.
   constexpr std::string_view prefix = "x-forwarded-";
-  return !peer_trusted && field.name.size() > prefix.size() &&
-         http::equals_ignore_case(field.name.substr(0, prefix.size()), prefix);
+  return !peer_trusted && name.size() > prefix.size() &&
+         http::equals_ignore_case(name.substr(0, prefix.size()), prefix);
+}
+
+}  // namespace
+
+bool is_replaced_field(const http::Field& field, bool peer_trusted) noexcept {
+  if (!field.name.contains('_')) return is_replaced(field.id, field.name, peer_trusted);
+  char room[longest_folded];
+  const std::string_view name = folded(field.name, room);
+  const FieldId id = field.name.size() == name.size() ? http::field_id(name) : FieldId::other;
+  return is_replaced(id, name, peer_trusted);
 }
 
 bool is_believed_field(const http::Field& field, const http::Fields& fields, bool peer_trusted) noexcept {

@@ -55,26 +55,37 @@ BucketRequest bucket_of(const Exchange& exchange, const RateLimitRule& rule, con
   return {ratelimit::bucket_key(exchange.tenant->config->name, rule.config->name, parts), rule.parameters};
 }
 
-// The answer's fields, and the answer itself if a limit says no.
+// Of one request: the limits that are enforced, or those that only watch.
+std::vector<const RateLimitRule*> limits_of(const Exchange& exchange, bool shadow) {
+  std::vector<const RateLimitRule*> limits;
+  for (const RateLimitRule* const rule : exchange.route->rate_limits)
+    if (rule->config->shadow == shadow) limits.push_back(rule);
+  return limits;
+}
+
+std::vector<BucketRequest> buckets_of(const Exchange& exchange, std::span<const RateLimitRule* const> rules) {
+  const std::string client = client_key(exchange);
+  std::vector<BucketRequest> buckets;
+  for (const RateLimitRule* const rule : rules) buckets.push_back(bucket_of(exchange, *rule, client));
+  return buckets;
+}
+
+// What the enforced limits have decided: the answer's fields, and the answer itself if one says no. Then nothing was taken
+// of the others, and they have allowed nothing.
 Step conclude(Exchange& exchange, std::span<const RateLimitRule* const> rules, std::span<const Decision> decisions) {
-  bool refused = false;
+  const bool refused = !std::ranges::all_of(decisions, &Decision::allowed);
   ratelimit::Microseconds wait{0};
   for (std::size_t i = 0; i < rules.size(); ++i) {
-    const Decision& decision = decisions[i];
-    if (rules[i]->config->shadow) {
-      (decision.allowed ? rules[i]->allowed : rules[i]->shadow_limited)->add();
-      continue;
-    }
-    (decision.allowed ? rules[i]->allowed : rules[i]->limited)->add();
-    if (decision.allowed) continue;
-    refused = true;
-    wait = std::max(wait, decision.retry_after);
+    if (!refused) rules[i]->allowed->add();
+    if (decisions[i].allowed) continue;
+    rules[i]->limited->add();
+    wait = std::max(wait, decisions[i].retry_after);
   }
   if (refused || exchange.route->limits_always_in_headers) {
     std::string policies;
     std::string states;
     for (std::size_t i = 0; i < rules.size(); ++i) {
-      if (rules[i]->config->shadow || (!refused && !rules[i]->config->headers_always)) continue;
+      if (!refused && !rules[i]->config->headers_always) continue;
       if (!policies.empty()) {
         policies += ", ";
         states += ", ";
@@ -92,38 +103,36 @@ Step conclude(Exchange& exchange, std::span<const RateLimitRule* const> rules, s
   return Step::answer;
 }
 
+void count_shadow(const RateLimitRule& rule, const Decision& decision) {
+  (decision.allowed ? rule.allowed : rule.shadow_limited)->add();
+}
+
 }  // namespace
 
 Step rate_limit_on_request(Exchange& exchange) {
-  const auto& rules = exchange.route->rate_limits;
-  if (rules.empty()) return Step::next;
+  if (exchange.route->rate_limits.empty()) return Step::next;
   if (exchange.worker.redis != nullptr) return Step::wait;
 
-  const std::string client = client_key(exchange);
-  std::vector<BucketRequest> enforced;
-  std::vector<Decision> decisions(rules.size());
-  for (const RateLimitRule* const rule : rules)
-    if (!rule->config->shadow) enforced.push_back(bucket_of(exchange, *rule, client));
-  std::vector<Decision> taken(enforced.size());
-  exchange.worker.memory.take_all(enforced, memory_clock(exchange), taken);
-  std::size_t next = 0;
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    if (!rules[i]->config->shadow) {
-      decisions[i] = taken[next++];
-      continue;
-    }
-    // A limit that only watches has its bucket to itself: it never keeps another from being charged.
-    const BucketRequest shadow = bucket_of(exchange, *rules[i], client);
-    exchange.worker.memory.take_all({&shadow, 1}, memory_clock(exchange), {&decisions[i], 1});
+  const auto enforced = limits_of(exchange, false);
+  std::vector<Decision> decisions(enforced.size());
+  exchange.worker.memory.take_all(buckets_of(exchange, enforced), memory_clock(exchange), decisions);
+  if (const Step step = conclude(exchange, enforced, decisions); step != Step::next) return step;
+  // A limit that only watches has its bucket to itself, and sees what it would see if it were enforced.
+  const auto shadows = limits_of(exchange, true);
+  const auto buckets = buckets_of(exchange, shadows);
+  for (std::size_t i = 0; i < shadows.size(); ++i) {
+    Decision decision;
+    exchange.worker.memory.take_all({&buckets[i], 1}, memory_clock(exchange), {&decision, 1});
+    count_shadow(*shadows[i], decision);
   }
-  return conclude(exchange, rules, decisions);
+  return Step::next;
 }
 
 namespace {
 
 // Redis did not answer: what each limit says is to happen then. `local` counts in this process's memory, all such limits of
-// the request together, so that a refused request takes nothing; each gateway then has its share of the limit, and goes on
-// from its share of what the shared bucket held. False: a limit says `closed`.
+// the call together, so that a refused request takes nothing; each gateway then has its share of the limit, and goes on
+// from its share of what the shared bucket held. False: an enforced limit says `closed`.
 bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* const> rules,
                           std::span<const BucketRequest> requests, std::span<Decision> decisions) {
   const std::uint64_t gateways = exchange.worker.redis != nullptr ? exchange.worker.redis->live_gateways() : 1;
@@ -132,69 +141,67 @@ bool decide_without_store(Exchange& exchange, std::span<const RateLimitRule* con
     decisions[i] = {};
     decisions[i].remaining = rules[i]->parameters.capacity;
     const config::OnStoreFailure policy = rules[i]->config->on_store_failure;
-    BucketRequest share = requests[i];
-    share.parameters = ratelimit::share_of(share.parameters, gateways);
-    if (rules[i]->config->shadow) {
-      if (policy == config::OnStoreFailure::local)
-        exchange.worker.memory.take_all({&share, 1}, memory_clock(exchange), decisions.subspan(i, 1), true);
-      continue;
-    }
-    if (policy == config::OnStoreFailure::closed) return false;
-    if (policy == config::OnStoreFailure::local) local.push_back(std::move(share));
+    if (policy == config::OnStoreFailure::closed && !rules[i]->config->shadow) return false;
+    if (policy != config::OnStoreFailure::local) continue;
+    local.push_back(requests[i]);
+    local.back().parameters = ratelimit::share_of(local.back().parameters, gateways);
   }
   std::vector<Decision> taken(local.size());
   exchange.worker.memory.take_all(local, memory_clock(exchange), taken, true);
   std::size_t next = 0;
   for (std::size_t i = 0; i < rules.size(); ++i)
-    if (!rules[i]->config->shadow && rules[i]->config->on_store_failure == config::OnStoreFailure::local)
-      decisions[i] = taken[next++];
+    if (rules[i]->config->on_store_failure == config::OnStoreFailure::local) decisions[i] = taken[next++];
   return true;
+}
+
+// One call to Redis, in which all of the limits are charged or none. False: it did not answer, and an enforced limit says
+// `closed`. Once it has not answered (`answers`), it is not waited for a second time.
+runtime::Task<bool> decide(Exchange& exchange, upstream::RedisClient& redis, bool& answers,
+                           std::span<const RateLimitRule* const> rules, std::span<const BucketRequest> requests,
+                           std::span<Decision> decisions) {
+  if (answers) {
+    ratelimit::MemoryStore& memory = exchange.worker.memory;
+    std::vector<ratelimit::Debt> debts(rules.size());
+    const bool owes =
+        !redis.refuses_calls() && memory.take_debts(requests, redis.live_gateways(), memory_clock(exchange), debts);
+    const auto answer = co_await redis.take(
+        requests, owes ? std::span<const ratelimit::Debt>{debts} : std::span<const ratelimit::Debt>{}, decisions);
+    answers = answer.decided;
+    if (answers)
+      memory.mirror(requests, decisions, redis.live_gateways(), memory_clock(exchange));
+    else if (owes && !answer.reached)
+      memory.put_back(requests, debts);
+  }
+  co_return answers || decide_without_store(exchange, rules, requests, decisions);
 }
 
 }  // namespace
 
 runtime::Task<Step> rate_limit_on_wait(Exchange& exchange) {
-  const std::span<const RateLimitRule* const> rules = exchange.route->rate_limits;
-  const std::string client = client_key(exchange);
-
-  // The enforced limits share one call; each that only watches has its own.
-  std::vector<const RateLimitRule*> order;
-  for (const RateLimitRule* const rule : rules)
-    if (!rule->config->shadow) order.push_back(rule);
-  const std::size_t enforced = order.size();
-  for (const RateLimitRule* const rule : rules)
-    if (rule->config->shadow) order.push_back(rule);
-
-  std::vector<BucketRequest> requests;
-  for (const RateLimitRule* const rule : order) requests.push_back(bucket_of(exchange, *rule, client));
-  std::vector<Decision> decisions(order.size());
-  std::vector<ratelimit::Debt> debts(order.size());
-  const std::span<const BucketRequest> all_requests = requests;
-
   // A reload may take the worker's client away meanwhile; the client itself lives on.
   upstream::RedisClient& redis = *exchange.worker.redis;
-  ratelimit::MemoryStore& memory = exchange.worker.memory;
-  bool answered = true;
-  for (std::size_t from = 0, count = 0; from < order.size() && answered; from += count) {
-    count = from < enforced ? enforced : 1;
-    const auto part = all_requests.subspan(from, count);
-    const auto told = std::span{debts}.subspan(from, count);
-    const auto decided = std::span{decisions}.subspan(from, count);
-    const bool owes =
-        !redis.refuses_calls() && memory.take_debts(part, redis.live_gateways(), memory_clock(exchange), told);
-    const auto answer = co_await redis.take(
-        part, owes ? std::span<const ratelimit::Debt>{told} : std::span<const ratelimit::Debt>{}, decided);
-    answered = answer.decided;
-    if (answered)
-      memory.mirror(part, decided, redis.live_gateways(), memory_clock(exchange));
-    else if (owes && !answer.reached)
-      memory.put_back(part, told);
+  bool answers = true;
+  const std::vector<const RateLimitRule*> enforced = limits_of(exchange, false);
+  if (!enforced.empty()) {
+    const std::vector<BucketRequest> buckets = buckets_of(exchange, enforced);
+    std::vector<Decision> decisions(enforced.size());
+    if (!co_await decide(exchange, redis, answers, enforced, buckets, decisions)) {
+      exchange.answer_unavailable(Reason::overload, "The service is not available at the moment.");
+      co_return Step::answer;
+    }
+    if (const Step step = conclude(exchange, enforced, decisions); step != Step::next) co_return step;
   }
-  if (!answered && !decide_without_store(exchange, order, requests, decisions)) {
-    exchange.answer_unavailable(Reason::overload, "The service is not available at the moment.");
-    co_return Step::answer;
+  // Each that only watches has a call of its own: it never keeps another from being charged.
+  const std::vector<const RateLimitRule*> shadows = limits_of(exchange, true);
+  const std::vector<BucketRequest> buckets = buckets_of(exchange, shadows);
+  const std::span<const BucketRequest> all_buckets = buckets;
+  const std::span<const RateLimitRule* const> all_shadows = shadows;
+  for (std::size_t i = 0; i < shadows.size(); ++i) {
+    Decision decision;
+    co_await decide(exchange, redis, answers, all_shadows.subspan(i, 1), all_buckets.subspan(i, 1), {&decision, 1});
+    count_shadow(*shadows[i], decision);
   }
-  co_return conclude(exchange, order, decisions);
+  co_return Step::next;
 }
 
 }  // namespace gatehouse::filter

@@ -9,6 +9,7 @@
 
 #include "config/tenant_config.hpp"
 #include "gateway/filter/held_bytes.hpp"
+#include "gateway/filter/rule_labels.hpp"
 #include "gateway/runtime/metrics.hpp"
 #include "gateway/upstream/service.hpp"
 #include "ratelimit/bucket.hpp"
@@ -98,7 +99,7 @@ struct TenantLoad {
   std::atomic<std::size_t> requests = 0;
   std::atomic<std::size_t> connections = 0;
   ByteCount held_bytes = 0;  // of bodies
-  std::atomic<std::size_t> rule_labels = 0;  // rules that have a metric series of their own
+  RuleLabels rule_labels;
 };
 
 struct Tenant {

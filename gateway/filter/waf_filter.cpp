@@ -22,8 +22,6 @@ using runtime::Clock;
 
 using std::chrono_literals::operator""ms;
 
-constexpr std::size_t max_rule_labels = 500;  // rules a tenant that get a series of their own
-
 // CPU time that one request, or its answer, may use before it goes on elsewhere.
 constexpr std::chrono::nanoseconds worker_budget = 10ms;
 constexpr std::chrono::nanoseconds light_budget = 50ms;
@@ -86,12 +84,8 @@ int conclude(Exchange& exchange, bool blocked) {
                      : !exchange.waf_judged   ? WafVerdict::screened
                                               : WafVerdict::clean;
   for (const waf::RuleMatch& match : outcome.rules) {
-    std::string rule = std::to_string(match.id);
-    if (tenant.load->rule_labels.load(std::memory_order_relaxed) >= max_rule_labels) rule = "other";
-    const auto counter =
-        exchange.worker.metrics.counter(runtime::families::waf_rule_matches_total, {tenant.config->name, rule});
-    if (counter->value() == 0) tenant.load->rule_labels.fetch_add(1, std::memory_order_relaxed);
-    counter->add();
+    const std::string rule = tenant.load->rule_labels.admit(match.id) ? std::to_string(match.id) : "other";
+    exchange.worker.metrics.counter(runtime::families::waf_rule_matches_total, {tenant.config->name, rule})->add();
   }
   if (!outcome.rules.empty() && exchange.worker.audit_log != nullptr) {
     std::string line;

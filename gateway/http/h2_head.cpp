@@ -88,9 +88,12 @@ void H2Head::add(std::string_view name, std::string_view value, const H2Limits& 
   // What is refused is decoded to its end, as the table of the connection wants it, and not kept.
   if (fault_ == H2HeadFault::malformed || fault_ == H2HeadFault::too_large) return;
   if (name == ":path" && value.size() > limits.target_bytes) fail(H2HeadFault::target_too_long);
+  // :authority is the Host field of HTTP/1, and counts as one unless there is one as well.
+  const bool stands_for_host = has(authority) && host_ == no_entry && name != "host";
+  const std::size_t fields = entries_.size() - cookie_parts_ + (stands_for_host ? 1 : 0);
   if (size_ > limits.header_bytes + field_overhead * limits.header_count ||
       text_.size() + name.size() + value.size() > limits.header_bytes ||
-      (!is_part && entries_.size() - cookie_parts_ >= limits.header_count))
+      (!is_part && !name.starts_with(':') && fields >= limits.header_count))
     return fail(H2HeadFault::too_large);
   if (!is_value(value)) return fail(H2HeadFault::malformed);
   if (name.starts_with(':')) return add_pseudo(name, value);

@@ -251,6 +251,11 @@ bool is_websocket_upgrade(const RequestHead& head) noexcept {
   return !head.fields.repeated(FieldId::upgrade) && is_name<"websocket">(head.fields.find(FieldId::upgrade)->value);
 }
 
+bool has_websocket_version(const RequestHead& head) noexcept {
+  const Field* const version = head.fields.find(FieldId::sec_websocket_version);
+  return version != nullptr && !head.fields.repeated(FieldId::sec_websocket_version) && version->value == "13";
+}
+
 bool is_websocket_switch(const ResponseHead& head) noexcept {
   const Fields& fields = head.fields;
   return head.status == 101 && head.minor_version == 1 && !fields.has(FieldId::content_length) &&

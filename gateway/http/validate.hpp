@@ -105,6 +105,8 @@ struct RequestTarget {
 /// True for an opening handshake of a WebSocket (RFC 6455 section 4.1) as far as the upgrade goes: GET, HTTP/1.1,
 /// "Connection: upgrade", "Upgrade: websocket" and nothing else on offer.
 [[nodiscard]] bool is_websocket_upgrade(const RequestHead& head) noexcept;
+/// Whether a handshake is of the one version that there is, 13 (RFC 6455 section 4.2.1).
+[[nodiscard]] bool has_websocket_version(const RequestHead& head) noexcept;
 
 /// True for the server's side of it: 101 of HTTP/1.1 with "Connection: upgrade", "Upgrade: websocket" and nothing else, and no
 /// framing (RFC 9110 section 8.6).

@@ -103,21 +103,32 @@ class Lines {
   std::string& out_;
 };
 
-// The weight of a media range in thousandths: its q parameter, 1000 without one (RFC 9110 section 12.4.2).
+std::string_view without_blanks(std::string_view text) noexcept {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// The weight of a media range in thousandths: its parameter q, 1000 without one (RFC 9110 section 12.4.2).
 int weight_of(std::string_view parameters) noexcept {
-  const std::size_t at = parameters.find("q=");
-  if (at == std::string_view::npos) return 1000;
-  int weight = 0;
-  int scale = 1000;
-  for (const char c : parameters.substr(at + 2)) {
-    if (c >= '0' && c <= '9') {
-      weight += (c - '0') * scale;
-      scale /= 10;
-    } else if (c != '.') {
-      break;
+  while (!parameters.empty()) {
+    const std::size_t semicolon = parameters.find(';');
+    const std::string_view parameter = without_blanks(parameters.substr(0, semicolon));
+    parameters = semicolon == std::string_view::npos ? std::string_view() : parameters.substr(semicolon + 1);
+    if (!parameter.starts_with("q=") && !parameter.starts_with("Q=")) continue;
+    int weight = 0;
+    int scale = 1000;
+    for (const char c : parameter.substr(2)) {
+      if (c >= '0' && c <= '9') {
+        weight += (c - '0') * scale;
+        scale /= 10;
+      } else if (c != '.') {
+        break;
+      }
     }
+    return std::min(weight, 1000);
   }
-  return std::min(weight, 1000);
+  return 1000;
 }
 
 // True if the client would rather have JSON than HTML; HTML when it does not care (RFC 9110 section 12.5.1).
@@ -139,9 +150,7 @@ bool prefers_json(const http::Fields& fields) noexcept {
       list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
       const std::size_t semicolon = entry.find(';');
       const int weight = semicolon == std::string_view::npos ? 1000 : weight_of(entry.substr(semicolon));
-      entry = entry.substr(0, semicolon);
-      while (!entry.empty() && entry.front() == ' ') entry.remove_prefix(1);
-      while (!entry.empty() && entry.back() == ' ') entry.remove_suffix(1);
+      entry = without_blanks(entry.substr(0, semicolon));
       ++order;
       for (Type* const type : {&json, &html}) {
         const int specificity = http::equals_ignore_case(entry, type->full)    ? 3
@@ -152,6 +161,7 @@ bool prefers_json(const http::Fields& fields) noexcept {
       }
     }
   }
+  if (json.weight == 0) return false;
   if (json.weight != html.weight) return json.weight > html.weight;
   return json.specificity == 3 && (html.specificity < 3 || json.order < html.order);
 }
@@ -235,6 +245,7 @@ std::size_t append_reply(std::string& out, const Exchange& exchange, bool close)
   append_status_line(out, exchange.reply.status, status_text(exchange.reply.status));
   Lines lines(out);
   add_reply_fields(lines, exchange, json, body.size());
+  if (exchange.reply.status == 426) out += "upgrade: websocket\r\nconnection: upgrade\r\n";  // RFC 9110 section 15.5.22
   if (close)
     out += "connection: close\r\n";
   else if (exchange.head.minor_version == 0)

@@ -143,6 +143,12 @@ bool understand(ServerStream& stream) {
   }
   stream.start_body();
   exchange.wants_websocket = exchange.framing.kind == BodyKind::none && http::is_websocket_upgrade(exchange.head);
+  if (exchange.wants_websocket && !http::has_websocket_version(exchange.head)) {
+    exchange.wants_websocket = false;
+    exchange.answer(426, Reason::malformed, "The WebSocket protocol is spoken in version 13 here.");
+    exchange.reply.fields += "sec-websocket-version: 13\r\n";  // RFC 6455 section 4.4
+    return false;
+  }
   return true;
 }
 

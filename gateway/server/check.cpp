@@ -38,8 +38,10 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
   config::Problems problems = std::move(loaded.problems);
   std::vector<std::string> notes;
   bool tenants_judged = false;
-  if (loaded.config) {
-    check_keys(*loaded.config, problems);
+  // One problem of the platform's hides none of the tenants'.
+  const auto gateway = std::make_shared<const config::GatewayConfig>(loaded.config ? *loaded.config : loaded.as_read);
+  check_keys(*gateway, problems);
+  if (gateway->text && !gateway->waf_unclear) {
     runtime::Loop loop;  // never run: no health check is sent
     runtime::Metrics metrics(1);
     upstream::HealthChecker health(loop, [](const upstream::HealthKey&, bool, const std::string&) {});
@@ -48,7 +50,8 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
       return std::make_shared<net::CertificateSlot>(1, nullptr, std::string());
     };
     SnapshotBuilder builder(metrics, health, loop, 1, no_certificate);
-    const SnapshotBuilder::Result result = builder.build(std::make_shared<const config::GatewayConfig>(*loaded.config));
+    builder.tell_all();
+    const SnapshotBuilder::Result result = builder.build(gateway);
     problems.insert(problems.end(), result.problems.begin(), result.problems.end());
     if (result.snapshot) {
       tenants_judged = true;
@@ -63,8 +66,7 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
     }
   }
   if (!tenants_judged) {
-    // One problem of the platform's hides none of the tenants'.
-    if (const auto tenants = config::load_tenants(loaded.as_read))
+    if (const auto tenants = config::load_tenants(*gateway))
       for (const config::LoadedTenant& tenant : *tenants)
         problems.insert(problems.end(), tenant.problems.begin(), tenant.problems.end());
   }
@@ -85,8 +87,9 @@ bool run_check(const CheckOptions& options, std::ostream& out) {
       runtime::JsonObject entry(text);
       entry.text("severity", problems[i].severity == config::Severity::error ? "error" : "warning");
       entry.text("file", problems[i].place.file);
-      entry.number("line", static_cast<std::uint64_t>(std::max(problems[i].place.line, 0)));
-      entry.number("column", static_cast<std::uint64_t>(std::max(problems[i].place.column, 0)));
+      const config::Place& place = problems[i].place;
+      entry.number("line", static_cast<std::uint64_t>(place.file.empty() ? 0 : place.shown_line()));
+      entry.number("column", static_cast<std::uint64_t>(place.file.empty() ? 0 : place.shown_column()));
       entry.text("message", problems[i].message);
       entry.close();
     }

@@ -428,10 +428,14 @@ void Server::reload(const char* cause) {
   // In this order: what changes between the two is in neither or makes them differ.
   const std::string after = watched_state();
   watched_fingerprint_ = state_of(known) == before ? after : std::string();
-  metrics_.counter(families::config_reloads_total, {applied ? "success" : "failure"})->add();
-  metrics_.gauge(families::config_last_reload_successful, {})->set_whole(applied ? 1 : 0);
+  count_reload(applied);
   journal(applied ? Level::info : Level::error,
           applied ? "configuration reloaded" : "configuration not reloaded: the old one serves on", {{"cause", cause}});
+}
+
+void Server::count_reload(bool applied) {
+  metrics_.counter(families::config_reloads_total, {applied ? "success" : "failure"})->add();
+  metrics_.gauge(families::config_last_reload_successful, {})->set_whole(applied ? 1 : 0);
 }
 
 std::string Server::watched_state() const { return state_of(watched_); }
@@ -459,8 +463,12 @@ Task<void> Server::watch_files() {
 void Server::on_signal(int number) {
   switch (number) {
     case SIGHUP:
-      if (draining_) break;
-      reload("SIGHUP");
+      if (!draining_) {
+        reload("SIGHUP");
+      } else {  // what serves is about to end
+        count_reload(false);
+        journal(Level::error, "configuration not reloaded: the gateway is draining", {{"cause", "SIGHUP"}});
+      }
       break;
     case SIGUSR1:
       if (access_log_) access_log_->reopen();

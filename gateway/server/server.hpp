@@ -51,6 +51,7 @@ class Server {
   void tell_of_exhaustion(const proxy::ListenerFacts& listener, int error);
   void start_workers();
   void reload(const char* cause);
+  void count_reload(bool applied);
   bool try_apply(std::shared_ptr<const config::GatewayConfig> next);
   void apply(SnapshotBuilder::Result result);
   void report(const config::Problems& problems);

@@ -109,10 +109,25 @@ void SnapshotBuilder::choose(Candidate& candidate, const config::GatewayConfig& 
   result.files.insert(result.files.end(), loaded.missing.begin(), loaded.missing.end());
   if (loaded.config)
     candidate.version = make_version(loaded.config, gateway, *waf_, tls_, nullptr, result.problems, result.files);
+  else if (tells_all_ && loaded.as_read)
+    judge_as_read(loaded, gateway, result);
   if (candidate.version) return;
   candidate.valid = false;
   if (!loaded.config) loaded.config = loaded.claims;
   fall_back(candidate, gateway, result);
+}
+
+// What else is wrong with a text that has errors: its rules, and certificates of hosts that have none.
+void SnapshotBuilder::judge_as_read(const config::LoadedTenant& loaded, const config::GatewayConfig& gateway,
+                                    Result& result) {
+  Problems found;
+  (void)make_version(loaded.as_read, gateway, *waf_, tls_, nullptr, found, result.files);
+  for (Problem& problem : found) {
+    const bool is_told = std::ranges::any_of(loaded.problems, [&](const Problem& told) {
+      return told.place.line == problem.place.line && told.place.column == problem.place.column;
+    });
+    if (!is_told) result.problems.push_back(std::move(problem));
+  }
 }
 
 // Takes the last valid version, if there is one and gateway.yaml still permits it.

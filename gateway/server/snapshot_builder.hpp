@@ -38,6 +38,9 @@ class SnapshotBuilder {
     Versions versions;                          // the last valid ones, once this result is what serves
   };
 
+  /// For `gatehouse check`: texts with errors are searched for others by the WAF and in certificates, which serves nobody.
+  void tell_all() noexcept { tells_all_ = true; }
+
   /// Reads the tenants and builds. `gateway` has been loaded without errors. Nothing that serves is touched.
   [[nodiscard]] Result build(std::shared_ptr<const config::GatewayConfig> gateway);
 
@@ -49,6 +52,7 @@ class SnapshotBuilder {
   struct Candidate;
   bool load_waf(const config::GatewayConfig& gateway, Result& result);
   void choose(Candidate& candidate, const config::GatewayConfig& gateway, Result& result);
+  void judge_as_read(const config::LoadedTenant& loaded, const config::GatewayConfig& gateway, Result& result);
   void fall_back(Candidate& candidate, const config::GatewayConfig& gateway, Result& result);
   void settle(std::vector<Candidate>& candidates, const config::GatewayConfig& gateway, Result& result);
   [[nodiscard]] static const proxy::HostEntry* only_address_of(const proxy::Snapshot& snapshot);
@@ -62,6 +66,7 @@ class SnapshotBuilder {
 
   std::shared_ptr<waf::Engine> waf_;
   std::string waf_fingerprint_;
+  bool tells_all_ = false;
   Versions last_valid_;
   std::shared_ptr<const net::ServerTls> default_tls_;
 };

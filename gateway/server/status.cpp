@@ -268,6 +268,11 @@ void prune_series(runtime::Metrics& metrics, const proxy::Snapshot& snapshot, co
   metrics.prune(is_named);
   metrics.prune(families::tenant_config_valid,
                 [&](std::span<const std::string> labels) { return tenants.contains(labels.front()); });
+  if (snapshot.config->redis) return;
+  for (const runtime::MetricFamily* const family :
+       {&families::ratelimit_store_up, &families::ratelimit_gateways, &families::ratelimit_store_requests_total,
+        &families::ratelimit_store_duration})
+    metrics.prune(*family, [](std::span<const std::string>) { return false; });
 }
 
 std::string changed_fixed_settings(const config::GatewayConfig& running, const config::GatewayConfig& wanted) {

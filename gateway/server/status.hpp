@@ -34,7 +34,7 @@ void update_snapshot_gauges(runtime::Metrics& metrics, const proxy::Snapshot& sn
                             const std::map<std::string, acme::Certifier::State>& certificates);
 
 /// Forgets the series of what no configuration names any more: tenants that are not among `tenants`, and routes, services,
-/// sites and limits that tenants of the snapshot no longer have.
+/// sites and limits that tenants of the snapshot no longer have; those of Redis if the snapshot has none.
 void prune_series(runtime::Metrics& metrics, const proxy::Snapshot& snapshot, const std::set<std::string>& tenants);
 
 /// The names of settings that differ and that a reload cannot change: workers, listeners, admin, metrics, storage. Empty: none.

@@ -72,11 +72,8 @@ RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::M
       write_wake_(loop),
       writer_idle_(loop),
       lookup_(loop, [this] { run_wake_.notify(); }),
-      duration_(metrics.histogram(runtime::families::ratelimit_store_duration, {})) {
-  const char* const names[] = {"ok", "error", "timeout", "lost", "skipped"};
-  for (std::size_t i = 0; i < results_.size(); ++i) {
-    results_[i] = metrics.counter(runtime::families::ratelimit_store_requests_total, {names[i]});
-  }
+      metrics_(metrics) {
+  find_series();
   frames_ = {write_loop().frame, run().frame};
 }
 
@@ -140,7 +137,15 @@ void RedisClient::count(TakeOutcome outcome) noexcept {
 
 // --- life
 
+void RedisClient::find_series() {
+  duration_ = metrics_.histogram(runtime::families::ratelimit_store_duration, {});
+  const char* const names[] = {"ok", "error", "timeout", "lost", "skipped"};
+  for (std::size_t i = 0; i < results_.size(); ++i)
+    results_[i] = metrics_.counter(runtime::families::ratelimit_store_requests_total, {names[i]});
+}
+
 void RedisClient::reconfigure(config::Redis settings) {
+  find_series();  // they are gone where no Redis was configured in between
   settings_ = std::move(settings);
   tls_.reset();
   stopping_ = false;

@@ -94,6 +94,7 @@ class RedisClient {
   void report();
   bool submit(RedisTake& take);
   void count(TakeOutcome outcome) noexcept;
+  void find_series();
 
   runtime::Loop& loop_;
   config::Redis settings_;
@@ -114,6 +115,7 @@ class RedisClient {
   bool trouble_reported_ = false;
   std::array<std::coroutine_handle<>, 2> frames_{};
 
+  runtime::Metrics& metrics_;
   std::array<std::shared_ptr<runtime::Counter>, 5> results_;  // by TakeOutcome, from `decided` on
   std::shared_ptr<runtime::Histogram> duration_;
 };

@@ -60,7 +60,10 @@ def test_form(gateway, status, accept, kind):
 
 
 @pytest.mark.parametrize("accept, kind", [(None, None), ("*/*", None), ("application/json;q=0.1, text/html;q=0.9", "html"),
-                                          ("text/html;q=0.1, application/json", "json"), ("image/png", None), ("", None), (";;;,,=", None), ("text/*", "html")])
+                                          ("text/html;q=0.1, application/json", "json"), ("image/png", None), ("", None), (";;;,,=", None), ("text/*", "html"),
+                                          ("application/json;q=0", "html"), ("application/json;q=0.000, image/png", "html"),
+                                          ("application/json;Q=0.1, text/html;q=0.9", "html"), ("application/json ; q=0.9, text/html\t;\tQ=0.1", "json"),
+                                          ("application/json;xq=0.1, text/html;q=0.9", "json"), ("application/json;xq=0.1;q=0.2, text/html;q=0.9", "html")])
 def test_choice(gateway, accept, kind):
     response = fetch(gateway, {}, accept)
     assert response.status == 404

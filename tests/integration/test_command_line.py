@@ -140,6 +140,23 @@ def test_check_tells_tenants_problems_when_the_rules_cannot_be_loaded(prepared):
     assert "no file matches" in result.stdout and "shop.yaml:3:17: error" in result.stdout, result.stdout
 
 
+def test_check_tells_of_rules_and_certificates_beside_the_readers_errors(prepared, authority):
+    """In a tenant's file, in gateway.yaml, or in both; what is told once is not told again."""
+    broken = tenant(hosts=[{"name": "shop.test", "tls": {"certificate_file": authority.issue("shop.test")[0], "key_file": authority.issue("other.test")[1]}},
+                           {"name": "half.test", "tls": {"certificate_file": authority.issue("half.test")[0]}}],
+                    waf={"mode": "block", "rules_after": 'SecRule ARGS "@rx (" "id:10001,phase:1,deny"\n'})
+    for nonsense, config in (({"nonsense": 1}, {}), ({}, {"workerz": 2}), ({"nonsense": 1}, {"workerz": 2})):
+        gateway = prepared({"shop": {**broken, **nonsense}}, {"policy": {"files": [authority.folder]}, **config})
+        result = check(gateway)
+        assert result.returncode == 1
+        for words in ["does not compile", "the host's TLS cannot be set up", "'key_file' is missing",
+                      *(f"'{key}' is not a key" for key in (*nonsense, *config))]:
+            assert result.stdout.count(words) == 1, (words, result.stdout)
+        assert "cannot be read" not in result.stdout and all(PROBLEM.match(line) for line in result.stdout.splitlines() if line.startswith("/")), result.stdout
+        gateway.write_config(waf={"rulez": []})
+        assert "does not compile" not in check(gateway).stdout, "nobody knows by which rules"
+
+
 def test_check_tells_the_problems_before_a_second_document(prepared):
     gateway = prepared({"shop": "tenant: shop\nhosts: [{name: shop.test, tls: off}]\nwaf: {paranoia: 9}\n---\nfoo: 1\n"}, {"workerz": 2})
     with open(gateway.configuration, "a", encoding="utf-8") as file:

@@ -193,3 +193,14 @@ def test_underscores_can_be_allowed(upstream):
     with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"underscores": "allow"}}) as gateway:
         response = gateway.request(headers=[("X_Private", "1")])
         assert response.status == 200 and ["x_private", "1"] in json.loads(response.body)["headers"]
+
+
+def test_underscores_do_not_bring_in_what_the_gateway_says_itself(upstream):
+    """CGI makes one variable of X_Forwarded_For and X-Forwarded-For."""
+    names = ["X_Forwarded_For", "X-Forwarded_Proto", "x_request_id", "X_Real_IP", "X_Forwarded-Client-Cert", "X_Forwarded_Prefix", "CDN_Loop",
+             "X_Forwarded_" + "A" * 40]
+    with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"underscores": "allow"}}) as gateway:
+        response = gateway.request(headers=[(name, "evil") for name in names] + [("X_Forwarded", "1"), ("X_Real", "1")])
+        received = json.loads(response.body)["headers"]
+        assert not [name for name, value in received if value == "evil"]
+        assert ["x_forwarded", "1"] in received and ["x_real", "1"] in received

@@ -190,3 +190,12 @@ def test_sockets_live_on_through_a_reload(gateway):
         gateway.signal(signal.SIGHUP)
         gateway.wait_metric(lambda count: count > before, "gatehouse_config_reloads_total", result="success")
         assert echoed(client, number, b"still here")
+
+
+@pytest.mark.parametrize("headers", [[("sec-websocket-version", "8")], []])
+def test_another_version_is_refused_and_told(gateway, headers):
+    with Client(gateway) as client:
+        answer = client.answers[open_socket(client, headers=headers)]
+        client.wait(lambda: answer.done)
+        assert answer.status == 426 and answer.header("sec-websocket-version") == "13"
+        assert answer.header("upgrade") is None and answer.header("connection") is None

@@ -20,11 +20,12 @@ def gateway(upstream):
               "wide": limit(burst=6), "narrow": limit(burst=2), "second": {"key": "client_ip", "rate": "10/s", "burst": 20},
               "no_burst": {"key": "client_ip", "rate": "2/s"}, "slowest": {"key": "client_ip", "rate": "1/h"}, "paid": limit(burst=4),
               "quick": {"key": "client_ip", "rate": "4/s", "burst": 1}, "spoofed": limit("header:X-Forwarded-For", 2),
+              "watched_behind": limit(shadow=True, burst=2), "narrow_before": limit(burst=3), "tenant_behind": limit("tenant", 50),
               "watched_and_told": limit(shadow=True, burst=1, headers="always")}
     routes = [route("/client", "per_client"), route("/tenant", "per_tenant"), route("/host", "per_host"), route("/key", "per_key"),
               route("/both", "per_both"), route("/watched", "watched"), route("/told", "told"), route("/two", "wide", "narrow"), route("/one", "wide"),
               route("/second", "second"), route("/no-burst", "no_burst"), route("/slowest", "slowest"), route("/paid", "paid"), route("/quick", "quick"),
-              route("/spoofed", "spoofed"), route("/watched-and-told", "watched_and_told"),
+              route("/watched-and-narrow", "watched_behind", "narrow_before", "tenant_behind"), route("/spoofed", "spoofed"), route("/watched-and-told", "watched_and_told"),
               route("/unlimited")]
     hosts = [{"name": "shop.test", "tls": "off"}, {"name": "second.test", "tls": "off"}]
     shop = tenant(upstream=upstream, hosts=hosts, rate_limits=limits, routes=routes, waf={"mode": "block"}, access={"deny": ["127.0.3.0/24"]})
@@ -174,6 +175,14 @@ def test_shadow_limits_count_and_refuse_nothing(gateway):
     for decision, count in (("shadow_limited", 3), ("allowed", 1), ("limited", 0)):
         gateway.wait_metric(before.total("gatehouse_ratelimit_decisions_total", limit="watched", decision=decision) + count,
                             "gatehouse_ratelimit_decisions_total", tenant="shop", limit="watched", decision=decision)
+
+
+def test_what_one_limit_refuses_the_others_have_not_allowed(gateway):
+    """Nor does a limit that only watches see it: it is tried on what it would have to decide."""
+    assert statuses(gateway, 6, "/watched-and-narrow", source="127.0.1.42") == [200] * 3 + [429] * 3
+    for limit, decision, count in (("narrow_before", "allowed", 3), ("narrow_before", "limited", 3), ("tenant_behind", "allowed", 3),
+                                   ("tenant_behind", "limited", 0), ("watched_behind", "allowed", 2), ("watched_behind", "shadow_limited", 1)):
+        gateway.wait_metric(count, "gatehouse_ratelimit_decisions_total", tenant="shop", limit=limit, decision=decision)
 
 
 def test_shadow_limits_send_no_fields(gateway):

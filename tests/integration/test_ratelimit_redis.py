@@ -1,4 +1,5 @@
 """Rate limits in Redis: one bucket for several gateways, TLS and ACL, one round trip, what is left behind there."""
+import signal
 import time
 
 import pytest
@@ -8,9 +9,11 @@ from harness.gateway import Gateway, tenant
 from harness.polling import poll
 from harness.redis_server import RedisServer
 
-ROUTES = [{"match": {"path": "/two"}, "service": "web", "rate_limits": ["per_client", "per_tenant"]},
+ROUTES = [{"match": {"path": "/watched"}, "service": "web", "rate_limits": ["watched", "narrow", "per_tenant"]},
+          {"match": {"path": "/two"}, "service": "web", "rate_limits": ["per_client", "per_tenant"]},
           {"match": {"path": "/"}, "service": "web", "rate_limits": ["per_client"]}]
-LIMITS = {"per_client": {"key": "client_ip", "rate": "1/h", "burst": 5}, "per_tenant": {"key": "tenant", "rate": "1/m", "burst": 100}}
+LIMITS = {"per_client": {"key": "client_ip", "rate": "1/h", "burst": 5}, "per_tenant": {"key": "tenant", "rate": "1/m", "burst": 100},
+          "watched": {"key": "client_ip", "rate": "1/h", "burst": 2, "shadow": True}, "narrow": {"key": "client_ip", "rate": "1/h", "burst": 3}}
 
 
 def limited(name, upstream):
@@ -65,6 +68,17 @@ def test_one_round_trip_for_all_limits_of_a_request(gateways):
     before = gateways[0].metric("gatehouse_ratelimit_store_requests_total")
     assert statuses(gateways[0], 3, "127.0.1.5", "/two") == [200] * 3
     gateways[0].wait_metric(before + 3, "gatehouse_ratelimit_store_requests_total")
+
+
+def test_a_limit_that_only_watches_is_asked_when_the_others_have_said_yes(gateways):
+    before = gateways[0].metrics()
+    assert statuses(gateways[0], 5, "127.0.1.8", "/watched") == [200] * 3 + [429] * 2
+    for limit, decision, count in (("narrow", "allowed", 3), ("narrow", "limited", 2), ("per_tenant", "allowed", 3), ("watched", "allowed", 2),
+                                   ("watched", "shadow_limited", 1)):
+        known = before.total("gatehouse_ratelimit_decisions_total", tenant="shop", limit=limit, decision=decision)
+        gateways[0].wait_metric(known + count, "gatehouse_ratelimit_decisions_total", tenant="shop", limit=limit, decision=decision)
+    calls = "gatehouse_ratelimit_store_requests_total"
+    assert gateways[0].metric(calls) - before.total(calls) == 3 + 3 + 2, "one for what is enforced, another where there is more to ask"
 
 
 def test_what_is_left_in_redis(gateways, redis):
@@ -148,6 +162,24 @@ def test_a_store_that_cannot_be_trusted_or_entered_is_down(secured, authority, u
         assert gateway.metric("gatehouse_ratelimit_store_up") == 0
         assert statuses(gateway, 5, "127.0.1.1")[-1] == 429
         assert "wrong" not in gateway.log
+
+
+def test_a_reload_without_redis_takes_its_series_away(redis, upstream):
+    config = {"redis": {"url": f"redis://127.0.0.1:{redis.port}/6"}}
+    families = {"gatehouse_ratelimit_store_up", "gatehouse_ratelimit_gateways", "gatehouse_ratelimit_store_requests_total",
+                "gatehouse_ratelimit_store_duration_seconds_count"}
+    with Gateway({"shop": limited("shop", upstream)}, config) as gateway:
+        for source in ("127.0.1.91", "127.0.1.92"):
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+            assert gateway.metric("gatehouse_ratelimit_store_requests_total", result="ok") == 0, "what comes back is counted anew"
+            assert statuses(gateway, 1, source) == [200]
+            gateway.wait_metric(1, "gatehouse_ratelimit_store_requests_total", result="ok")
+            assert families <= gateway.metrics().names()
+            gateway.write_config(redis=None)
+            gateway.signal(signal.SIGHUP)
+            poll(lambda: not families & gateway.metrics().names(), "the series to go")
+            gateway.write_config(**config)
+            gateway.signal(signal.SIGHUP)
 
 
 def test_another_database(redis, upstream):

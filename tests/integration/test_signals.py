@@ -116,6 +116,9 @@ def test_second_signal_hastens_nothing_and_breaks_nothing():
             poll(lambda: gateway.metric("gatehouse_requests_in_flight") == 1 and gateway.admin("/readyz").status == 503, "the drain")
             gateway.signal(signal.SIGHUP)
             gateway.signal(signal.SIGUSR1)
+            gateway.wait_metric(1, "gatehouse_config_reloads_total", result="failure")
+            assert gateway.metric("gatehouse_config_last_reload_successful") == 0
+            gateway.wait_log("the gateway is draining")
             upstream.released.set()
             assert in_flight.response().body == b"done"
         assert gateway.wait_exit() == 0

@@ -300,6 +300,17 @@ def test_a_refused_upgrade_is_an_ordinary_answer(status):
             assert upstream.requests[1].header("x-request-id") != upstream.requests[0].header("x-request-id"), "it went the whole way"
 
 
+@pytest.mark.parametrize("versions", [["8"], ["99"], [], ["13", "8"], ["13", "13"], ["13, 8"]])
+def test_another_version_is_refused_and_told(versions):
+    """RFC 6455 section 4.4; the connection goes on."""
+    with Upstream(on_connect=tunnel) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, gateway.connect() as connection:
+        response = connection.exchange(request_bytes(headers=KEY[:3] + [("Sec-WebSocket-Version", version) for version in versions]))
+        assert response.status == 426 and response.header("sec-websocket-version") == "13"
+        assert response.header("upgrade") == "websocket" and response.header("connection") == "upgrade"
+        assert not upstream.requests
+        assert connection.exchange(request_bytes(headers=KEY)).status == 101
+
+
 @pytest.mark.parametrize("headers", [
     [("Upgrade", "websocket")] + KEY[2:],                                        # Connection does not name it
     [("Upgrade", "h2c"), ("Connection", "Upgrade")],

@@ -44,7 +44,7 @@ TEST(Acme, RefusesWhatCannotBe) {
   const auto with = [](const std::string& keys) {
     return "acme: {default: {directory: \"https://ca.example/dir\", " + keys + "}}";
   };
-  EXPECT_THAT(gateway_problems("acme: {default: {}}"), ElementsAre(error_at("1:17", "'directory'")));
+  EXPECT_THAT(gateway_problems("acme: {other: {}}"), ElementsAre(error_at("1:15", "'directory'")));
   EXPECT_THAT(gateway_problems("acme: {default: {directory: \"http://ca.example/dir\"}}"),
               ElementsAre(error_at("1:29", "must begin with https://")));
   EXPECT_THAT(gateway_problems("acme: {default: {directory: \"https://me@ca.example/dir\"}}"),
@@ -140,6 +140,31 @@ TEST(HostTlsByAcme, NamesAnAuthority) {
   EXPECT_THAT(tenant_problems(host("*.shop.example", "acme: default"), gateway),
               ElementsAre(error_at("2:39", "wildcards need dns-01")));
   EXPECT_THAT(tenant_problems(host("*", "acme: default"), gateway), ElementsAre(error_at("2:26", "no CA issues")));
+}
+
+TEST(HostTlsByAcme, HasLetsEncryptWhereGatewayYamlNamesNone) {
+  const std::string directory = "https://acme-v02.api.letsencrypt.org/directory";
+  const std::string host = "hosts: [{name: shop.example, tls: {acme: default}}]";
+  const std::string redis = "redis: {url: \"redis://h\"}\n";
+  const GatewayConfig none = good_gateway(redis);
+  ASSERT_EQ(none.acme.size(), 1U);
+  EXPECT_EQ(none.acme[0].name, "default");
+  EXPECT_EQ(none.acme[0].directory, directory);
+  EXPECT_EQ(good_tenant(host, none).hosts[0].authority, "default");
+  EXPECT_THAT(tenant_problems("hosts: [{name: shop.example, tls: {acme: other}}]", none),
+              ElementsAre(error_at("2:35", "no acme.other: add it there")));
+
+  const GatewayConfig mail = good_gateway(redis + "acme: {default: {email: ops@example.de}}");
+  ASSERT_EQ(mail.acme.size(), 1U);
+  EXPECT_EQ(mail.acme[0].directory, directory);
+  EXPECT_EQ(mail.acme[0].email, "ops@example.de");
+
+  const GatewayConfig other = good_gateway(redis + "acme: {other: {directory: \"https://ca.example/dir\"}}");
+  ASSERT_EQ(other.acme.size(), 1U);
+  EXPECT_THAT(tenant_problems(host, other), ElementsAre(error_at("2:35", "no acme.default; it has other")));
+
+  const std::string https = "listeners: [{address: \"[::]:443\", protocol: https}]\n";
+  EXPECT_THAT(tenant_problems(host, good_gateway(redis + https)), ElementsAre(warning_at("2:35", "http-01")));
 }
 
 TEST(HostTlsByAcme, IsForAddressesToo) {

@@ -98,6 +98,15 @@ TEST(NormaliseHostPattern, TakesWildcardsOfOneLabel) {
   EXPECT_EQ(pattern("shop.example"), "shop.example");
 }
 
+TEST(NormaliseHostPattern, TakesWildcardsBeforeASingleLabelThatIsForPrivateUse) {
+  for (const char* label :
+       {"test", "example", "invalid", "localhost", "local", "internal", "lan", "home", "corp", "intranet", "private"})
+    EXPECT_EQ(pattern("*." + std::string(label)), "*." + std::string(label));
+  EXPECT_EQ(pattern("*.TEST."), "*.test");
+  for (const char* label : {"de", "com", "tests", "app", "xn--p1ai", "internals"})
+    EXPECT_THAT(pattern("*." + std::string(label)), HasSubstr("public top-level domain")) << label;
+}
+
 TEST(NormaliseHostPattern, RefusesOtherWildcards) {
   EXPECT_THAT(pattern("*.de"), HasSubstr("single label"));
   EXPECT_THAT(pattern("*."), HasSubstr("refused"));

@@ -22,8 +22,9 @@ TEST(Problem, ShowsPlaceMessageLineAndCaret) {
   EXPECT_EQ(warning.to_string(), "a.yaml:1:1: warning: this is wrong\n  a: 1\n  ^");
 }
 
-TEST(Problem, OfTheWholeFileHasNoLine) {
-  EXPECT_EQ(at(0, 0, "a: 1\n").to_string(), "a.yaml: error: this is wrong");
+TEST(Problem, OfTheWholeFileIsAtItsBeginningAndShowsNoLine) {
+  EXPECT_EQ(at(0, 0, "a: 1\n").to_string(), "a.yaml:1:1: error: this is wrong");
+  EXPECT_EQ(at(7, 0, "a: 1\n").to_string(), "a.yaml:7:1: error: this is wrong");
   EXPECT_EQ(at(9, 1, "a: 1\n").to_string(), "a.yaml:9:1: error: this is wrong");
 }
 

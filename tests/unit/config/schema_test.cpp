@@ -26,7 +26,9 @@ void each_object(const json::value& schema, const Place& place, std::vector<std:
   if (!schema.is_object()) return;
   const json::object& object = schema.as_object();
   if (object.contains("properties")) {
-    out.emplace_back(place, object.at("properties").as_object());
+    // Beside names of the author's own the properties are such names, not all keys that there are.
+    const bool has_names = object.contains("additionalProperties") && object.at("additionalProperties").is_object();
+    if (!has_names) out.emplace_back(place, object.at("properties").as_object());
     for (const auto& [key, inner] : object.at("properties").as_object())
       each_object(inner, {place.before + "{" + std::string(key) + ": ", "}" + place.after}, out);
   }
@@ -75,10 +77,7 @@ TEST(Schema, DescribesEveryKeyAndClosesEveryObject) {
     for (const auto& [place, properties] : objects_of(text)) {
       for (const auto& [key, inner] : properties) EXPECT_TRUE(inner.as_object().contains("description")) << key;
     }
-    std::size_t open = 0;
-    for (std::size_t at = text.find("\"properties\""); at != std::string::npos;
-         at = text.find("\"properties\"", at + 1))
-      ++open;
+    std::size_t open = objects_of(text).size();
     for (std::size_t at = text.find("\"additionalProperties\": false"); at != std::string::npos;
          at = text.find("\"additionalProperties\": false", at + 1))
       --open;
@@ -89,6 +88,23 @@ TEST(Schema, DescribesEveryKeyAndClosesEveryObject) {
 TEST(Schema, SaysWhichDraft) {
   EXPECT_EQ(parsed(gateway_schema()).at("$schema").as_string(), "https://json-schema.org/draft/2020-12/schema");
   EXPECT_EQ(parsed(tenant_schema()).at("$schema").as_string(), "https://json-schema.org/draft/2020-12/schema");
+}
+
+TEST(Schema, TakesQuotedWordsThatAreBooleansWithoutQuotesAsTheLoaderDoes) {
+  const json::value gateway = parsed(gateway_schema());
+  const json::array& words = gateway.at_pointer("/properties/policy/properties/tenant_rules/enum").as_array();
+  for (const json::value& word : {json::value(true), json::value("true"), json::value(false), json::value("false")}) {
+    EXPECT_NE(std::ranges::find(words, word), words.end()) << word;
+    EXPECT_THAT(problems_of_gateway("policy: {tenant_rules: " + json::serialize(word) + "}"), IsEmpty()) << word;
+  }
+}
+
+TEST(Schema, WantsADirectoryOfEveryCaButTheOneCalledDefault) {
+  const json::value acme = parsed(gateway_schema()).at_pointer("/properties/acme");
+  EXPECT_EQ(acme.at_pointer("/additionalProperties/required/0").as_string(), "directory");
+  EXPECT_FALSE(acme.at_pointer("/properties/default").as_object().contains("required"));
+  EXPECT_EQ(acme.at_pointer("/properties/default/properties/directory/default").as_string(),
+            "https://acme-v02.api.letsencrypt.org/directory");
 }
 
 TEST(Schema, CarriesTheDefaults) {

@@ -1,7 +1,17 @@
 // A tenant's file: its name, hosts, services and access lists.
 #include <fmt/format.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <iterator>
+#include <map>
+#include <thread>
 
 #include "support.hpp"
 
@@ -402,9 +412,12 @@ TEST(TenantServices, RefuseForbiddenEndpoints) {
               ElementsAre(error_at("2:48", "own metrics address")));
   const std::string one = "listeners: [{address: \"10.0.0.1:443\", protocol: https}]";
   EXPECT_THAT(endpoint("10.0.0.1:443", one), ElementsAre(error_at("2:48", "own listener")));
-  EXPECT_THAT(endpoint("127.0.0.1:443", one), ElementsAre(error_at("2:48", "own listener")));
+  EXPECT_THAT(endpoint("127.0.0.1:443", one), IsEmpty());  // a loopback address is not bound by a listener elsewhere
   EXPECT_THAT(endpoint("10.0.0.2:443", one), IsEmpty());
   EXPECT_THAT(endpoint("10.0.0.1:444", one), IsEmpty());
+  const std::string local = "listeners: [{address: \"127.0.0.1:8443\", protocol: https}]";
+  EXPECT_THAT(endpoint("127.0.0.2:8443", local), ElementsAre(error_at("2:48", "own listener")));
+  EXPECT_THAT(endpoint("198.51.100.7:8443", local), IsEmpty());
   for (const char* host : {"127.0.0.1", "127.0.0.2", "localhost", "LocalHost.", "[::1]"}) {
     const std::string redis = "redis: {url: \"redis://" + std::string(host) + ":6380\"}";
     for (const char* text : {"127.0.0.1:6380", "127.9.9.9:6380", "[::1]:6380", "[::ffff:127.0.0.1]:6380"})
@@ -414,6 +427,48 @@ TEST(TenantServices, RefuseForbiddenEndpoints) {
   }
   EXPECT_THAT(endpoint("198.51.100.7:6380", "redis: {url: \"redis://198.51.100.7:6380\"}"),
               ElementsAre(error_at("2:48", "own Redis")));
+}
+
+/// From now on this thread can open no netlink socket, as under systemd's RestrictAddressFamilies without AF_NETLINK.
+bool forbid_netlink() {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[0])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(code), code};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST(TenantServices, RefuseEndpointsThatMayBeTheGatewaysOwnWhereTheMachinesAddressesAreNotTold) {
+  bool forbidden = false;
+  std::map<std::string, std::vector<std::string>> problems;
+  const auto judge = [&](const char* endpoint, const char* gateway) {
+    problems[endpoint] = tenant_problems(
+        "services: {web: {sites: [{site: a, endpoints: [\"" + std::string(endpoint) + "\"]}]}}", gateway_with(gateway));
+  };
+  // The filter is the thread's own and ends with it.
+  std::thread([&] {
+    forbidden = forbid_netlink();
+    if (!forbidden) return;
+    for (const char* endpoint : {"198.51.100.7:8080", "198.51.100.7:9902", "198.51.100.7:9901", "127.0.0.1:8443"})
+      judge(endpoint, "{metrics: {address: \"[::]:9902\"}, redis: {url: \"redis://h\"}}");
+    judge("198.51.100.7:6380", "redis: {url: \"redis://127.0.0.1:6380\"}");
+    judge("198.51.100.7:6381", "redis: {url: \"redis://198.51.100.8:6381\"}");
+    judge("198.51.100.7:6382", "redis: {url: \"redis://198.51.100.8:6381\"}");
+    judge("198.51.100.7:443",
+          "{listeners: [{address: \"10.0.0.1:443\", protocol: https}], redis: {url: \"redis://h\"}}");
+  }).join();
+  if (!forbidden) GTEST_SKIP() << "no seccomp here";
+  for (const char* endpoint : {"198.51.100.7:8080", "198.51.100.7:9902", "198.51.100.7:6380", "198.51.100.7:6381"})
+    EXPECT_THAT(problems[endpoint], ElementsAre(error_at("2:48", "must have AF_NETLINK"))) << endpoint;
+  EXPECT_THAT(problems["127.0.0.1:8443"], ElementsAre(error_at("2:48", "is the gateway's own listener")));
+  // Another's port, or one that the gateway has on one address alone.
+  for (const char* endpoint : {"198.51.100.7:9901", "198.51.100.7:6382", "198.51.100.7:443"})
+    EXPECT_THAT(problems[endpoint], IsEmpty()) << endpoint;
 }
 
 TEST(TenantServices, KnowProtocolBalanceAndTls) {

@@ -169,11 +169,25 @@ TEST(H2Head, BoundsSizeAndCount) {
   limits.target_bytes = 50;
   EXPECT_EQ(fault_of(get + Pairs{{"x", std::string(900, 'y')}}, limits), H2HeadFault::none);
   EXPECT_EQ(fault_of(get + Pairs{{"x", std::string(1000, 'y')}}, limits), H2HeadFault::too_large);
-  Pairs many = get;
-  for (int i = 0; i < 10; ++i) many.emplace_back("x", "y");
-  EXPECT_EQ(fault_of(many, limits), H2HeadFault::none);
-  many.emplace_back("x", "y");
-  EXPECT_EQ(fault_of(many, limits), H2HeadFault::too_large);
+  const auto some = [](int count) {
+    Pairs fields;
+    for (int i = 0; i < count; ++i) fields.emplace_back("x", "y");
+    return fields;
+  };
+  const Pairs host{{"host", "a.test"}};
+  const Pairs nameless = without(":authority");
+  // :authority is the Host field of HTTP/1.
+  EXPECT_EQ(fault_of(get + some(9), limits), H2HeadFault::none);
+  EXPECT_EQ(fault_of(get + some(10), limits), H2HeadFault::too_large);
+  for (const Pairs& pseudo : {get, nameless}) {
+    EXPECT_EQ(fault_of(pseudo + host + some(9), limits), H2HeadFault::none);
+    EXPECT_EQ(fault_of(pseudo + some(9) + host, limits), H2HeadFault::none);
+    EXPECT_EQ(fault_of(pseudo + host + some(10), limits), H2HeadFault::too_large);
+    EXPECT_EQ(fault_of(pseudo + some(10) + host, limits), H2HeadFault::too_large);
+  }
+  EXPECT_EQ(fault_of(nameless + some(10), limits), H2HeadFault::none);
+  limits.header_count = 1;
+  EXPECT_EQ(fault_of(get, limits), H2HeadFault::none);
   EXPECT_EQ(fault_of(with(":path", "/" + std::string(49, 'y')), limits), H2HeadFault::none);
   EXPECT_EQ(fault_of(with(":path", "/" + std::string(50, 'y')), limits), H2HeadFault::target_too_long);
 }

@@ -31,6 +31,22 @@ TEST(RateLimitPolicy, RoundsTheWindowUpToWholeSecondsAndAtLeastOne) {
   EXPECT_EQ(policy("a", {1000, 60, 1min}), "\"a\";q=1000;w=1000");
 }
 
+TEST(RateLimitPolicy, HasTheExactWindowOfExtremeLimits) {
+  EXPECT_EQ(policy("a", {1'000'000'000, 1, 1h}), "\"a\";q=1000000000;w=3600000000000");
+  EXPECT_EQ(policy("a", {1'000'000'000, 1'000'000'000, 31 * 24h}), "\"a\";q=1000000000;w=2678400");
+  EXPECT_EQ(policy("a", {1, 999'999'999, kMaxPeriod}), "\"a\";q=1;w=1");
+  EXPECT_EQ(policy("a", {1'000'000'000, 999'999'999, 366 * 24h}), "\"a\";q=1000000000;w=31622401");
+  EXPECT_EQ(policy("a", {3, 1, 333'333us}), "\"a\";q=3;w=1");
+  EXPECT_EQ(policy("a", {3, 1, 333'334us}), "\"a\";q=3;w=2");
+  EXPECT_EQ(policy("a", {1'000'000'000, 7, 1us}), "\"a\";q=1000000000;w=143");
+}
+
+TEST(RateLimitPolicy, HasNoMoreThanFifteenDigitsAndNoZero) {
+  EXPECT_EQ(policy("a", {1'000'000'000, 1, kMaxPeriod}), "\"a\";q=1000000000;w=999999999999999");
+  EXPECT_EQ(policy("a", {0, 0, 0us}), "\"a\";q=1;w=1");
+  EXPECT_EQ(policy("a", {~0ULL, ~0ULL, 1h}), "\"a\";q=1000000000;w=3600");
+}
+
 TEST(RateLimitPolicy, AppendsToWhatIsThere) {
   std::string value = policy("a", {1, 1, 1s}) + ", ";
   append_policy(value, "b", {2, 1, 1s});
