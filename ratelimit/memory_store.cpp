@@ -47,13 +47,19 @@ MemoryStore::MemoryStore(std::size_t max_buckets)
       fingerprint_(random_fingerprint()) {
   constexpr std::size_t kMostEntries = 0xFFFFFFFE;
   const std::size_t each = std::clamp<std::size_t>(max_buckets / shard_count_, 1, kMostEntries);
-  for (std::size_t i = 0; i < shard_count_; ++i) shards_[i].buckets = MemoryShard{each};
+  for (std::size_t i = 0; i < shard_count_; ++i) shards_[i].buckets.hold_at_most(each);
 }
 
 MemoryStore::~MemoryStore() = default;
 
 MemoryStore::Shard& MemoryStore::shard_of(const Fingerprint& key) const noexcept {
   return shards_[key.high & (shard_count_ - 1)];
+}
+
+// The tenant, which is the beginning of a key: see bucket_key().
+std::uint64_t MemoryStore::owner_of(std::string_view key) const noexcept {
+  const std::size_t end = key.find('}');
+  return end == std::string_view::npos ? 0 : fingerprint_(key.substr(0, end)).low;
 }
 
 void MemoryStore::take_all(std::span<const BucketRequest> requests, Microseconds now, std::span<Decision> decisions,
@@ -119,7 +125,7 @@ void MemoryStore::take_all(std::span<const BucketRequest> requests, Microseconds
     } else {
       KeptBucket bucket{.state = full_bucket(buckets[i].step, now), .owed = owing ? kOneToken : 0};
       decisions[i] = take(buckets[i].step, bucket.state, now);
-      buckets[i].shard->insert(buckets[i].key, bucket, now + decisions[i].reset_after, now);
+      buckets[i].shard->insert(buckets[i].key, owner_of(requests[i].key), bucket, now + decisions[i].reset_after, now);
     }
   }
 }
@@ -148,7 +154,7 @@ void MemoryStore::mirror(std::span<const BucketRequest> requests, std::span<cons
       *found = bucket;
       shard.buckets.set_full_at(found, full_at);
     } else {
-      shard.buckets.insert(key, bucket, full_at, now);
+      shard.buckets.insert(key, owner_of(requests[i].key), bucket, full_at, now);
     }
   }
 }

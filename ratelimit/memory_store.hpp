@@ -15,8 +15,8 @@ namespace gatehouse::ratelimit {
 
 /// Bounded: at most `max_buckets` (rounded up to one each shard), some 100 bytes each. A bucket that would be full again
 /// is forgotten first, which nobody notices: each new bucket clears away up to two of these. When all are in use the
-/// one of the shard that would be full soonest is forgotten, so that a flood of new keys (whose buckets lack one token
-/// each) cannot refill the bucket of a limited client. Keys are kept as 128-bit fingerprints under a secret drawn at
+/// tenant that has the most loses the one that would be full soonest, so that a flood of new keys (whose buckets lack one
+/// token each) cannot refill the bucket of a limited client, and those of one tenant fill nobody else's. Keys are kept as 128-bit fingerprints under a secret drawn at
 /// start, so a client can aim neither at another's bucket nor at one shard.
 /// Thread-safe: sharded; the locks of a request's shards are held for its arithmetic alone, and always taken in one
 /// order.
@@ -57,6 +57,7 @@ class MemoryStore {
  private:
   struct Shard;
   [[nodiscard]] Shard& shard_of(const Fingerprint& key) const noexcept;
+  [[nodiscard]] std::uint64_t owner_of(std::string_view key) const noexcept;
   std::size_t shard_count_;  // a power of two, at most 64
   std::unique_ptr<Shard[]> shards_;
   SipHash128 fingerprint_;

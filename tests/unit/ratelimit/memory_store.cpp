@@ -379,9 +379,58 @@ TEST(MemoryShard, KeepsWhatAModelKeeps) {
     for (int cleared = 0; cleared < 2 && !model.empty() && first()->second <= now; ++cleared) model.erase(first());
     if (model.size() >= kMost) model.erase(first());
     model[number] = full_at;
-    shard.insert(key, {.state = {.micro_tokens = number}, .owed = ~number}, full_at, now);
+    shard.insert(key, 7, {.state = {.micro_tokens = number}, .owed = ~number}, full_at, now);
     ASSERT_EQ(shard.size(), model.size());
   }
+}
+
+// Two owners: nobody loses a bucket while another has more, and who asks for few keeps them all.
+TEST(MemoryShard, TakesFromWhoHasTheMost) {
+  constexpr std::size_t kMost = 60;
+  MemoryShard shard{kMost};
+  std::mt19937_64 random{6};
+  for (std::uint64_t few = 0; few < 20; ++few) shard.insert({few, 1}, 1, {}, 1s, 0s);
+  for (std::uint64_t many = 0; many < 5000; ++many) {
+    shard.insert({many, 2}, 2, {}, Microseconds{1 + static_cast<std::int64_t>(random() % 1'000'000'000)}, 0s);
+    ASSERT_EQ(shard.size(), std::min<std::size_t>(20 + many + 1, kMost));
+  }
+  for (std::uint64_t few = 0; few < 20; ++few) EXPECT_NE(shard.find({few, 1}), nullptr) << few;
+  for (std::uint64_t third = 0; third < 5000; ++third) shard.insert({third, 3}, 3, {}, 3600s, 0s);
+  for (std::uint64_t few = 0; few < 20; ++few) EXPECT_NE(shard.find({few, 1}), nullptr) << few;
+  std::size_t left = 0;
+  for (std::uint64_t many = 0; many < 5000; ++many) left += shard.find({many, 2}) != nullptr;
+  EXPECT_NEAR(static_cast<double>(left), 20, 1);
+}
+
+TEST(MemoryShard, ForgetsWhatIsFullWhosesoeverItIs) {
+  MemoryShard shard{1000};
+  for (std::uint64_t number = 0; number < 900; ++number)
+    shard.insert({number, 0}, number % 30, {}, Microseconds{static_cast<std::int64_t>(number) + 1}, Microseconds{0});
+  EXPECT_EQ(shard.size(), 900U);
+  for (std::uint64_t number = 1000; number < 1900; ++number) shard.insert({number, 0}, 99, {}, 10s, 1s);
+  EXPECT_EQ(shard.size(), 900U);  // all of the others are gone
+  EXPECT_EQ(shard.find({5, 0}), nullptr);
+  EXPECT_NE(shard.find({1000, 0}), nullptr);
+}
+
+// Who fills the memory with keys of his own choice fills nobody else's buckets.
+TEST(MemoryStore, LosesBucketsOfTheTenantThatHasTheMost) {
+  MemoryStore store{4096};
+  constexpr BucketParameters kSlow{.capacity = 5, .tokens = 1, .period = 1h};
+  constexpr BucketParameters kQuick{.capacity = 5, .tokens = 1, .period = 1min};
+  const auto take = [&](const std::string& tenant, std::uint64_t client, const BucketParameters& parameters) {
+    const std::string text = std::to_string(client);
+    const std::array parts{KeyPart{.kind = KeyPart::Kind::client, .text = text}};
+    const std::array<BucketRequest, 1> request{{{bucket_key(tenant, "limit", parts), parameters}}};
+    std::array<Decision, 1> decision;
+    store.take_all(request, 1s, decision);
+    return decision[0].allowed;
+  };
+  for (std::uint64_t client = 0; client < 200; ++client) {
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(take("quiet", client, kQuick));
+  }
+  for (std::uint64_t client = 0; client < 20'000; ++client) (void)take("flooded", client, kSlow);
+  for (std::uint64_t client = 0; client < 200; ++client) EXPECT_FALSE(take("quiet", client, kQuick)) << client;
 }
 
 }  // namespace
