@@ -107,7 +107,9 @@ def test_everything_at_once():
             screened = metrics.total("gatehouse_waf_requests_total", tenant="shop", verdict="screened")
             assert verdicts - screened <= metrics.total("gatehouse_waf_duration_seconds_count", tenant="shop") <= verdicts
             refused = metrics.total("gatehouse_local_replies_total", tenant="shop", reason="overload")
-            assert metrics.total("gatehouse_requests_total", tenant="shop") == metrics.total("gatehouse_ratelimit_decisions_total", limit="wide") + refused
+            limited_requests = metrics.total("gatehouse_ratelimit_decisions_total", limit="narrow", decision="limited")
+            assert metrics.total("gatehouse_requests_total", tenant="shop") == \
+                metrics.total("gatehouse_ratelimit_decisions_total", limit="wide") + limited_requests + refused
         assert one.violations == [] and two.violations == []
 
 
