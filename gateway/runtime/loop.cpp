@@ -265,7 +265,8 @@ void Loop::advance_wheel() {
     while (chain != nullptr) {
       Deadline& deadline = *chain;
       deadline.unlink();  // moves `chain` on
-      if (deadline.when_ > now_) {
+      // Moved to a later time; where the loop is late, that may be in this turn, behind others.
+      if (deadline.when_ > now_ || tick_of(deadline.when_) > tick) {
         link(deadline);
         continue;
       }

@@ -128,6 +128,20 @@ TEST(Deadline, MovesLaterAndEarlier) {
   EXPECT_GE(Clock::now() - begin, 40ms);
 }
 
+TEST(Deadline, FiresInOrderThoughTheLoopIsLate) {
+  Loop loop;
+  std::vector<int> order;
+  Fired moved{loop, order, 2, true};
+  Fired other{loop, order, 1, false};
+  const TimePoint begin = Clock::now();
+  moved.deadline.set(begin + 4ms);
+  moved.deadline.set(begin + 40ms);
+  other.deadline.set(begin + 12ms);
+  std::this_thread::sleep_for(60ms);
+  loop.run();
+  EXPECT_EQ(order, (std::vector<int>{1, 2}));
+}
+
 TEST(Deadline, DoesNotFireOnceCancelled) {
   Loop loop;
   std::vector<int> order;
