@@ -255,7 +255,7 @@ Fate relay_body(Source& source, BodyReader& body, bool to_chunked, std::string& 
         continue;
       case BodyReader::Status::end:
         if (to_chunked) out += http::last_chunk;
-        body.give_back();
+        body.finish();
         return Fate::whole;
       case BodyReader::Status::malformed: return Fate::malformed;
       case BodyReader::Status::truncated: return Fate::cut;
@@ -310,9 +310,10 @@ bool relay_answer(Source& upstream, http::ReadBuffer& buffer, filter::Exchange& 
   out.until_close = to_client == ClientFraming::until_close;
   out.answer_broke = fate != Fate::whole;
   if (fate != Fate::whole) return false;
+  const bool reusable = framing->kind != BodyKind::until_close && !body.has_excess() &&
+                        !http::wants_close(head.fields, head.minor_version);
   body.release();
   buffer.unpin();
-  const bool reusable = framing->kind != BodyKind::until_close && !http::wants_close(head.fields, head.minor_version);
   return !close && reusable && buffer.empty();
 }
 
@@ -333,16 +334,22 @@ Relayed relay(std::string_view client_bytes, std::string_view upstream_bytes, un
     exchange.client_text = "192.0.2.1";
     (void)filter::forwarded_headers_on_request(exchange);
     exchange.wants_websocket = false;
-    proxy::append_upstream_head(out.to_upstream, exchange, framing->kind, framing->length);
+    std::string head;
+    proxy::append_upstream_head(head, exchange, framing->kind, framing->length);
+    out.to_upstream += head;
     BodyReader body;
     body.start(*framing, from_client, buffers);
     if (relay_body(client, body, framing->kind == BodyKind::chunked, out.to_upstream) != Fate::whole) break;
+    std::string again;
+    proxy::append_upstream_head(again, exchange, framing->kind, framing->length);
+    require(again == head, "a request's head stays what it was, whatever comes behind its body");
     out.methods.emplace_back(exchange.head.method_name);
     const bool close = http::wants_close(exchange.head.fields, exchange.head.minor_version);
     // What the answers would be to is known by then; after the first that ends the connection there are no more.
     if (answering) answering = relay_answer(upstream, from_upstream, exchange, buffers, out);
     exchange.reset();
     from_client.unpin();
+    body.give_back();
     if (close || !answering) break;
   }
   return out;
