@@ -1,4 +1,5 @@
 """Reload: by SIGHUP and by changed files; what is invalid keeps what was valid; what cannot change is refused by name."""
+import contextlib
 import json
 import os
 import signal
@@ -208,19 +209,28 @@ def test_certificates_are_read_again(upstream, authority):
         assert gateway.metric("gatehouse_certificate_not_after_seconds", host="renewed.test") > expiry + 10 * 86400
 
 
-def test_requests_under_way_finish_with_what_they_began():
+@contextlib.contextmanager
+def tenant_removed_under_a_request():
+    """The gateway, and what lets the upstream answer and checks that the client gets it."""
     def hold(connection, request):
         connection.upstream.released.wait(20)
         connection.respond(body="done")
 
     with Upstream(hold) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, gateway.connect() as connection:
+        def finish():
+            upstream.released.set()
+            assert connection.response().body == b"done"
         connection.send(request_bytes(target="/held"))
         upstream.wait_requests(1)
         gateway.remove_tenant("shop")
         assert reload(gateway)
+        yield gateway, upstream, finish
+
+
+def test_requests_under_way_finish_with_what_they_began():
+    with tenant_removed_under_a_request() as (gateway, _, finish):
         assert gateway.request().status == 404
-        upstream.released.set()
-        assert connection.response().body == b"done"
+        finish()
 
 
 def test_no_request_fails_while_reloading(gateway):
@@ -328,21 +338,11 @@ def test_what_is_not_named_any_more_has_no_series(gateway, upstream):
 
 
 def test_requests_of_a_tenant_that_went_and_came_back_are_counted():
-    def hold(connection, request):
-        if request.target == "/held":
-            connection.upstream.released.wait(20)
-        connection.respond(body="done")
-
-    with Upstream(hold) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway, gateway.connect() as connection:
-        connection.send(request_bytes(target="/held"))
-        upstream.wait_requests(1)
-        gateway.remove_tenant("shop")
-        assert reload(gateway)
+    with tenant_removed_under_a_request() as (gateway, upstream, finish):
         gateway.write_tenant("shop", tenant(upstream=upstream))
         assert reload(gateway)
         assert gateway.metric("gatehouse_requests_in_flight", tenant="shop") == 1
-        upstream.released.set()
-        assert connection.response().body == b"done"
+        finish()
         gateway.wait_metric(0, "gatehouse_requests_in_flight", tenant="shop")
 
 
