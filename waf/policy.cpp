@@ -209,6 +209,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
                        .needs = placed.needs,
                        .marker = marker,
                        .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id),
+                       .has_excluded_targets = placed.actions != nullptr && exclusions_.have_target(placed.item.id),
                        .own = placed.own,
                        .constants = placed.item.text != nullptr ? constants_of_message(*placed.item.text)
                                                                 : std::vector<std::string>{},
@@ -220,7 +221,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
     flush();
     if (!any_rule) continue;
     steps.shrink_to_fit();
-    runners_[number] = std::make_shared<PhaseRunner>(phase, std::move(steps), platform_->slots(), exclusions_);
+    runners_[number] = std::make_shared<PhaseRunner>(phase, std::move(steps), platform_->slots());
     set_->m_rulesSetPhases[phase]->m_rules.push_back(runners_[number]);
   }
 }
