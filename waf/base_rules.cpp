@@ -39,7 +39,7 @@ SecRule INBOUND_DATA_ERROR "@eq 2" \
     "id:200008,phase:2,deny,status:400,log,t:none,msg:'The XML body has too much markup, an odd encoding or a document type of its own',severity:2,tag:'gatehouse/body'"
 
 SecRule INBOUND_DATA_ERROR "@eq 3" \
-    "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads, or a field twice in one of them',severity:2,tag:'gatehouse/body'"
+    "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads, or can be read in more than one way',severity:2,tag:'gatehouse/body'"
 
 SecRule REQUEST_BODY_LENGTH "@gt 0" \
     "id:200010,phase:2,deny,status:415,log,t:none,msg:'Of multipart bodies only form-data can be inspected',severity:2,tag:'gatehouse/body',chain"

@@ -67,6 +67,7 @@ bool PhaseRunner::skipped(const Step& step, RunTransaction& transaction) const {
 
 bool PhaseRunner::evaluate(modsecurity::Transaction* transaction) {
   auto& t = static_cast<RunTransaction&>(*transaction);  // policies are run by RunTransactions alone
+  if (getPhase() == modsecurity::RequestBodyPhase) t.before_body_rules();
   t.harvest.secrets().phase_begins();
   const SlotMask present = everything.load(std::memory_order_relaxed) ? ~SlotMask{0} : slots_.present(t, used_);
   Message message;

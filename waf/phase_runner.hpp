@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -27,6 +28,7 @@ class RunTransaction : public modsecurity::Transaction {
   Harvest harvest;
   Exclusions::Active exclusions;
   TxAccount tx_account;
+  std::function<void()> before_body_rules;  // called when the body has been parsed
 };
 
 class PhaseRunner final : public modsecurity::Rule {

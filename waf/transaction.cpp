@@ -32,6 +32,7 @@ namespace gatehouse::waf {
 namespace {
 
 constexpr std::size_t long_field_bytes = 1024;
+constexpr std::size_t work_per_argument = 20;  // to compare one, in nanoseconds
 
 const unsigned char* bytes(std::string_view text) noexcept {
   return reinterpret_cast<const unsigned char*>(text.data());
@@ -45,6 +46,7 @@ class RuleTransaction final : public Transaction {
         id_(start.request_id),
         budget_(time_budget),
         t_(thread_library(), policy.set(), id_.data(), masker) {
+    t_.before_body_rules = [this] { restore_line_ends(); };
     if (policy_.own_rules_encode()) t_.harvest.secrets().may_be_encoded();
     // Also what is done before the first phase is charged: a query of many arguments takes its time.
     run([&] {
@@ -192,10 +194,37 @@ class RuleTransaction final : public Transaction {
     using Library = modsecurity::Transaction;
     const std::string_view body = t_.m_requestBody.view();
     if (t_.m_requestBodyProcessor == Library::XMLRequestBody) return xml_is_within_bounds(body) ? 0 : xml_beyond_bounds;
-    if (t_.m_requestBodyProcessor == Library::JSONRequestBody || t_.m_requestBodyType != Library::MultiPartRequestBody)
-      return 0;
+    return !is_multipart() || multipart_is_within_bounds(body, content_type()) ? 0 : multipart_beyond_bounds;
+  }
+
+  // Whether processRequestBody() chooses that parser.
+  [[nodiscard]] bool is_multipart() const noexcept {
+    using Library = modsecurity::Transaction;
+    return t_.m_requestBodyProcessor != Library::XMLRequestBody &&
+           t_.m_requestBodyProcessor != Library::JSONRequestBody &&
+           t_.m_requestBodyType == Library::MultiPartRequestBody;
+  }
+
+  [[nodiscard]] std::string content_type() {
     const std::unique_ptr<std::string> type = t_.m_variableRequestHeaders.resolveFirst("Content-Type");
-    return multipart_is_within_bounds(body, type ? *type : std::string_view{}) ? 0 : multipart_beyond_bounds;
+    return type ? *type : std::string{};
+  }
+
+  // The parser has left them out of the values of multipart fields. Of arguments with the same name and value it does
+  // not matter which one is the field.
+  void restore_line_ends() {
+    if (left_body_out_ || !is_multipart()) return;
+    fields_of_several_lines(
+        t_.m_requestBody.view(), content_type(),
+        [&](const std::string& name, const std::string& as_read, const std::string& value) {
+          for (modsecurity::AnchoredSetVariable* const set : {&t_.m_variableArgs, &t_.m_variableArgsPost}) {
+            const auto [first, last] = set->equal_range(name);
+            const auto found = std::find_if(first, last, [&](const auto& argument) {
+              return !budget_spent(work_per_argument) && argument.second->getValue() == as_read;
+            });
+            if (found != last) found->second->setValue(value);
+          }
+        });
   }
 
   // What came of the body takes up to nine times its size, and the answer may be long in coming.
