@@ -123,6 +123,8 @@ ExclusionScope::~ExclusionScope() {
   told_.erase(told_.begin(), std::next(told_.begin(), static_cast<std::ptrdiff_t>(count_)));
 }
 
+bool own_rule_runs() noexcept { return current.account != nullptr; }
+
 bool rule_hooks_active() noexcept { return (current.called & all_hooks) == all_hooks; }
 
 }  // namespace gatehouse::waf

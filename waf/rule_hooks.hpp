@@ -59,6 +59,9 @@ class ExclusionScope {
   std::size_t count_ = 0;
 };
 
+/// True while a tenant's rule runs on this thread.
+[[nodiscard]] bool own_rule_runs() noexcept;
+
 /// True if every one of our definitions that the self-test's rules need has been called on this thread.
 [[nodiscard]] bool rule_hooks_active() noexcept;
 

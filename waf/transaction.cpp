@@ -140,6 +140,8 @@ class RuleTransaction final : public Transaction {
 
   bool ran_out_of_time() const noexcept override { return !threw_ && budget_.state() == BudgetState::time; }
 
+  bool was_costly() const noexcept override { return budget_.spent() || budget_.overdrawn(); }
+
   Outcome finish() override {
     if (!failed()) {
       // Phase 5 runs whatever was decided; the library would stop at a decision that nobody took away.

@@ -93,6 +93,8 @@ class Transaction {
   virtual void raise_budget(std::chrono::nanoseconds total) noexcept = 0;
   /// Whether the last Step::error was due to the time budget alone, so that a new transaction with a larger one may end.
   [[nodiscard]] virtual bool ran_out_of_time() const noexcept = 0;
+  /// Whether it has cost more than its budget, or had to be ended, whatever came of it.
+  [[nodiscard]] virtual bool was_costly() const noexcept = 0;
   /// Phase 5 and the harvest. Call once, whatever happened before.
   [[nodiscard]] virtual Outcome finish() = 0;
 };
