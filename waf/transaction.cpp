@@ -13,8 +13,10 @@
 
 #include "waf/base_rules.hpp"
 #include "waf/body_bounds.hpp"
+#include "waf/charsets.hpp"
 #include "waf/cookies.hpp"
 #include "waf/interpose.hpp"
+#include "waf/json_names.hpp"
 #include "waf/library.hpp"
 #include "waf/phase_runner.hpp"
 #include "waf/seclang.hpp"
@@ -32,6 +34,8 @@ namespace gatehouse::waf {
 namespace {
 
 constexpr std::size_t long_field_bytes = 1024;
+// A long name around many empty ones is in the name of each of them.
+constexpr std::size_t max_empty_names_bytes = std::size_t{2} * 1024 * 1024;
 constexpr std::size_t work_per_argument = 20;  // to compare one, in nanoseconds
 
 const unsigned char* bytes(std::string_view text) noexcept {
@@ -46,7 +50,10 @@ class RuleTransaction final : public Transaction {
         id_(start.request_id),
         budget_(time_budget),
         t_(thread_library(), policy.set(), id_.data(), masker) {
-    t_.before_body_rules = [this] { restore_line_ends(); };
+    t_.before_body_rules = [this] {
+      restore_line_ends();
+      add_empty_containers();
+    };
     if (policy_.own_rules_encode()) t_.harvest.secrets().may_be_encoded();
     // Also what is done before the first phase is charged: a query of many arguments takes its time.
     run([&] {
@@ -107,10 +114,13 @@ class RuleTransaction final : public Transaction {
       if (const int code = beyond_bounds(); code != 0) {
         leave_body_out();
         if (!over_limit_) t_.m_variableInboundDataError.set(std::to_string(code), 0);
+      } else if (!left_body_out_ && !over_limit_ && body_bytes_ > 0 && !has_known_charset(content_type())) {
+        charset_unknown_ = true;
+        t_.m_variableInboundDataError.set(std::to_string(unknown_charset), 0);
       }
       t_.processRequestBody();
       body_unparsed_ = !left_body_out_ && body_bytes_ > 0 && has_no_parser();
-      body_unread_ = !left_body_out_ && is_read_in_part();
+      body_unread_ = !left_body_out_ && (charset_unknown_ || is_read_in_part());
       release_request_body();
     });
     guarded([&] { release_request_body(); });  // whatever was in the way
@@ -158,7 +168,9 @@ class RuleTransaction final : public Transaction {
     outcome.status = status_;
     outcome.inbound_score = score_ ? *score_ : inbound_score();
     outcome.rules = t_.harvest.release();
-    const auto refuses_bodies = [](const RuleMatch& match) { return match.id >= 200'002 && match.id <= 200'009; };
+    const auto refuses_bodies = [](const RuleMatch& match) {
+      return (match.id >= 200'002 && match.id <= 200'009) || match.id == 200'012;
+    };
     outcome.body_unread = body_unparsed_ || (body_unread_ && std::ranges::none_of(outcome.rules, refuses_bodies));
     return outcome;
   }
@@ -227,6 +239,21 @@ class RuleTransaction final : public Transaction {
             if (found != last) found->second->setValue(value);
           }
         });
+  }
+
+  // Names of JSON are in those of the arguments that values make; what has no value in it would not be seen.
+  void add_empty_containers() {
+    if (left_body_out_ || t_.m_requestBodyProcessor != modsecurity::Transaction::JSONRequestBody) return;
+    if (const std::string& error = t_.m_variableReqbodyError.m_value; !error.empty() && error != "0") return;
+    std::size_t bytes = 0;
+    empty_json_containers(t_.m_requestBody.view(), [&](const std::string& name) {
+      if (budget_spent(name.size())) return false;
+      if ((bytes += name.size()) > max_empty_names_bytes) {
+        fail_budget(BudgetState::size);
+        return false;
+      }
+      return t_.addArgument("JSON", name, {}, 0);  // one more than rule 200007 lets pass, at the most
+    });
   }
 
   // What came of the body takes up to nine times its size, and the answer may be long in coming.
@@ -313,6 +340,7 @@ class RuleTransaction final : public Transaction {
   bool left_body_out_ = false;
   bool body_unparsed_ = false;
   bool body_unread_ = false;
+  bool charset_unknown_ = false;
   std::optional<unsigned> score_;  // of the request
   bool released_ = false;
   bool denied_ = false;
