@@ -54,6 +54,7 @@ class RuleTransaction final : public Transaction {
       restore_line_ends();
       add_empty_containers();
     };
+    if (!start.client_shown.empty()) t_.harvest.show_client(start.client_ip, start.client_shown);
     if (policy_.own_rules_encode()) t_.harvest.secrets().may_be_encoded();
     // Also what is done before the first phase is charged: a query of many arguments takes its time.
     run([&] {

@@ -132,6 +132,8 @@ waf::Step inspect_head(Exchange& exchange, std::chrono::nanoseconds budget) {
   waf::RequestStart start;
   start.request_id = exchange.request_id;
   start.client_ip = exchange.client_text;
+  const std::string shown = shown_client(exchange);
+  if (shown != exchange.client_text) start.client_shown = shown;
   start.client_port = exchange.peer.port;
   start.server_ip = "127.0.0.1";
   start.server_port = exchange.local.port;
