@@ -50,9 +50,12 @@ SecRule &REQUEST_HEADERS:Content-Type "@eq 0" \
 
 SecRule INBOUND_DATA_ERROR "@eq 4" \
     "id:200012,phase:2,deny,status:415,log,t:none,msg:'The charset of the body is one in which text may be other than it seems',severity:2,tag:'gatehouse/body'"
+
+SecRule INBOUND_DATA_ERROR "@eq 5" \
+    "id:200013,phase:2,deny,status:400,log,t:none,msg:'The names in the JSON body are too long for as many values',severity:2,tag:'gatehouse/body'"
 )rules";
 static_assert(xml_beyond_bounds == 2 && multipart_beyond_bounds == 3, "rules 200008 and 200009 name the numbers");
-static_assert(unknown_charset == 4, "rule 200012 names the number");
+static_assert(unknown_charset == 4 && json_beyond_bounds == 5, "rules 200012 and 200013 name the numbers");
 static_assert(max_arguments + 1 == 1000, "rule 200007 names the number");
 
 void set(modsecurity::ConfigDouble& to, std::size_t value) {

@@ -71,9 +71,29 @@ std::string unescaped_name(std::string_view text) {
 
 class Walk {
  public:
-  Walk(std::string_view json, const std::function<bool(const std::string&)>& report) : json_(json), report_(report) {}
+  Walk(std::string_view json, std::function<bool(const std::string&)> report)
+      : json_(json), report_(std::move(report)) {}
 
-  void run() {
+  /// False if the names are too long, which ends it.
+  bool run() {
+    walk();
+    return names_bytes_ <= max_json_names_bytes;
+  }
+
+ private:
+  using Node = std::uint32_t;  // a container by the names on the way to it, whichever elements of arrays it is in
+  struct Container {
+    Node node = 0;
+    std::string_view name;  // escaped
+    bool is_array = false;
+    bool empty = true;
+    bool name_is_next = true;  // of an object
+    bool has_value = false;    // a text, number or the like, since the last comma
+    std::size_t index = 0;     // of an array
+    std::size_t path_bytes = 0;  // about those of the names up to here
+  };
+
+  void walk() {
     for (; at_ < json_.size(); ++at_) {
       const char c = json_[at_];
       switch (c) {
@@ -87,7 +107,7 @@ class Walk {
           if (!close()) return;
           break;
         case ',':
-          if (stack_.empty()) return;
+          if (stack_.empty() || !count_value()) return;
           stack_.back().name_is_next = true;
           ++stack_.back().index;
           break;
@@ -100,21 +120,20 @@ class Walk {
         case '\r':
         case '\n': break;
         default:
-          if (!stack_.empty()) stack_.back().empty = false;
+          if (stack_.empty()) return;
+          stack_.back().empty = false;
+          stack_.back().has_value = true;
       }
     }
   }
 
- private:
-  using Node = std::uint32_t;  // a container by the names on the way to it, whichever elements of arrays it is in
-  struct Container {
-    Node node = 0;
-    std::string_view name;  // escaped
-    bool is_array = false;
-    bool empty = true;
-    bool name_is_next = true;  // of an object
-    std::size_t index = 0;     // of an array
-  };
+  bool count_value() {
+    Container& in = stack_.back();
+    if (!std::exchange(in.has_value, false) || values_ > max_arguments) return true;
+    ++values_;
+    names_bytes_ += in.path_bytes + (in.is_array ? 0 : name_.size());
+    return names_bytes_ <= max_json_names_bytes;
+  }
 
   void string() {
     const std::size_t begin = ++at_;
@@ -122,7 +141,10 @@ class Walk {
     if (stack_.empty() || at_ >= json_.size()) return;
     Container& in = stack_.back();
     in.empty = false;
-    if (!in.is_array && in.name_is_next) name_ = json_.substr(begin, at_ - begin);
+    if (!in.is_array && in.name_is_next)
+      name_ = json_.substr(begin, at_ - begin);
+    else
+      in.has_value = true;
   }
 
   bool open(bool is_array) {
@@ -132,6 +154,12 @@ class Walk {
       Container& in = stack_.back();
       in.empty = false;
       if (!in.is_array) next.name = name_;
+      constexpr std::size_t around_a_name = 16;  // dots, the number of an element
+      next.path_bytes = in.path_bytes + next.name.size() + around_a_name;
+      if (!report_) {
+        stack_.push_back(next);
+        return true;
+      }
       const std::pair<Node, std::string_view> key{in.node, next.name};
       next.node = nodes_.try_emplace(key, static_cast<Node>(nodes_.size() + 1)).first->second;
     }
@@ -140,9 +168,9 @@ class Walk {
   }
 
   bool close() {
-    if (stack_.empty()) return false;
+    if (stack_.empty() || !count_value()) return false;
     const Container last = stack_.back();
-    if (!last.empty || stack_.size() == 1 || !told_.insert(last.node).second) {
+    if (!last.empty || stack_.size() == 1 || !report_ || !told_.insert(last.node).second) {
       stack_.pop_back();
       return true;
     }
@@ -158,15 +186,19 @@ class Walk {
   }
 
   std::string_view json_;
-  const std::function<bool(const std::string&)>& report_;
+  std::function<bool(const std::string&)> report_;  // null: nobody asks
   std::size_t at_ = 0;
   std::string_view name_;  // the last one of an object
   std::vector<Container> stack_;
+  std::size_t values_ = 0;
+  std::size_t names_bytes_ = 0;  // of the values
   std::map<std::pair<Node, std::string_view>, Node> nodes_;
   std::set<Node> told_;
 };
 
 }  // namespace
+
+bool json_is_within_bounds(std::string_view json) { return Walk(json, {}).run(); }
 
 void empty_json_containers(std::string_view json, const std::function<bool(const std::string& name)>& report) {
   Walk(json, report).run();

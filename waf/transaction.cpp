@@ -35,7 +35,7 @@ namespace {
 
 constexpr std::size_t long_field_bytes = 1024;
 // A long name around many empty ones is in the name of each of them.
-constexpr std::size_t max_empty_names_bytes = std::size_t{2} * 1024 * 1024;
+constexpr std::size_t max_empty_names_bytes = max_json_names_bytes;
 constexpr std::size_t work_per_argument = 20;  // to compare one, in nanoseconds
 
 const unsigned char* bytes(std::string_view text) noexcept {
@@ -209,6 +209,8 @@ class RuleTransaction final : public Transaction {
     using Library = modsecurity::Transaction;
     const std::string_view body = t_.m_requestBody.view();
     if (t_.m_requestBodyProcessor == Library::XMLRequestBody) return xml_is_within_bounds(body) ? 0 : xml_beyond_bounds;
+    if (t_.m_requestBodyProcessor == Library::JSONRequestBody)
+      return json_is_within_bounds(body) ? 0 : json_beyond_bounds;
     return !is_multipart() || multipart_is_within_bounds(body, content_type()) ? 0 : multipart_beyond_bounds;
   }
 

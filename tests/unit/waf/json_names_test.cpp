@@ -67,6 +67,30 @@ TEST(JsonNames, CountAsArguments) {
   EXPECT_THAT(ids(run(post("application/json", json + "}")).outcome), Contains(200007u));
 }
 
+std::string numbers(std::size_t count) {
+  std::string out = "1";
+  for (std::size_t i = 1; i < count; ++i) out += ",1";
+  return out;
+}
+
+TEST(JsonNames, AroundManyValuesAreRefused) {  // 200013
+  const std::string name(100'000, 'k');
+  const std::string values = numbers(990);
+  for (const std::string& json :
+       {"{\"" + name + "\":[" + values + "]}", "{\"a\":{\"" + name + "\":[{\"b\":[" + values + "]}]}}",
+        "[{\"" + name + "\":[" + values + "]}", "{\"" + name + "\":[\"x\"" + values.substr(1) + "]}"}) {
+    EXPECT_FALSE(json_is_within_bounds(json));
+    const Result result = run(post("application/json", json));
+    EXPECT_EQ(result.last, Step::deny);
+    EXPECT_EQ(result.outcome.status, 400);
+    EXPECT_THAT(ids(result.outcome), Contains(200013u));
+  }
+  for (const std::string& json : {"{\"" + name + "\":[1,2,3]}", "{\"" + name.substr(0, 1'000) + "\":[" + values + "]}",
+                                  "{\"a\":\"" + name + "\",\"b\":[" + values + "]}", "[" + numbers(100'000) + "]",
+                                  "[" + name + "\":[" + values + "]}", std::string("{\"a\":{\"b\":[{}]}}")})
+    EXPECT_TRUE(json_is_within_bounds(json)) << json.substr(0, 20);
+}
+
 TEST(JsonNames, AreBoundedTogether) {
   std::string json = "{\"" + std::string(200'000, 'x') + "\":{";
   for (int i = 0; i < 900; ++i) json += (i > 0 ? ",\"k" : "\"k") + std::to_string(i) + "\":{}";
