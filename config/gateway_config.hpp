@@ -98,12 +98,11 @@ struct AccessLog {
 
 struct AuditLog {
   std::string path = "/var/log/gatehouse/audit.log";  // "-": standard output; empty: off
-  std::vector<std::string> mask{
-      "password",      "passwd",        "pass",          "pwd",
-      "secret",        "token",         "authorization", "cookie",
-      "set-cookie",    "api_key",       "apikey",        "access_token",
-      "refresh_token", "client_secret", "session",       "sessionid",
-      "csrf",          "iban",          "creditcard",    "cvv"};  // argument and header names, case-insensitive
+  // Argument and header names, case-insensitive.
+  std::vector<std::string> mask{"password",      "passwd",        "pass",       "pwd",       "secret", "token",
+                                "authorization", "cookie",        "set-cookie", "api_key",   "apikey", "access_token",
+                                "refresh_token", "client_secret", "session",    "sessionid", "csrf",   "iban",
+                                "creditcard",    "cvv",           "passwort",   "kennwort",  "pin"};
 };
 
 enum class AcmeChallenge { http_01, tls_alpn_01, dns_01 };

@@ -39,7 +39,7 @@ SecRule INBOUND_DATA_ERROR "@eq 2" \
     "id:200008,phase:2,deny,status:400,log,t:none,msg:'The XML body has too much markup, an odd encoding or a document type of its own',severity:2,tag:'gatehouse/body'"
 
 SecRule INBOUND_DATA_ERROR "@eq 3" \
-    "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads, or a field twice in one of them',severity:2,tag:'gatehouse/body'"
+    "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads, or can be read in more than one way',severity:2,tag:'gatehouse/body'"
 
 SecRule REQUEST_BODY_LENGTH "@gt 0" \
     "id:200010,phase:2,deny,status:415,log,t:none,msg:'Of multipart bodies only form-data can be inspected',severity:2,tag:'gatehouse/body',chain"
@@ -47,8 +47,15 @@ SecRule REQUEST_BODY_LENGTH "@gt 0" \
 
 SecRule &REQUEST_HEADERS:Content-Type "@eq 0" \
     "id:200011,phase:1,pass,nolog,t:none,ctl:requestBodyProcessor=URLENCODED"
+
+SecRule INBOUND_DATA_ERROR "@eq 4" \
+    "id:200012,phase:2,deny,status:415,log,t:none,msg:'The charset of the body is one in which text may be other than it seems',severity:2,tag:'gatehouse/body'"
+
+SecRule INBOUND_DATA_ERROR "@eq 5" \
+    "id:200013,phase:2,deny,status:400,log,t:none,msg:'The names in the JSON body are too long for as many values',severity:2,tag:'gatehouse/body'"
 )rules";
 static_assert(xml_beyond_bounds == 2 && multipart_beyond_bounds == 3, "rules 200008 and 200009 name the numbers");
+static_assert(unknown_charset == 4 && json_beyond_bounds == 5, "rules 200012 and 200013 name the numbers");
 static_assert(max_arguments + 1 == 1000, "rule 200007 names the number");
 
 void set(modsecurity::ConfigDouble& to, std::size_t value) {
@@ -78,6 +85,7 @@ void apply_properties(const SetProperties& properties, modsecurity::RulesSet& ru
   rules.m_requestBodyLimitAction = Properties::RejectBodyLimitAction;
   set(rules.m_responseBodyLimit, std::size_t{1} << 30);
   rules.m_responseBodyLimitAction = Properties::RejectBodyLimitAction;
+  rules.m_responseBodyTypeToBeInspected = {};  // of any type: the gateway gives the library what is inspected, no more
   apply_unicode_map(rules);
 }
 

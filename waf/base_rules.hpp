@@ -15,9 +15,12 @@ inline constexpr std::size_t max_json_depth = 64;
 // What INBOUND_DATA_ERROR says, beside the library's 1, of a body that its parser is not given (waf/body_bounds.hpp).
 inline constexpr int xml_beyond_bounds = 2;        // rule 200008
 inline constexpr int multipart_beyond_bounds = 3;  // rule 200009
+inline constexpr int json_beyond_bounds = 5;  // rule 200013
+// And of one that its parser is given all the same.
+inline constexpr int unknown_charset = 4;  // rule 200012
 
 /// SecLang: which body is read by which processor, and what is refused because it could not be read for certain.
-/// Rules 200000 to 200011.
+/// Rules 200000 to 200013.
 [[nodiscard]] std::string_view base_rules() noexcept;
 
 /// What a policy says about its set beyond rules.

@@ -108,12 +108,13 @@ bool is_unseen(const RuleText& text, const Reads& reads) {
 
 }  // namespace
 
-std::vector<std::vector<bool>> without_effect(const std::vector<std::vector<Folder::Item>>& phases) {
+std::vector<std::vector<bool>> without_effect(const std::vector<std::vector<Folder::Item>>& phases, bool tx_is_read) {
   std::vector<std::vector<bool>> out;
   out.reserve(phases.size());
   for (const auto& items : phases) out.emplace_back(items.size(), false);
   while (true) {  // a rule that is left out reads nothing any more
     Reads reads;
+    reads.everything = tx_is_read;
     for (std::size_t phase = 0; phase < phases.size(); ++phase) {
       for (std::size_t i = 0; i < phases[phase].size(); ++i) {
         const Folder::Item& item = phases[phase][i];

@@ -9,6 +9,8 @@
 namespace gatehouse::waf {
 
 /// For each item of each phase whether it can be left out. Nothing can, if there is a rule whose text is not known.
-[[nodiscard]] std::vector<std::vector<bool>> without_effect(const std::vector<std::vector<Folder::Item>>& phases);
+/// `tx_is_read`: rules look at variables of TX that their texts do not name.
+[[nodiscard]] std::vector<std::vector<bool>> without_effect(const std::vector<std::vector<Folder::Item>>& phases,
+                                                            bool tx_is_read);
 
 }  // namespace gatehouse::waf

@@ -74,6 +74,8 @@ class RuleEngine final : public Engine {
 
   std::string masked_query(std::string_view query) const override { return masker_.query(query); }
 
+  std::string masked_path(std::string_view path) const override { return masker_.path(path); }
+
   const MaskedFields& masked_fields() const noexcept override { return masked_fields_; }
 
  private:

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "waf/interpose.hpp"
 #include "waf/seclang_words.hpp"
 
 namespace gatehouse::waf {
@@ -16,43 +17,20 @@ namespace {
 
 using seclang::equals_ignoring_case;
 
+// About the nanoseconds that these take.
+constexpr std::size_t work_per_target = 20;
+constexpr std::size_t work_per_pattern = 500;
+
 constexpr std::uint32_t name_match_limit = 10'000;  // a name is short; a pattern that needs more matches nothing
 
-using Set = modsecurity::AnchoredSetVariable;
-
-struct CollectionMember {
-  std::string_view name;  // as it stands in a rule
-  Set modsecurity::TransactionAnchoredVariables::* elements;
-};
-
-// Where the elements are. ARGS_NAMES and its like are views of the arguments.
-using Variables = modsecurity::TransactionAnchoredVariables;
-constexpr std::array members{
-    CollectionMember{"ARGS", &Variables::m_variableArgs},
-    CollectionMember{"ARGS_GET", &Variables::m_variableArgsGet},
-    CollectionMember{"ARGS_POST", &Variables::m_variableArgsPost},
-    CollectionMember{"ARGS_NAMES", &Variables::m_variableArgs},
-    CollectionMember{"ARGS_GET_NAMES", &Variables::m_variableArgsGet},
-    CollectionMember{"ARGS_POST_NAMES", &Variables::m_variableArgsPost},
-    CollectionMember{"REQUEST_COOKIES", &Variables::m_variableRequestCookies},
-    CollectionMember{"REQUEST_COOKIES_NAMES", &Variables::m_variableRequestCookiesNames},
-    CollectionMember{"REQUEST_HEADERS", &Variables::m_variableRequestHeaders},
-    CollectionMember{"REQUEST_HEADERS_NAMES", &Variables::m_variableRequestHeadersNames},
-    CollectionMember{"RESPONSE_HEADERS", &Variables::m_variableResponseHeaders},
-    CollectionMember{"RESPONSE_HEADERS_NAMES", &Variables::m_variableResponseHeadersNames},
-    CollectionMember{"FILES", &Variables::m_variableFiles},
-    CollectionMember{"FILES_NAMES", &Variables::m_variableFilesNames},
-    CollectionMember{"FILES_SIZES", &Variables::m_variableFilesSizes},
-    CollectionMember{"MULTIPART_FILENAME", &Variables::m_variableMultipartFileName},
-    CollectionMember{"MULTIPART_NAME", &Variables::m_variableMultipartName},
-    CollectionMember{"MULTIPART_PART_HEADERS", &Variables::m_variableMultipartPartHeaders},
-};
-
 // Who excludes the argument means it wherever it came from.
-std::vector<std::string_view> meant(std::string_view collection) {
-  if (collection == "ARGS") return {"ARGS", "ARGS_GET", "ARGS_POST"};
-  if (collection == "ARGS_NAMES") return {"ARGS_NAMES", "ARGS_GET_NAMES", "ARGS_POST_NAMES"};
-  return {collection};
+constexpr std::array<std::string_view, 3> arguments{"ARGS", "ARGS_GET", "ARGS_POST"};
+constexpr std::array<std::string_view, 3> argument_names{"ARGS_NAMES", "ARGS_GET_NAMES", "ARGS_POST_NAMES"};
+bool means(std::string_view target, std::string_view collection) noexcept {
+  const auto is_it = [&](std::string_view name) { return equals_ignoring_case(name, collection); };
+  if (target == arguments.front()) return std::ranges::any_of(arguments, is_it);
+  if (target == argument_names.front()) return std::ranges::any_of(argument_names, is_it);
+  return is_it(target);
 }
 
 bool is_argument(std::string_view collection) noexcept { return collection.starts_with("ARGS"); }
@@ -69,10 +47,9 @@ bool selects(const ExclusionTarget& target, std::string_view name) {
   return equals_ignoring_case(name, target.key) || equals_ignoring_case(bare, target.key);
 }
 
-void tell(std::uint32_t rule, std::string element, modsecurity::Transaction& transaction) {
-  auto& list = transaction.m_ruleRemoveTargetById;
-  std::pair<int, std::string> entry(static_cast<int>(rule), std::move(element));
-  if (std::find(list.begin(), list.end(), entry) == list.end()) list.push_back(std::move(entry));
+bool selects(const ExclusionTarget& target, std::string_view collection, std::string_view name) {
+  if (!means(target.collection, collection)) return false;
+  return (target.key.empty() && !target.pattern) || selects(target, name);
 }
 
 }  // namespace
@@ -146,14 +123,22 @@ std::optional<ExclusionTarget> parse_target(std::string_view text, std::string& 
 bool looks_at(const std::vector<seclang::Variable>& variables, const ExclusionTarget& target) {
   for (const seclang::Variable& variable : variables) {
     if (variable.exclude) continue;
-    for (const std::string_view collection : meant(target.collection)) {
-      if (variable.name != collection) continue;
-      // A regular expression on either side may cover the other: not asked further.
-      if (!variable.has_selector || variable.regex || target.pattern || target.key.empty()) return true;
-      if (selects(target, variable.selector)) return true;
-    }
+    if (!means(target.collection, variable.name)) continue;
+    // A regular expression on either side may cover the other: not asked further.
+    if (!variable.has_selector || variable.regex || target.pattern || target.key.empty()) return true;
+    if (selects(target, variable.selector)) return true;
   }
   return false;
+}
+
+bool excluded(std::span<const ExclusionTarget* const> targets, std::string_view key) {
+  const std::size_t colon = std::min(key.find(':'), key.size());
+  const std::string_view collection = key.substr(0, colon);
+  const std::string_view name = key.substr(std::min(colon + 1, key.size()));
+  return std::ranges::any_of(targets, [&](const ExclusionTarget* target) {
+    const std::size_t work = work_per_target + (target->pattern ? work_per_pattern + name.size() : 0);
+    return budget_spent(work) || selects(*target, collection, name);
+  });
 }
 
 bool path_within(std::string_view path, std::string_view prefix) noexcept {
@@ -163,7 +148,8 @@ bool path_within(std::string_view path, std::string_view prefix) noexcept {
 }
 
 void Exclusions::add_target(std::uint32_t rule, ExclusionTarget target, std::string path) {
-  entries_.push_back({rule, std::move(target), std::move(path)});
+  const auto behind = std::ranges::upper_bound(entries_, rule, {}, &Entry::rule);
+  entries_.insert(behind, {rule, std::move(target), std::move(path)});
 }
 
 void Exclusions::add_rule(std::uint32_t rule, std::string path) { rules_.push_back({rule, std::move(path)}); }
@@ -172,9 +158,8 @@ bool Exclusions::may_remove(std::uint32_t rule) const noexcept {
   return std::any_of(rules_.begin(), rules_.end(), [&](const Removed& removed) { return removed.rule == rule; });
 }
 
-bool Exclusions::concern(std::uint32_t rule) const noexcept {
-  return may_remove(rule) ||
-         std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.rule == rule; });
+bool Exclusions::have_target(std::uint32_t rule) const noexcept {
+  return std::ranges::binary_search(entries_, rule, {}, &Entry::rule);
 }
 
 Exclusions::Active Exclusions::activate(std::string_view path) const {
@@ -186,43 +171,18 @@ Exclusions::Active Exclusions::activate(std::string_view path) const {
     if (applies(removed.path)) active.rules.push_back(removed.rule);
   }
   std::sort(active.rules.begin(), active.rules.end());
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (applies(entries_[i].path)) active.entries.push_back(static_cast<std::uint32_t>(i));
+  for (const Entry& entry : entries_) {
+    if (!applies(entry.path)) continue;
+    active.target_rules.push_back(entry.rule);
+    active.targets.push_back(&entry.target);
   }
   return active;
 }
 
-void Exclusions::apply(const Active& active, modsecurity::Transaction& transaction) const {
-  for (const std::uint32_t index : active.entries) {
-    const Entry& entry = entries_[index];
-    const ExclusionTarget& target = entry.target;
-    for (const std::string_view collection : meant(target.collection)) {
-      const auto member =
-          std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.name == collection; });
-      if (target.key.empty() && !target.pattern) {  // the variable as a whole, by the name that it has in the rule
-        tell(entry.rule, std::string(collection), transaction);
-      } else if (member == members.end()) {
-        tell(entry.rule, fmt::format("{}:{}", collection, target.key), transaction);
-      } else {
-        const Set& elements = transaction.*(member->elements);
-        const auto tell_name = [&](const auto& element) {
-          tell(entry.rule, fmt::format("{}:{}", collection, element.first), transaction);
-        };
-        if (target.pattern) {
-          for (const auto& element : elements) {
-            if (selects(target, element.first)) tell_name(element);
-          }
-          continue;
-        }
-        const auto tell_all = [&](const std::string& name) {  // compares without case
-          const auto [first, last] = elements.equal_range(name);
-          std::for_each(first, last, tell_name);
-        };
-        tell_all(target.key);
-        if (is_argument(collection)) tell_all("json." + target.key);
-      }
-    }
-  }
+std::span<const ExclusionTarget* const> Exclusions::Active::of(std::uint32_t rule) const noexcept {
+  const auto [first, last] = std::ranges::equal_range(target_rules, rule);
+  return std::span(targets).subspan(static_cast<std::size_t>(first - target_rules.begin()),
+                                    static_cast<std::size_t>(last - first));
 }
 
 }  // namespace gatehouse::waf

@@ -1,18 +1,19 @@
 // A tenant's exclusions as users mean them: a rule does not look at "ARGS:comment", on one path or everywhere.
-// Compiled by waf/policy.cpp, asked by waf/phase_runner.cpp at the start of each phase.
+// Compiled by waf/policy.cpp, asked by waf/phase_runner.cpp for each rule and by waf/rule_hooks.cpp for each value.
 //
 // libmodsecurity's own means fall short: SecRuleUpdateTargetById with a regular expression compares the element's
 // name alone, so that excluding an argument excludes the cookie of the same name; ctl:ruleRemoveTargetById compares
-// exactly and with case, so that ARGS:comment misses ARGS:Comment and ARGS:json.comment. We look at the names that
-// the request really has and hand the library those, exactly as it writes them.
+// exactly and with case, so that ARGS:comment misses ARGS:Comment and ARGS:json.comment. And every value of every rule
+// is compared with each entry of its list, so that names by the hundred in it would take seconds. We are asked about
+// the values of those rules alone that are excluded from something.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "waf/modsecurity.hpp"
@@ -44,6 +45,10 @@ struct ExclusionTarget {
 /// True if a rule that looks at `variables` looks at the target at all.
 [[nodiscard]] bool looks_at(const std::vector<seclang::Variable>& variables, const ExclusionTarget& target);
 
+/// True if the rule that `targets` are about must not look at the value that the library calls `key`: "ARGS:comment",
+/// "REQUEST_URI". Also once the transaction's budget is spent.
+[[nodiscard]] bool excluded(std::span<const ExclusionTarget* const> targets, std::string_view key);
+
 /// True if `path` lies under `prefix` by whole segments: "/api" and "/api/" hold "/api" and "/api/x", not "/apix".
 [[nodiscard]] bool path_within(std::string_view path, std::string_view prefix) noexcept;
 
@@ -58,20 +63,22 @@ class Exclusions {
   /// True if some path may take this rule out; asked once a rule when a policy is made.
   [[nodiscard]] bool may_remove(std::uint32_t rule) const noexcept;
 
-  /// True if some exclusion is about this rule, whole or in part.
-  [[nodiscard]] bool concern(std::uint32_t rule) const noexcept;
+  /// True if some exclusion is about a part of what this rule looks at.
+  [[nodiscard]] bool have_target(std::uint32_t rule) const noexcept;
 
-  /// What applies to one transaction.
+  /// True if some exclusion is about this rule, whole or in part.
+  [[nodiscard]] bool concern(std::uint32_t rule) const noexcept { return may_remove(rule) || have_target(rule); }
+
+  /// What applies to one transaction; the policy, which owns the targets, outlives it.
   struct Active {
     std::vector<std::uint32_t> rules;  // taken out whole, sorted
-    std::vector<std::uint32_t> entries;  // indices of target exclusions that apply on its path
+    std::vector<std::uint32_t> target_rules;  // sorted; of each of `targets`, the rule that it is about
+    std::vector<const ExclusionTarget*> targets;
+
+    [[nodiscard]] std::span<const ExclusionTarget* const> of(std::uint32_t rule) const noexcept;
   };
   /// `path`: normalised, as routing used it. Exclusions with a path do not apply if it is empty.
   [[nodiscard]] Active activate(std::string_view path) const;
-
-  /// Tells the library which elements the rules must not look at, of those that the transaction has by now. Called
-  /// at the start of each phase; what was told before is not repeated.
-  void apply(const Active& active, modsecurity::Transaction& transaction) const;
 
  private:
   struct Entry {
@@ -83,7 +90,7 @@ class Exclusions {
     std::uint32_t rule;
     std::string path;
   };
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_;  // sorted by rule
   std::vector<Removed> rules_;
 };
 

@@ -137,6 +137,18 @@ void Folder::look_for_obstacles(const RuleText& text) {
           equals == std::string::npos ? std::string_view{} : std::string_view(action.value).substr(equals + 1);
       if (name == "ruleremovebytag") removed_tags_.emplace(value);
       if (name == "ruleremovebymsg") allowed_ = false;
+      if (name == "ruleremovetargetbyid" || name == "ruleremovetargetbytag") {
+        const std::size_t semicolon = std::min(value.find(';'), value.size());
+        if (!lower_case(value.substr(semicolon)).starts_with(";tx")) continue;
+        const auto id = plain_number(value.substr(0, semicolon));
+        if (name == "ruleremovetargetbytag") {
+          removed_tags_.emplace(value.substr(0, semicolon));
+        } else if (id) {
+          removed_ids_.emplace_back(static_cast<std::uint32_t>(*id), static_cast<std::uint32_t>(*id));
+        } else {
+          allowed_ = false;
+        }
+      }
       if (name != "ruleremovebyid") continue;
       const std::size_t dash = value.find('-');
       const auto low = plain_number(value.substr(0, dash));

@@ -78,9 +78,10 @@ class Folder {
 
   const std::vector<std::vector<Item>>& phases_;
   bool allowed_;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> removed_ids_;  // by ctl:ruleRemoveById of some rule
+  // By ctl:ruleRemoveById and ctl:ruleRemoveByTag of some rule, or a variable of TX in them by ...TargetById and ByTag.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> removed_ids_;
   std::set<std::string> removed_tags_;
-  std::set<std::string> uncertain_;   // set in the first phase behind a rule that may end it
+  std::set<std::string> uncertain_;  // set in the first phase behind a rule that may end it
   bool may_have_left_ = false;
 };
 

@@ -117,7 +117,12 @@ void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::
   if (message.m_rule != nullptr && message.m_rule->hasSeverity()) {
     match.severity = seclang::severity_name(message.m_rule->severity());
   }
-  match.target = masker_.text(target, event_text_bytes);
+  // Of a name of a cookie the target tells the value.
+  constexpr std::string_view cookie_names = "REQUEST_COOKIES_NAMES:";
+  const std::size_t name = target.find(cookie_names);
+  match.target = name != std::string::npos && masker_.is_secret_target(target)
+                     ? target.substr(0, name + cookie_names.size()) + "***"
+                     : masker_.text(with_client_shown(target), event_text_bytes);
   match.match = encodes || (cut && !is_part_of_exchange(target)) ? "***" : shown_match(target, transaction);
   matches_.push_back(std::move(match));
 }
@@ -125,7 +130,8 @@ void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::
 // The rule's own words as they are, and what its macros have put between them without secrets; `hide`: not at all.
 std::string Harvest::shown_message(const modsecurity::RuleMessage& message, std::span<const std::string> constants,
                                    bool hide, modsecurity::Transaction& transaction) {
-  const std::string_view text = std::string_view(message.m_message).substr(0, searched_bytes);
+  const std::string shown = with_client_shown(std::string_view(message.m_message).substr(0, searched_bytes));
+  const std::string_view text = shown;
   modsecurity::RuleWithActions* const rule = with_message(message.m_rule);
   const std::string own = rule != nullptr ? rule->msg(nullptr) : std::string{};  // macros are left out
   if (text == own) return printable(text, message_bytes);
@@ -142,7 +148,7 @@ std::string Harvest::shown_message(const modsecurity::RuleMessage& message, std:
 }
 
 std::string Harvest::shown_match(std::string_view target, modsecurity::Transaction& transaction) {
-  const std::string& value = transaction.m_variableMatchedVar.m_value;
+  const std::string value = with_client_shown(transaction.m_variableMatchedVar.m_value);
   std::string_view focus;
   for (const std::string& part : transaction.m_matched) {  // what the pattern captured, the whole match first
     if (!part.empty() && value.find(part) != std::string::npos) {
@@ -160,6 +166,14 @@ std::string Harvest::shown_match(std::string_view target, modsecurity::Transacti
   const bool in_part = made || target == "REQUEST_BODY";
   if (in_part ? secrets_.may_be(text, transaction) : secrets_.show_in(text, transaction)) return "***";
   return text;
+}
+
+std::string Harvest::with_client_shown(std::string_view text) const {
+  std::string out(text);
+  if (client_.empty()) return out;
+  for (std::size_t at = out.find(client_); at != std::string::npos; at = out.find(client_, at + client_shown_.size()))
+    out.replace(at, client_.size(), client_shown_);
+  return out;
 }
 
 bool encodes_values(const RuleText& rule) {

@@ -26,6 +26,12 @@ class Harvest {
   /// `encodes`: see encodes_values(). `pieces`: see Pieces::shown_by().
   void take(modsecurity::Transaction& transaction, std::span<const std::string> constants, bool encodes, bool pieces);
 
+  /// The client's address is shown as `shown`, wherever rules put it.
+  void show_client(std::string_view address, std::string_view shown) {
+    client_ = address;
+    client_shown_ = shown;
+  }
+
   /// To be told when a phase begins, and when arguments and body are released.
   [[nodiscard]] RequestSecrets& secrets() noexcept { return secrets_; }
 
@@ -39,9 +45,12 @@ class Harvest {
                                           std::span<const std::string> constants, bool hide,
                                           modsecurity::Transaction& transaction);
   [[nodiscard]] std::string shown_match(std::string_view target, modsecurity::Transaction& transaction);
+  [[nodiscard]] std::string with_client_shown(std::string_view text) const;
 
   const Masker& masker_;  // the engine's, which outlives every transaction
   RequestSecrets secrets_;
+  std::string client_;  // empty: it may be shown
+  std::string client_shown_;
   std::vector<RuleMatch> matches_;
 };
 

@@ -136,7 +136,8 @@ using Sqli = int(const char*, std::size_t, char*);
 using Xss = int(const char*, std::size_t);
 
 // A subject of this length or more is matched under a timer: what PCRE2 does not count grows with the square of the
-// length, and below it stays in the order of a millisecond.
+// length, and below it stays in the order of a millisecond. Of the platform's patterns: a tenant's may take twice the
+// time for each byte more.
 constexpr PCRE2_SIZE timed_subject_bytes = 2048;
 
 // JIT code with the rest of the budget as its bound. Nothing in here but trivial objects: it is left by a jump.
@@ -159,7 +160,8 @@ int charged_match(Match* real, bool falls_back, const pcre2_code* code, PCRE2_SP
   if (meter.charge(work)) return PCRE2_ERROR_MATCHLIMIT;
   if (context == nullptr) context = limited_context();
   int result = PCRE2_ERROR_NOMATCH;
-  if (falls_back && length - std::min(offset, length) >= timed_subject_bytes && match_timer().usable()) {
+  const bool timed = length - std::min(offset, length) >= timed_subject_bytes || own_rule_runs();
+  if (falls_back && timed && match_timer().usable()) {
     const std::chrono::nanoseconds left = meter.about_left();
     result = timed_jit_match(real, match_timer(), left, code, subject, length, offset, options, data, context);
     if (result == PCRE2_ERROR_MATCHLIMIT && meter.left() <= std::chrono::nanoseconds::zero())

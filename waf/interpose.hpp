@@ -16,7 +16,7 @@ enum class BudgetState {
   fine,
   match_limit,  // one match needed more than its share, or PCRE2 reported another error
   time,         // the transaction used up waf.time_budget
-  size,         // a tenant's rules made more text than they may
+  size,         // a tenant's rules, or names of JSON, made more text than they may
 };
 
 /// The budget of one transaction; it is charged only while a BudgetScope of it lives on the thread.
@@ -34,6 +34,8 @@ class Budget {
     if (total > granted_) extend(total - granted_);
   }
   [[nodiscard]] bool spent() const noexcept { return state_ != BudgetState::fine; }
+  /// More time was used than granted, whatever the state tells of.
+  [[nodiscard]] bool overdrawn() const noexcept { return left_ <= std::chrono::nanoseconds::zero(); }
 
  private:
   friend class BudgetScope;

@@ -1,6 +1,7 @@
 #include "waf/mask.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -19,6 +20,7 @@ constexpr std::string_view hidden = "***";
 constexpr std::size_t searched_bytes = std::size_t{64} * 1024;
 constexpr std::size_t searched_layers = 3;  // of escapes: JSON in JSON in a query
 constexpr std::size_t before_focus_bytes = 20;
+constexpr std::size_t shortest_by_looks = 10;  // what is secret without a name: a token, a number
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 // NUL as well: some servers cut it off.
@@ -109,6 +111,38 @@ std::optional<Masker::Range> content_of(std::string_view text, std::size_t begin
   return Masker::Range{skip_spaces(text, open + 1) < end ? open + 1 : after, end};
 }
 
+// The value behind a name in what PHP serialises: s:8:"password";s:4:"abcd"; - of an array or object all that follows.
+std::optional<Masker::Range> serialised_value(std::string_view text, std::size_t at) {
+  if (at + 1 >= text.size() || text[at + 1] != ':') return std::nullopt;
+  if (text[at] == 'a' || text[at] == 'O' || text[at] == 'C') return Masker::Range{at, text.size()};
+  const std::string_view end = text[at] == 's' ? "\";" : ";";
+  const std::size_t begin = text[at] == 's' ? std::min(text.find('"', at), text.size() - 1) + 1 : at + 2;
+  return Masker::Range{begin, std::min(text.find(end, begin), text.size())};
+}
+
+// The value that SQL compares a column with: >= 'a', like 'a', not in ('a', 'b'). The sign alone is no comparison.
+std::optional<Masker::Range> sql_value(std::string_view text, std::size_t at) {
+  const std::size_t signs = std::min(text.find_first_not_of("<>=!", at), text.size());
+  std::size_t end = signs;
+  bool word = false;
+  for (; signs == at; word = true) {
+    std::size_t stop = end;
+    while (stop < text.size() && ((lower(text[stop]) >= 'a' && lower(text[stop]) <= 'z'))) ++stop;
+    const std::string name = folded_name(text.substr(end, std::min<std::size_t>(stop - end, 10)));
+    constexpr std::array<std::string_view, 10> words{"not", "like", "ilike", "rlike", "regexp",
+                                                     "in",  "is",   "glob",  "match", "between"};
+    if (std::ranges::find(words, name) == words.end()) break;
+    end = skip_spaces(text, stop);
+  }
+  if (!word && (signs == at || (signs == at + 1 && text[at] == '='))) return std::nullopt;
+  end = skip_spaces(text, end);
+  const bool listed = end < text.size() && text[end] == '(';
+  if (listed) end = skip_spaces(text, end + 1);
+  if (end >= text.size() || (text[end] != '"' && text[end] != '\'')) return std::nullopt;
+  if (listed) return Masker::Range{end, std::min(text.find(')', end), text.size())};
+  return Masker::Range{end + 1, quoted_end(text, end + 1, text[end])};
+}
+
 // What belongs to a secret name that ends at `after`, in any of the forms in which bodies, headers and markup write
 // it. `quoted`: the name stood in quotes.
 std::optional<Masker::Range> value_after(std::string_view text, std::size_t begin, std::size_t after, bool quoted) {
@@ -122,6 +156,8 @@ std::optional<Masker::Range> value_after(std::string_view text, std::size_t begi
     return Masker::Range{after, part_end};
   }
   if (at >= text.size()) return std::nullopt;
+  if (quoted && text[at] == ';') return serialised_value(text, at + 1);
+  if (const auto compared = sql_value(text, at)) return compared;
   if (text[at] == '=') {
     at = at + 1 < text.size() ? skip_spaces(text, at + 1) : at + 1;
     if (at < text.size() && (text[at] == '"' || text[at] == '\'')) {
@@ -159,8 +195,12 @@ Masker::Masker(const std::vector<std::string>& names) : names_(names), cookies_(
 
 bool Masker::is_secret_name(std::string_view name) const {
   constexpr std::string_view separators = ".[]:";
-  // Where a name is a path into a structure for certain, what is inside of a secret is one as well.
-  const bool path = name.contains('[') || name.starts_with("json.") || name.contains(":json.");
+  if (name.contains('%') && name.size() <= longest_name_bytes) {  // who decodes it again finds the name
+    const std::string decoded = percent_decoded(name);
+    if (decoded.size() < name.size() && is_secret_name(decoded)) return true;
+  }
+  // Where a name is a path into a structure, what is inside of a secret is one as well.
+  const bool path = name.find_first_of("[.") != std::string_view::npos;
   // The last segment that is more than a number or an index: a.b, a[b], ARGS:a.
   while (!name.empty()) {
     const std::size_t end = name.find_last_not_of(separators);
@@ -179,10 +219,12 @@ bool Masker::is_secret_name(std::string_view name) const {
 bool Masker::is_secret_target(std::string_view target) const {
   if (const std::size_t colon = target.find(':'); colon != std::string_view::npos) {
     const std::string_view collection = target.substr(0, colon);
+    if (cookies_ && collection == "REQUEST_COOKIES_NAMES")
+      return true;  // parts of the Cookie header, as the values are
     if (collection.ends_with("_NAMES")) return false;  // the name of a secret is none
     if (cookies_ && collection == "REQUEST_COOKIES") return true;
     // A chained rule names the first one's target within its own: "MATCHED_VARS:REQUEST_COOKIES:id".
-    if (cookies_ && target.find(":REQUEST_COOKIES:") != std::string_view::npos) return true;
+    if (cookies_ && (target.contains(":REQUEST_COOKIES:") || target.contains(":REQUEST_COOKIES_NAMES:"))) return true;
     return is_secret_name(target.substr(colon + 1));
   }
   return false;
@@ -198,9 +240,7 @@ void Masker::named(std::string_view text, std::vector<Range>& found) const {
     const std::size_t begin = at;
     while (at < text.size() && is_name_char(text[at])) ++at;
     const std::string_view raw = text.substr(begin, at - begin);
-    if (!is_secret_name(raw) && (raw.find('%') == std::string_view::npos || !is_secret_name(percent_decoded(raw)))) {
-      continue;
-    }
+    if (!is_secret_name(raw)) continue;
     // In quotes, maybe with blanks between, which are cut off by who reads it.
     std::size_t before = begin;
     while (before > 0 && is_space(text[before - 1])) --before;
@@ -264,6 +304,30 @@ std::string Masker::without(std::string_view text, const std::vector<Range>& ran
     at = range.end;
   }
   append_printable(text.substr(at), max_bytes, out);
+  return out;
+}
+
+std::string Masker::path(std::string_view path) const {
+  std::string out;
+  for (std::size_t at = 0; at < path.size();) {
+    const std::size_t end = std::min(path.find_first_of("/;", at), path.size());
+    const std::string_view piece = path.substr(at, end - at);  // a segment or one of its parameters
+    const std::size_t equals = piece.find('=');
+    if (piece.size() < shortest_by_looks && piece.find_first_of("=:%") == std::string_view::npos) {
+      out.append(piece);
+    } else if (equals != std::string_view::npos && is_secret_name(piece.substr(0, equals))) {
+      out.append(piece.substr(0, equals + 1)).append(hidden);
+    } else {
+      std::size_t shown = 0;
+      for (const Range& range : secrets(piece)) {
+        out.append(piece.substr(shown, range.begin - shown)).append(hidden);
+        shown = range.end;
+      }
+      out.append(piece.substr(shown));
+    }
+    if (end < path.size()) out += path[end];
+    at = end + 1;
+  }
   return out;
 }
 

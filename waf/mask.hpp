@@ -20,9 +20,9 @@ class Masker {
   explicit Masker(const std::vector<std::string>& names);
 
   /// True if an argument, header, cookie or field of this name holds a secret. Case, "-" and "_", and a leading "x-"
-  /// make no difference. The last segment counts: "json.user.password", "user[password]", "ARGS:password"; any, where
-  /// it is a structure's: "json.password.new", "password[new]"; so do names with a secret word at an end:
-  /// "new_password", "token_id", "newPassword2".
+  /// make no difference. The last segment counts: "user:password", "ARGS:password"; any, where it is a structure's:
+  /// "json.password.new", "user[password]", "password.new"; so do names with a secret word at an end: "new_password",
+  /// "token_id", "newPassword2", "passwords", and names that are escaped once more: "pass%77ord".
   [[nodiscard]] bool is_secret_name(std::string_view name) const;
 
   /// True if everything that was found in this target ("ARGS:password", "REQUEST_HEADERS:Cookie") is secret.
@@ -40,6 +40,9 @@ class Masker {
 
   /// A query string with the values of secrets as "***"; percent-encoding is kept. Not cut.
   [[nodiscard]] std::string query(std::string_view query) const;
+
+  /// A path with the values of secrets in its segments and their parameters as "***". Not cut.
+  [[nodiscard]] std::string path(std::string_view path) const;
 
   struct Range {
     std::size_t begin;

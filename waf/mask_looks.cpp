@@ -1,6 +1,7 @@
 #include "waf/mask_looks.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 namespace gatehouse::waf {
@@ -128,6 +129,24 @@ void accounts(std::string_view text, const Report& report) {
   }
 }
 
+// SQL that sets a password without its name: create user a identified by 'secret'
+void sql_passwords(std::string_view text, const Report& report) {
+  constexpr std::string_view words[] = {"identified", "by", "password"};  // the last one may be missing
+  for (std::size_t at = 0; at + words[0].size() < text.size(); ++at) {
+    if (!matches_word(text, at, words[0])) continue;
+    std::size_t end = at;
+    std::size_t count = 0;
+    for (; count < std::size(words) && matches_word(text, end, words[count]); ++count) {
+      end += words[count].size();
+      while (end < text.size() && (text[end] == ' ' || text[end] == '\t' || text[end] == '\n' || text[end] == '\r'))
+        ++end;
+    }
+    if (count < 2 || end >= text.size() || (text[end] != '\'' && text[end] != '"')) continue;
+    report(end + 1, std::min(text.find(text[end], end + 1), text.size()));
+    at = end;
+  }
+}
+
 }  // namespace
 
 bool is_card_number(std::string_view digits) noexcept {
@@ -156,6 +175,7 @@ bool is_iban(std::string_view text) noexcept {
 
 void find_by_looks(std::string_view text, const std::function<void(std::size_t, std::size_t)>& report) {
   credentials(text, report);
+  sql_passwords(text, report);
   web_tokens(text, report);
   url_credentials(text, report);
   cards(text, report);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <utility>
 
 #include "waf/interpose.hpp"
@@ -40,11 +41,8 @@ class Message {
 
 }  // namespace
 
-PhaseRunner::PhaseRunner(int phase, std::vector<Step> steps, const VariableSlots& slots, const Exclusions& exclusions)
-    : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0),
-      steps_(std::move(steps)),
-      slots_(slots),
-      exclusions_(exclusions) {
+PhaseRunner::PhaseRunner(int phase, std::vector<Step> steps, const VariableSlots& slots)
+    : modsecurity::Rule(std::make_unique<std::string>("gatehouse"), 0), steps_(std::move(steps)), slots_(slots) {
   setPhase(phase);
   for (const Step& step : steps_) used_ |= step.needs;
 }
@@ -69,7 +67,7 @@ bool PhaseRunner::skipped(const Step& step, RunTransaction& transaction) const {
 
 bool PhaseRunner::evaluate(modsecurity::Transaction* transaction) {
   auto& t = static_cast<RunTransaction&>(*transaction);  // policies are run by RunTransactions alone
-  exclusions_.apply(t.exclusions, t);
+  if (getPhase() == modsecurity::RequestBodyPhase) t.before_body_rules();
   t.harvest.secrets().phase_begins();
   const SlotMask present = everything.load(std::memory_order_relaxed) ? ~SlotMask{0} : slots_.present(t, used_);
   Message message;
@@ -93,6 +91,11 @@ bool PhaseRunner::evaluate(modsecurity::Transaction* transaction) {
       continue;
     }
     const OwnRuleScope scope(step.own ? &t.tx_account : nullptr);
+    std::optional<ExclusionScope> excluded;
+    if (step.has_excluded_targets) {
+      const auto rule = static_cast<std::uint32_t>(step.actions->m_ruleId);
+      excluded.emplace(t, rule, t.exclusions.of(rule));
+    }
     const bool matched = step.actions->evaluate(&t, message.prepare(*step.actions, t));
     message.used(matched);
     if (!t.m_rulesMessages.empty()) t.harvest.take(t, step.constants, step.encodes, step.pieces);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -27,6 +28,7 @@ class RunTransaction : public modsecurity::Transaction {
   Harvest harvest;
   Exclusions::Active exclusions;
   TxAccount tx_account;
+  std::function<void()> before_body_rules;  // called when the body has been parsed
 };
 
 class PhaseRunner final : public modsecurity::Rule {
@@ -37,14 +39,15 @@ class PhaseRunner final : public modsecurity::Rule {
     SlotMask needs;
     bool marker;
     bool may_be_excluded;                       // whole, on some path
+    bool has_excluded_targets = false;          // on some path
     bool own = false;                           // the tenant's: what it makes is bounded
     std::vector<std::string> constants = {};    // of msg, see Harvest::take
     bool encodes = false;                       // the same
     bool pieces = false;                        // the same
   };
 
-  /// `slots` and `exclusions` belong to whoever owns the runner and outlive it.
-  PhaseRunner(int phase, std::vector<Step> steps, const VariableSlots& slots, const Exclusions& exclusions);
+  /// `slots` belong to whoever owns the runner and outlive it.
+  PhaseRunner(int phase, std::vector<Step> steps, const VariableSlots& slots);
 
   bool evaluate(modsecurity::Transaction* transaction) override;
   bool evaluate(modsecurity::Transaction* transaction, std::shared_ptr<modsecurity::RuleMessage> message) override;
@@ -60,7 +63,6 @@ class PhaseRunner final : public modsecurity::Rule {
   std::vector<Step> steps_;
   SlotMask used_ = always_present;  // by any step
   const VariableSlots& slots_;
-  const Exclusions& exclusions_;
 };
 
 }  // namespace gatehouse::waf

@@ -284,6 +284,7 @@ void PlatformRules::learn(const std::string& name, const seclang::Text& parsed, 
     }
     if (id != 0) facts_[id].text.links.push_back(link_of(directive));
   }
+  added_targets_ |= waf::added_targets(parsed);
   if (!parsed.errors.empty()) texts_tell_all_ = false;  // a rule that we cannot read might do anything to the others
 }
 

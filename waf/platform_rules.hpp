@@ -53,6 +53,8 @@ class PlatformRules {
   /// SecRuleUpdateActionById and the like), so that nothing may be concluded from it.
   [[nodiscard]] bool texts_tell_all() const noexcept { return texts_tell_all_; }
 
+  [[nodiscard]] const AddedTargets& added_targets() const noexcept { return added_targets_; }
+
   /// Default actions, exceptions, the unicode map and the like, to be merged into a policy's set under parse_mutex().
   [[nodiscard]] modsecurity::RulesSet& properties() const noexcept { return *set_; }
 
@@ -67,6 +69,7 @@ class PlatformRules {
   std::array<Phase, phase_count> phases_;
   std::unordered_map<std::uint32_t, RuleFacts> facts_;
   VariableSlots slots_;
+  AddedTargets added_targets_;
   bool texts_tell_all_ = true;
 };
 

@@ -100,8 +100,13 @@ std::expected<void, std::string> RulePolicy::assemble(const PolicyPlan& plan) {
 void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, modsecurity::RulesSet& after) {
   const TxValues values = tenant_values(plan);
   // The tenant's texts, which are as we wrote them.
-  auto own_texts = rule_texts(seclang::parse(plan.rules_before));
-  own_texts.merge(rule_texts(seclang::parse(plan.rules_after)));
+  const seclang::Text text_before = seclang::parse(plan.rules_before);
+  const seclang::Text text_after = seclang::parse(plan.rules_after);
+  auto own_texts = rule_texts(text_before);
+  own_texts.merge(rule_texts(text_after));
+  AddedTargets added = platform_->added_targets();
+  added |= added_targets(text_before);
+  added |= added_targets(text_after);
   const Pieces pieces(own_texts);
 
   // Every rule in its place.
@@ -162,7 +167,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
     leave_out([&](std::size_t number, std::size_t i) { return first[number][i].action == Folder::Action::drop; });
     const auto rest = items();
     if (Folder(rest, allowed).allowed()) {
-      const auto unseen = without_effect(rest);
+      const auto unseen = without_effect(rest, added.tx);
       leave_out([&](std::size_t number, std::size_t i) { return bool{unseen[number][i]}; });
     }
   }
@@ -197,8 +202,10 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
         continue;
       }
       if (decision.action == Folder::Action::drop) continue;
-      if (number > modsecurity::RequestBodyPhase && looks_at_request_body(placed.item))
-        needs_request_body_later_ = true;
+      const bool looks_at_body =
+          looks_at_request_body(placed.item) ||
+          (added.request_body && placed.actions != nullptr && (placed.looks_at_more || added.by_name));
+      if (number > modsecurity::RequestBodyPhase && looks_at_body) needs_request_body_later_ = true;
       const bool marker = placed.item.marker != nullptr;
       if (marker && platform_->texts_tell_all() && !targets.contains(*placed.item.marker)) continue;
       flush();
@@ -209,6 +216,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
                        .needs = placed.needs,
                        .marker = marker,
                        .may_be_excluded = placed.actions != nullptr && exclusions_.may_remove(placed.item.id),
+                       .has_excluded_targets = placed.actions != nullptr && exclusions_.have_target(placed.item.id),
                        .own = placed.own,
                        .constants = placed.item.text != nullptr ? constants_of_message(*placed.item.text)
                                                                 : std::vector<std::string>{},
@@ -220,7 +228,7 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
     flush();
     if (!any_rule) continue;
     steps.shrink_to_fit();
-    runners_[number] = std::make_shared<PhaseRunner>(phase, std::move(steps), platform_->slots(), exclusions_);
+    runners_[number] = std::make_shared<PhaseRunner>(phase, std::move(steps), platform_->slots());
     set_->m_rulesSetPhases[phase]->m_rules.push_back(runners_[number]);
   }
 }
@@ -229,21 +237,16 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
 bool RulePolicy::looks_at_request_body(const Folder::Item& item) {
   if (item.marker != nullptr) return false;
   if (item.text == nullptr || item.text->links.empty()) return true;
-  constexpr std::array<std::string_view, 7> names{"ARGS",         "FILES",   "FULL_REQUEST", "MULTIPART",
-                                                  "REQUEST_BODY", "REQBODY", "XML"};
-  const auto is_of_body = [&](std::string_view name) {
-    return std::ranges::any_of(names, [&](std::string_view start) { return name.starts_with(start); });
-  };
   const auto has_macro = [&](std::string_view text) {
     const std::string upper = seclang::upper_case(text);
     for (std::size_t at = upper.find("%{"); at != std::string::npos; at = upper.find("%{", at + 2))
-      if (is_of_body(std::string_view(upper).substr(at + 2))) return true;
+      if (is_of_request_body(std::string_view(upper).substr(at + 2))) return true;
     return false;
   };
   return std::ranges::any_of(item.text->links, [&](const RuleLink& link) {
     return has_macro(link.op.argument) ||
            std::ranges::any_of(link.variables,
-                               [&](const auto& v) { return is_of_body(seclang::upper_case(v.name)); }) ||
+                               [](const auto& v) { return is_of_request_body(seclang::upper_case(v.name)); }) ||
            std::ranges::any_of(link.actions, [&](const auto& action) { return has_macro(action.value); });
   });
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,8 @@ struct Current {
   TxAccount* account = nullptr;  // null: no tenant's rule
   Maker maker = Maker::argument;
   std::optional<std::size_t> value;  // Maker::variable: how long it becomes
+  std::uint32_t rule = 0;
+  ExclusionScope::Targets excluded;  // of the rule
   unsigned called = 0;           // hooks
 };
 
@@ -97,6 +100,30 @@ bool TxAccount::set(const std::string& name, std::size_t bytes) {
 OwnRuleScope::OwnRuleScope(TxAccount* account) noexcept { current.account = account; }
 
 OwnRuleScope::~OwnRuleScope() { current.account = nullptr; }
+
+ExclusionScope::ExclusionScope(modsecurity::Transaction& transaction, std::uint32_t rule, Targets targets)
+    : told_(transaction.m_ruleRemoveTargetById) {
+  Told names;
+  for (const ExclusionTarget* const target : targets) {
+    if (target->pattern) continue;
+    if (target->key.empty()) {
+      names.emplace_back(static_cast<int>(rule), target->collection);
+    } else if (target->collection == "XML") {
+      names.emplace_back(static_cast<int>(rule), target->collection + ":" + target->key);
+    }
+  }
+  count_ = names.size();
+  told_.splice(told_.begin(), names);
+  current.rule = rule;
+  current.excluded = targets;
+}
+
+ExclusionScope::~ExclusionScope() {
+  current.excluded = {};
+  told_.erase(told_.begin(), std::next(told_.begin(), static_cast<std::ptrdiff_t>(count_)));
+}
+
+bool own_rule_runs() noexcept { return current.account != nullptr; }
 
 bool rule_hooks_active() noexcept { return (current.called & all_hooks) == all_hooks; }
 
@@ -163,6 +190,9 @@ GATEHOUSE_EXPORT bool RuleWithOperator::executeOperatorAt(Transaction* transacti
       "_ZN11modsecurity16RuleWithOperator17executeOperatorAtEPNS_11TransactionERKNSt7__cxx1112basic_stringIcSt11"
       "char_traitsIcESaIcEEESA_St10shared_ptrINS_11RuleMessageEE");
   current.called |= operation;
+  if (!current.excluded.empty() && static_cast<std::uint32_t>(m_ruleId) == current.rule &&
+      excluded(current.excluded, key))
+    return false;
   if (budget_spent(work_per_operation + value.size())) return false;
   return real(this, transaction, key, value, std::move(message));
 }

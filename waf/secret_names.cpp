@@ -57,9 +57,12 @@ SecretNames::SecretNames(const std::vector<std::string>& names) {
   }
 }
 
-// Also with a number behind it: "password1", "password_2".
+// Also several of them, and with a number behind it: "passwords", "password1", "password_2".
 bool SecretNames::is_known(std::string_view word) const {
-  const auto known = [&](std::string_view name) { return name.size() <= longest_ && names_.contains(name); };
+  const auto known = [&](std::string_view name) {
+    if (name.size() > longest_ + 1) return false;
+    return names_.contains(name) || (name.ends_with('s') && names_.contains(name.substr(0, name.size() - 1)));
+  };
   if (known(word)) return true;
   const std::size_t end = word.find_last_not_of("0123456789_") + 1;  // npos + 1 is 0
   return end < word.size() && known(word.substr(0, end));

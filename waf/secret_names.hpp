@@ -24,7 +24,7 @@ class SecretNames {
   explicit SecretNames(const std::vector<std::string>& names);
 
   /// True if the name itself is a secret's, or the words at one end of it: "new_password", "newPassword", "tokenId",
-  /// "password_1", "password2". Not for a path of names.
+  /// "password_1", "password2", "passwords". Not for a path of names.
   [[nodiscard]] bool match(std::string_view name) const;
 
   /// True for a name of the list, with no other word.

@@ -13,8 +13,10 @@
 
 #include "waf/base_rules.hpp"
 #include "waf/body_bounds.hpp"
+#include "waf/charsets.hpp"
 #include "waf/cookies.hpp"
 #include "waf/interpose.hpp"
+#include "waf/json_names.hpp"
 #include "waf/library.hpp"
 #include "waf/phase_runner.hpp"
 #include "waf/seclang.hpp"
@@ -32,6 +34,9 @@ namespace gatehouse::waf {
 namespace {
 
 constexpr std::size_t long_field_bytes = 1024;
+// A long name around many empty ones is in the name of each of them.
+constexpr std::size_t max_empty_names_bytes = max_json_names_bytes;
+constexpr std::size_t work_per_argument = 20;  // to compare one, in nanoseconds
 
 const unsigned char* bytes(std::string_view text) noexcept {
   return reinterpret_cast<const unsigned char*>(text.data());
@@ -45,6 +50,11 @@ class RuleTransaction final : public Transaction {
         id_(start.request_id),
         budget_(time_budget),
         t_(thread_library(), policy.set(), id_.data(), masker) {
+    t_.before_body_rules = [this] {
+      restore_line_ends();
+      add_empty_containers();
+    };
+    if (!start.client_shown.empty()) t_.harvest.show_client(start.client_ip, start.client_shown);
     if (policy_.own_rules_encode()) t_.harvest.secrets().may_be_encoded();
     // Also what is done before the first phase is charged: a query of many arguments takes its time.
     run([&] {
@@ -105,10 +115,13 @@ class RuleTransaction final : public Transaction {
       if (const int code = beyond_bounds(); code != 0) {
         leave_body_out();
         if (!over_limit_) t_.m_variableInboundDataError.set(std::to_string(code), 0);
+      } else if (!left_body_out_ && !over_limit_ && body_bytes_ > 0 && !has_known_charset(content_type())) {
+        charset_unknown_ = true;
+        t_.m_variableInboundDataError.set(std::to_string(unknown_charset), 0);
       }
       t_.processRequestBody();
       body_unparsed_ = !left_body_out_ && body_bytes_ > 0 && has_no_parser();
-      body_unread_ = !left_body_out_ && is_read_in_part();
+      body_unread_ = !left_body_out_ && (charset_unknown_ || is_read_in_part());
       release_request_body();
     });
     guarded([&] { release_request_body(); });  // whatever was in the way
@@ -138,6 +151,8 @@ class RuleTransaction final : public Transaction {
 
   bool ran_out_of_time() const noexcept override { return !threw_ && budget_.state() == BudgetState::time; }
 
+  bool was_costly() const noexcept override { return budget_.spent() || budget_.overdrawn(); }
+
   Outcome finish() override {
     if (!failed()) {
       // Phase 5 runs whatever was decided; the library would stop at a decision that nobody took away.
@@ -154,7 +169,9 @@ class RuleTransaction final : public Transaction {
     outcome.status = status_;
     outcome.inbound_score = score_ ? *score_ : inbound_score();
     outcome.rules = t_.harvest.release();
-    const auto refuses_bodies = [](const RuleMatch& match) { return match.id >= 200'002 && match.id <= 200'009; };
+    const auto refuses_bodies = [](const RuleMatch& match) {
+      return (match.id >= 200'002 && match.id <= 200'009) || match.id == 200'012;
+    };
     outcome.body_unread = body_unparsed_ || (body_unread_ && std::ranges::none_of(outcome.rules, refuses_bodies));
     return outcome;
   }
@@ -192,10 +209,54 @@ class RuleTransaction final : public Transaction {
     using Library = modsecurity::Transaction;
     const std::string_view body = t_.m_requestBody.view();
     if (t_.m_requestBodyProcessor == Library::XMLRequestBody) return xml_is_within_bounds(body) ? 0 : xml_beyond_bounds;
-    if (t_.m_requestBodyProcessor == Library::JSONRequestBody || t_.m_requestBodyType != Library::MultiPartRequestBody)
-      return 0;
+    if (t_.m_requestBodyProcessor == Library::JSONRequestBody)
+      return json_is_within_bounds(body) ? 0 : json_beyond_bounds;
+    return !is_multipart() || multipart_is_within_bounds(body, content_type()) ? 0 : multipart_beyond_bounds;
+  }
+
+  // Whether processRequestBody() chooses that parser.
+  [[nodiscard]] bool is_multipart() const noexcept {
+    using Library = modsecurity::Transaction;
+    return t_.m_requestBodyProcessor != Library::XMLRequestBody &&
+           t_.m_requestBodyProcessor != Library::JSONRequestBody &&
+           t_.m_requestBodyType == Library::MultiPartRequestBody;
+  }
+
+  [[nodiscard]] std::string content_type() {
     const std::unique_ptr<std::string> type = t_.m_variableRequestHeaders.resolveFirst("Content-Type");
-    return multipart_is_within_bounds(body, type ? *type : std::string_view{}) ? 0 : multipart_beyond_bounds;
+    return type ? *type : std::string{};
+  }
+
+  // The parser has left them out of the values of multipart fields. Of arguments with the same name and value it does
+  // not matter which one is the field.
+  void restore_line_ends() {
+    if (left_body_out_ || !is_multipart()) return;
+    fields_of_several_lines(
+        t_.m_requestBody.view(), content_type(),
+        [&](const std::string& name, const std::string& as_read, const std::string& value) {
+          for (modsecurity::AnchoredSetVariable* const set : {&t_.m_variableArgs, &t_.m_variableArgsPost}) {
+            const auto [first, last] = set->equal_range(name);
+            const auto found = std::find_if(first, last, [&](const auto& argument) {
+              return !budget_spent(work_per_argument) && argument.second->getValue() == as_read;
+            });
+            if (found != last) found->second->setValue(value);
+          }
+        });
+  }
+
+  // Names of JSON are in those of the arguments that values make; what has no value in it would not be seen.
+  void add_empty_containers() {
+    if (left_body_out_ || t_.m_requestBodyProcessor != modsecurity::Transaction::JSONRequestBody) return;
+    if (const std::string& error = t_.m_variableReqbodyError.m_value; !error.empty() && error != "0") return;
+    std::size_t bytes = 0;
+    empty_json_containers(t_.m_requestBody.view(), [&](const std::string& name) {
+      if (budget_spent(name.size())) return false;
+      if ((bytes += name.size()) > max_empty_names_bytes) {
+        fail_budget(BudgetState::size);
+        return false;
+      }
+      return t_.addArgument("JSON", name, {}, 0);  // one more than rule 200007 lets pass, at the most
+    });
   }
 
   // What came of the body takes up to nine times its size, and the answer may be long in coming.
@@ -282,6 +343,7 @@ class RuleTransaction final : public Transaction {
   bool left_body_out_ = false;
   bool body_unparsed_ = false;
   bool body_unread_ = false;
+  bool charset_unknown_ = false;
   std::optional<unsigned> score_;  // of the request
   bool released_ = false;
   bool denied_ = false;

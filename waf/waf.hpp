@@ -54,6 +54,7 @@ class Policy {
 struct RequestStart {
   std::string_view request_id;  // the transaction's id
   std::string_view client_ip;
+  std::string_view client_shown;  // what rules' messages and matches may show of it; empty: all
   std::uint16_t client_port = 0;
   std::string_view server_ip;
   std::uint16_t server_port = 0;
@@ -93,6 +94,8 @@ class Transaction {
   virtual void raise_budget(std::chrono::nanoseconds total) noexcept = 0;
   /// Whether the last Step::error was due to the time budget alone, so that a new transaction with a larger one may end.
   [[nodiscard]] virtual bool ran_out_of_time() const noexcept = 0;
+  /// Whether it has cost more than its budget, or had to be ended, whatever came of it.
+  [[nodiscard]] virtual bool was_costly() const noexcept = 0;
   /// Phase 5 and the harvest. Call once, whatever happened before.
   [[nodiscard]] virtual Outcome finish() = 0;
 };
@@ -130,6 +133,9 @@ class Engine {
 
   /// Masks the values of secrets (waf event, access log) in a query string: "a=1&password=***".
   [[nodiscard]] virtual std::string masked_query(std::string_view query) const = 0;
+
+  /// The same of a path: "/a;password=***/b".
+  [[nodiscard]] virtual std::string masked_path(std::string_view path) const = 0;
 
   /// Which header fields neither the access log nor an event may tell.
   [[nodiscard]] virtual const MaskedFields& masked_fields() const noexcept = 0;

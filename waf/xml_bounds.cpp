@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "waf/body_bounds.hpp"
+#include "waf/charsets.hpp"
 
 namespace gatehouse::waf {
 namespace {
@@ -12,26 +13,6 @@ namespace {
 constexpr std::string_view blanks = " \t\r\n";
 bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 bool is_quote(char c) noexcept { return c == '"' || c == '\''; }
-
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool equals_ignore_case(std::string_view a, std::string_view b) noexcept {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
-}
-
-// "iso-8859-15", "windows-1252": the number is no matter, all of them have ASCII as their lower half.
-bool is_of_family(std::string_view name, std::string_view family) noexcept {
-  return name.size() > family.size() && equals_ignore_case(name.substr(0, family.size()), family) &&
-         name.find_first_not_of("0123456789", family.size()) == std::string_view::npos;
-}
-
-// Whether "<", ">" and quotes are these bytes and no others. Those in which they may be a part of something else
-// (UTF-7, ISO-2022-JP, Shift_JIS) are not in the list.
-bool is_like_ascii(std::string_view encoding) noexcept {
-  constexpr std::array<std::string_view, 4> names{"utf-8", "utf8", "us-ascii", "ascii"};
-  return std::ranges::any_of(names, [&](std::string_view name) { return equals_ignore_case(encoding, name); }) ||
-         is_of_family(encoding, "iso-8859-") || is_of_family(encoding, "windows-125");
-}
 
 // "<?xml version='1.0' encoding='utf-8' standalone='yes'?>": each of the values has to be one that we know, so that it
 // is no matter which of them is the encoding.

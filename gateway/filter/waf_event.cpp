@@ -16,6 +16,12 @@ std::string logged_client(const IpAddress& client, config::ClientIpDetail detail
   return {};
 }
 
+std::string shown_client(const Exchange& exchange) {
+  std::string shown;
+  if (logged_fields(exchange).client) shown = logged_client(exchange.client, exchange.settings->access_log.client_ip);
+  return shown.empty() ? "***" : shown;
+}
+
 void append_waf_event(std::string& out, const Exchange& exchange, const waf::Outcome& outcome, bool blocked) {
   const LoggedFields logged = logged_fields(exchange);
   runtime::JsonObject event(out);
@@ -29,7 +35,7 @@ void append_waf_event(std::string& out, const Exchange& exchange, const waf::Out
   if (logged.client) event.text("client_ip", logged_client(exchange.client, exchange.settings->access_log.client_ip));
   event.text("method", exchange.head.method_name);
   event.text("host", logged.host);
-  event.text("path", exchange.target.path);
+  event.text("path", exchange.waf_engine->masked_path(exchange.target.path));
   event.text("verdict", blocked ? "blocked" : "flagged");
   event.number("score", outcome.inbound_score);
   event.name("rules");

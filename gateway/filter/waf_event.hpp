@@ -14,4 +14,7 @@ void append_waf_event(std::string& out, const Exchange& exchange, const waf::Out
 /// The client's address in the detail that access_log.client_ip allows; empty for `none`.
 [[nodiscard]] std::string logged_client(const IpAddress& client, config::ClientIpDetail detail);
 
+/// The same for an event: "***" where its address may not be told.
+[[nodiscard]] std::string shown_client(const Exchange& exchange);
+
 }  // namespace gatehouse::filter

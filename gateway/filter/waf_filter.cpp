@@ -126,6 +126,8 @@ waf::Step inspect_head(Exchange& exchange, std::chrono::nanoseconds budget) {
   waf::RequestStart start;
   start.request_id = exchange.request_id;
   start.client_ip = exchange.client_text;
+  const std::string shown = shown_client(exchange);
+  if (shown != exchange.client_text) start.client_shown = shown;
   start.client_port = exchange.peer.port;
   start.server_ip = "127.0.0.1";
   start.server_port = exchange.local.port;
@@ -231,7 +233,10 @@ struct Visit {
     if (anew) {
       result = inspect_head(exchange, budget);
       if (work != Work::head && result == waf::Step::proceed) result = inspect_body(exchange);
-      if (work > Work::body && result == waf::Step::proceed) result = inspect_response_head(exchange);
+      if (work > Work::body && result == waf::Step::proceed) {
+        exchange.waf->extend_budget(budget);
+        result = inspect_response_head(exchange);
+      }
       if (work > Work::response_head && result == waf::Step::proceed)
         result = inspect_response_body(exchange, response_body);
       return;
@@ -292,9 +297,15 @@ bool must_yield(const Exchange& exchange) noexcept {
 
 // What the worker found, unless it ran out of the time that it has for one request: the pool begins anew then.
 Step settle(Exchange& exchange, waf::Step step) {
-  if (!has_pool(exchange) || !is_out_of_time(exchange, step)) return act_on(exchange, step);
+  if (!has_pool(exchange)) return act_on(exchange, step);
+  const bool out_of_time = is_out_of_time(exchange, step);
+  // What a pattern's bound has ended took about as long, and so may what was refused. Once a request.
+  const bool ended = step == waf::Step::error && !out_of_time;
+  const bool costly =
+      exchange.waf && !exchange.waf_error && exchange.waf->was_costly() && (ended || !exchange.waf_hurried);
+  if (costly) exchange.worker.costly_clients.note(client_of(exchange), exchange.worker.loop.now());
+  if (!out_of_time) return act_on(exchange, step);
   exchange.waf_lane = exchange.waf_hurried ? runtime::WorkPool::Lane::light : runtime::WorkPool::Lane::heavy;
-  if (!exchange.waf_hurried) exchange.worker.costly_clients.note(client_of(exchange), exchange.worker.loop.now());
   exchange.waf_restart = true;
   return Step::wait;
 }

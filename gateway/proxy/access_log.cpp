@@ -27,7 +27,10 @@ void append_access_record(std::string& out, const filter::Exchange& exchange, st
     }
   }
   record.text("url.domain", logged.host);
-  record.text("url.path", exchange.target.path);
+  if (exchange.waf_engine != nullptr)
+    record.text("url.path", exchange.waf_engine->masked_path(exchange.target.path));
+  else
+    record.text("url.path", exchange.target.path);
   record.number("http.response.status_code", static_cast<std::uint64_t>(exchange.status));
   record.number("http.request.body.bytes", exchange.request_body_bytes);
   record.number("http.response.body.bytes", exchange.response_body_bytes);

@@ -1,6 +1,9 @@
 // Answers' bodies before the rules; see answer_inspection.hpp.
 #include "gateway/proxy/answer_inspection.hpp"
 
+#include <algorithm>
+#include <string_view>
+
 #include "gateway/filter/filter.hpp"
 #include "gateway/proxy/failure.hpp"
 
@@ -23,14 +26,32 @@ enum class Inspection {
   not_wanted,  // of another type, or an event stream, which has no end
   impossible,  // encoded although that was not asked for, or of no type or none that is one: the client may well read text
 };
+
+bool is_token(std::string_view text) noexcept {  // RFC 9110 section 5.6.2
+  return !text.empty() && std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           std::string_view("!#$%&'*+-.^_`|~").contains(c);
+  });
+}
+
+// What browsers take for no type at all, so that they look at the text (MIME Sniffing, section 7).
+bool is_type(std::string_view media) noexcept {
+  const std::size_t slash = std::min(media.find('/'), media.size());
+  const std::string_view type = media.substr(0, slash);
+  const std::string_view subtype = media.substr(std::min(slash + 1, media.size()));
+  return is_token(type) && is_token(subtype) && type != "*" && subtype != "*" &&
+         !http::equals_ignore_case(media, "unknown/unknown") && !http::equals_ignore_case(media, "application/unknown");
+}
+
 Inspection inspection_of(const http::ResponseHead& head) noexcept {
   const http::Field* const coding = head.fields.find(FieldId::content_encoding);
-  if (coding != nullptr && !http::equals_ignore_case(coding->value, "identity")) return Inspection::impossible;
+  if (coding != nullptr &&
+      (head.fields.repeated(FieldId::content_encoding) || !http::equals_ignore_case(coding->value, "identity")))
+    return Inspection::impossible;
   const http::Field* const type = head.fields.find(FieldId::content_type);
   if (type == nullptr || head.fields.repeated(FieldId::content_type)) return Inspection::impossible;
   const std::string_view media = type->value.substr(0, type->value.find_first_of(";, \t"));
-  const std::size_t slash = media.find('/');
-  if (slash == 0 || slash >= media.size() - 1) return Inspection::impossible;  // or npos; "" is no type either
+  if (!is_type(media)) return Inspection::impossible;
   for (const std::string_view text : {"text/html", "text/plain", "text/xml", "application/json", "application/xml",
                                       "application/xhtml+xml", "application/problem+json"})
     if (http::equals_ignore_case(media, text)) return Inspection::wanted;

@@ -209,6 +209,22 @@ def test_masked_headers_are_in_no_field_of_the_logs(upstream):
     assert SECRET not in text and "203.0.113" not in text and "shop.test" not in text and "0af7651916cd" not in text
 
 
+@pytest.mark.parametrize("detail, shown", [("full", "127.0.0.7"), ("truncated", "127.0.0.0"), ("none", "***")])
+def test_the_client_is_shown_in_no_more_detail_than_the_access_log_has(upstream, detail, shown):
+    rule = 'SecRule REMOTE_ADDR "@ipMatch 127.0.0.0/8" "id:10001,phase:1,pass,log,msg:\'from %{REMOTE_ADDR}\'"'
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_before": rule})}, {"access_log": {"client_ip": detail}}) as gateway:
+        assert gateway.request("/x", source="127.0.0.7").status == 200
+        event = gateway.waf_event(path="/x")
+        assert [(rule["msg"], rule["match"]) for rule in event["rules"] if rule["id"] == 10001] == [("from " + shown, shown)]
+        assert event.get("client_ip") == (None if detail == "none" else shown)
+
+
+def test_secrets_in_paths_are_in_no_log(gateway):
+    response = gateway.request(f"/x;password={SECRET}/y?id=1%27%20OR%20%271%27=%271")
+    assert gateway.waf_event(request_id=response.header("x-request-id"))["path"] == "/x;password=***/y"
+    assert gateway.access_record(http__request__id=response.header("x-request-id"))["url.path"] == "/x;password=***/y"
+
+
 def test_a_clean_request_writes_none(gateway, upstream):
     upstream.forget()
     assert gateway.request("/clean", headers=[("User-Agent", "x"), ("Accept", "*/*")]).status == 200

@@ -156,6 +156,18 @@ def test_a_client_whose_small_requests_are_costly_waits_for_himself(upstream):
         assert set(statuses) <= {200, 503} and statuses.count(503) > 10, "no more than it may have waiting"
 
 
+@by_its_cost
+def test_a_client_whose_patterns_end_at_a_bound_waits_for_himself(upstream):
+    """A text of forty bytes is enough for a tenant's own pattern; no worker is held up for longer than its budget."""
+    rules = 'SecRule ARGS:x "@rx ^(?:a+)+$" "id:10101,phase:2,deny,status:403"'
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_after": rules})}, {"workers": 1}) as gateway:
+        for _ in range(3):
+            assert jobs(gateway, lane="light") == 0
+            assert gateway.request("/?x=" + "a" * 40 + "b").status == 503
+        assert gateway.request("/?x=1").status == 200
+        assert jobs(gateway, lane="light") >= 1
+
+
 def test_clients_that_leave_while_they_wait(gateway):
     for _ in range(10):
         with gateway.connect() as attacker:

@@ -161,6 +161,25 @@ TEST(BaseRules, ReadsBodiesWithoutATypeAsForms) {  // 200011
   }
 }
 
+TEST(BaseRules, RefusesCharsetsThatHideText) {  // 200012
+  config::TenantConfig config = tenant();
+  config.waf.exclusions = {
+      {.rule = 920420}, {.rule = 920480}, {.rule = 920530}};  // what CRS says of types and charsets
+  const auto policy = policy_of(config);
+  for (const char* charset : {"ibm037", "utf-7", "\"utf-16\"", "utf-8; charset=utf-7"}) {
+    for (const auto& [type, body] :
+         {std::pair(form, "a=b"), std::pair("application/json", "{}"), std::pair("text/xml", "<a/>")})
+      expect_denied_by(run(*policy, post(std::string(type) + "; charset=" + charset, body)), 200012, 415);
+    EXPECT_EQ(run(*policy, post(std::string(form) + "; charset=" + charset, "")).last, Step::proceed);
+  }
+  for (const char* charset : {"utf-8", "iso-8859-15", "Windows-1252"})
+    EXPECT_EQ(run(*policy, post(std::string(form) + "; charset=" + charset, "a=b")).last, Step::proceed);
+  config.waf.exclusions.push_back({.rule = 200012});
+  const Result passed = run(*policy_of(config), post(std::string(form) + "; charset=ibm037", "id=1' or '1'='1"));
+  EXPECT_THAT(ids(passed.outcome), Contains(942100u));  // seen as far as it can be
+  EXPECT_TRUE(passed.outcome.body_unread);
+}
+
 TEST(BaseRules, LetsNoBodyPassWhoseTypeSaysNothing) {
   for (const char* type : {"", ";", "; charset=utf-8", "x", "multipart", "form-data"})
     EXPECT_EQ(run(post(type, "a=1")).last, Step::deny) << type;

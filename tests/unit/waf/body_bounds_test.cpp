@@ -1,6 +1,8 @@
 // What the parsers are given is bounded, and nothing hides from the scans that the parsers would see.
 #include <malloc.h>
 
+#include <array>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -213,7 +215,8 @@ TEST(MultipartBounds, LeavesDataAlone) {
   const std::string many = lines(1'000) + lines(1'000, "--other") + lines(1'000, " ");
   for (const std::string_view head :
        {"Content-Disposition: form-data; name=\"a\"\r\n", "content-disposition:form-data;name=a\r\n",
-        "Content-Disposition: form-data; name=\"a\"; filename=\"b \\\"c\\\".txt\"\r\nContent-Type: text/plain\r\n",
+        "Content-Disposition: form-data; name=\"a\"; filename=\"b %22c%22.txt\"\r\nContent-Type: text/plain\r\n",
+        "Content-Disposition: form-data; name=\"a\"; filename=\"C:\\b\\c.txt\"\r\n",
         "Content-Disposition: form-data; name=\"a\"; filename=\"\"\r\n",
         "Content-Disposition: form-data; name=\"a\"; filename=\"b\"; filename*=UTF-8''na%C3%AFve.txt\r\n",
         "Content-Type: text/plain\nContent-Disposition: form-data; filename=b; name=\"a\" \n"})
@@ -223,15 +226,134 @@ TEST(MultipartBounds, LeavesDataAlone) {
 }
 
 TEST(MultipartBounds, FindsTheBoundaryOfTheHeader) {
-  const std::string body = "--x z\r\n" + std::string(disposition) + "\r\n" + lines(100, "--y") + "--x z--\r\n";
+  const std::string body = "--x-z\r\n" + std::string(disposition) + "\r\n" + lines(100, "--y") + "--x-z--\r\n";
   for (const std::string_view type :
-       {"multipart/form-data; boundary=x z", "multipart/form-data; boundary=\"x z\"",
-        "multipart/form-data; boundary = x z", "Multipart/Form-Data; boundary=x z; charset=utf-8"})
+       {"multipart/form-data; boundary=x-z", "multipart/form-data; boundary=\"x-z\"",
+        "multipart/form-data; boundary =x-z", "Multipart/Form-Data; boundary=x-z; charset=utf-8"})
     EXPECT_TRUE(multipart_is_within_bounds(body, type)) << type;
-  const std::string bad = "--x z\r\n" + lines(100);
-  for (const std::string_view type : {"multipart/form-data; boundary=x z", "multipart/form-data; boundary=\"x z\"",
-                                      "multipart/form-data; boundary=x z;y", "multipart/form-data; boundary", ""})
+  const std::string bad = "--x-z\r\n" + lines(100);
+  for (const std::string_view type : {"multipart/form-data; boundary=x-z", "multipart/form-data; boundary=\"x-z\"",
+                                      "multipart/form-data; boundary=x-z;y", "multipart/form-data; boundary", ""})
     EXPECT_FALSE(multipart_is_within_bounds(bad, type)) << type;
+}
+
+TEST(MultipartBounds, RefusesABoundaryThatOthersCut) {
+  const auto fits = [](std::string_view boundary, std::string_view value) {
+    const std::string body = "--" + std::string(boundary) + "\r\n" + std::string(disposition) + "\r\nx\r\n--" +
+                             std::string(boundary) + "--\r\n";
+    return multipart_is_within_bounds(body, "multipart/form-data; boundary=" + std::string(value));
+  };
+  const auto quoted = [](std::string_view boundary) { return '"' + std::string(boundary) + '"'; };
+  for (const std::string_view boundary :
+       {"a,b", "a b", "a(b", "a)b", "a/b", "a:b", "a=b", "a?b", "a@b", "a\\b", "a\tb", ""})
+    EXPECT_FALSE(fits(boundary, boundary)) << boundary;
+  for (const std::string_view boundary : {"a,b", "a b", "a;b", "a\\b", "a@b", ""})
+    EXPECT_FALSE(fits(boundary, quoted(boundary))) << boundary;
+  EXPECT_FALSE(fits("a", "\"a"));
+  // What clients make of them: browsers, curl, Go, Apache's HttpClient, Dart, Alamofire, Jersey, RestClient.
+  for (const std::string_view boundary :
+       {"----WebKitFormBoundary7MA4YWxkTrZu0gW", "----geckoformboundary9d2c",
+        "---------------------------735323031399963166993862150", "------------------------d74496d66958873e",
+        "f0a1b2c3d4e5f60718293a4b5c6d7e8f", "-_abcXYZ09-_", "dart-http-boundary-a+b_c-d.e", "alamofire.boundary.9b2c4a",
+        "Boundary_1_2085_1700", "----RubyFormBoundaryAbC"}) {
+    EXPECT_TRUE(fits(boundary, boundary)) << boundary;
+    EXPECT_TRUE(fits(boundary, quoted(boundary))) << boundary;
+  }
+  // .NET, JavaMail, Python's email, Qt and libsoup
+  for (const std::string_view boundary : {"6f9619ff-8b86-d011-b42d-00cf4fc964ff", "----=_Part_0_1.2",
+                                          "===============12==", "boundary_.oOo._a+b/c==", "Ab+/cd=="})
+    EXPECT_TRUE(fits(boundary, quoted(boundary))) << boundary;
+}
+
+TEST(MultipartBounds, RefusesALineThatIsTheBoundaryCut) {
+  const auto fits = [](std::string_view line, std::string_view boundary = "a.b-c") {
+    const std::string body = "--" + std::string(boundary) + "\r\n" + std::string(disposition) + "\r\n" +
+                             std::string(line) + "\r\n--" + std::string(boundary) + "--\r\n";
+    return multipart_is_within_bounds(body, "multipart/form-data; boundary=\"" + std::string(boundary) + '"');
+  };
+  for (const std::string_view line : {"--a", "--a--", "--a \t", "--a\nx"}) EXPECT_FALSE(fits(line)) << line;
+  for (const std::string_view line : {"--", "--b", "--ab", "--a x", "-- a", "--a.", "--a.b", "--a.b-", "x--a"})
+    EXPECT_TRUE(fits(line)) << line;
+  for (const std::string_view line : {"--", "------", "---", "--==="}) {
+    EXPECT_TRUE(fits(line, "----=_Part_0")) << line;
+    EXPECT_TRUE(fits(line, "===============12==")) << line;
+  }
+}
+
+TEST(MultipartBounds, RefusesAFileThatIsNoneToOthers) {
+  for (const std::string_view names :
+       {"filename=\"x\"; filename*=UTF-8''", "filename=\"x\"; filename*=UTF-8'';", "filename*=UTF-8''; filename=\"x\"",
+        "filename*=UTF-8''", "filename*=UTF-8'en' ; filename=x", "filename*=UTF-8''x",
+        "filename=\"\"; filename*=UTF-8''x", "filename=x; filename* =UTF-8''", "filename=x; filename*0=y",
+        "filename=x; FILENAME*=UTF-8''y"})
+    EXPECT_FALSE(multipart_fits(part("Content-Disposition: form-data; name=\"a\"; " + std::string(names) + "\r\n")))
+        << names;
+  for (const std::string_view names : {"filename=\"x*y\"", "filename=\"x\"; filename*=UTF-8''y"})
+    EXPECT_TRUE(multipart_fits(part("Content-Disposition: form-data; name=\"a\"; " + std::string(names) + "\r\n")))
+        << names;
+}
+
+TEST(MultipartBounds, RefusesEscapesInNames) {
+  for (const std::string_view names :
+       {R"(name="a\\"; filename="x")", R"(name="a\"; filename="x")", R"(name="a"; filename="x\\")", R"(name="a\"b")",
+        R"(name="a"; filename="\\server\share\a")", R"(name="a"; filename="x\)"})
+    for (const std::string_view field : {"Content-Disposition: form-data; ", "content-disposition : form-data; "})
+      EXPECT_FALSE(multipart_fits(part(std::string(field) + std::string(names) + "\r\n"))) << names;
+  EXPECT_TRUE(multipart_fits(part(std::string(disposition) + "X-A: \\\\ \\\"\r\n")));
+}
+
+// --- fields of several lines
+
+std::vector<std::array<std::string, 3>> fields_of(std::string_view body) {
+  std::vector<std::array<std::string, 3>> out;
+  fields_of_several_lines(body, form_data, [&](const auto& name, const auto& as_read, const auto& value) {
+    out.push_back({name, as_read, value});
+  });
+  return out;
+}
+
+TEST(MultipartFields, AreReportedIfTheyHaveSeveralLines) {
+  using Fields = std::vector<std::array<std::string, 3>>;
+  const std::string file = "Content-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n";
+  const std::string b = "Content-Disposition: form-data; name=b\r\nContent-Type: text/plain\r\n";
+  EXPECT_EQ(fields_of(part(disposition, "1\r\nor\n1\r\r\n=\r1\r\n") + "--xyz--\r\n"),
+            (Fields{{"a", "1or1\r=\r1", "1\r\nor\n1\r\r\n=\r1"}}));
+  EXPECT_EQ(fields_of(part(disposition, "1\r\n") + part(file, "1\r\n2\r\n") + part(b, "\r\n\r\n") + part(b, "\r\n") +
+                      part(disposition, "\n1\n") + "--xyz--"),
+            (Fields{{"b", "", "\r\n"}, {"a", "1", "\n1"}}));
+  EXPECT_EQ(fields_of(part(disposition, "1\r\n2")), Fields{});
+}
+
+TEST(MultipartFields, AreSeenByRulesAsTheyAre) {
+  const auto fires = [](const std::string& value, std::uint32_t rule) {
+    return find(run(post(std::string(form_data), part(disposition, value + "\r\n") + "--xyz--\r\n")).outcome, rule) !=
+           nullptr;
+  };
+  EXPECT_TRUE(fires("1' or '1'='1", 942100));
+  EXPECT_TRUE(fires("1'\r\nor\r\n'1'='1", 942100));
+  EXPECT_TRUE(fires("<img\r\nsrc=x\r\nonerror\r\n=\r\nalert(1)>", 941100));
+  EXPECT_FALSE(fires("1\r\n2", 942100));
+
+  config::TenantConfig config = tenant();
+  config.waf.rules_after =
+      "SecRule ARGS:a \"@streq x\" \"id:10001,phase:2,pass,log\"\n"
+      "SecRule ARGS_POST:a \"@rx ^1\\r\\n2$\" \"id:10002,phase:2,pass,log\"\n"
+      "SecRule ARGS:a \"@rx ^1\\r\\n2$\" \"id:10003,phase:2,pass,log\"\n"
+      "SecRule ARGS \"@streq 12\" \"id:10004,phase:2,pass,log\"\n"
+      "SecRule &ARGS \"@eq 3\" \"id:10005,phase:2,pass,log\"\n";
+  const auto policy = policy_of(config);
+  const Request request = post(std::string(form_data),
+                               part(disposition, "1\r\n2\r\n") + part(disposition, "x\r\n") + "--xyz--\r\n", "/?a=y");
+  EXPECT_THAT(ids(run(*policy, request).outcome), ::testing::UnorderedElementsAre(10001, 10002, 10003, 10005));
+
+  // The library reads pieces of 4 KiB.
+  config.waf.rules_after = "SecRule ARGS:a \"@rx a\\r\\n2\\n3$\" \"id:10001,phase:2,pass,log\"\n";
+  const auto long_lines = policy_of(config);
+  for (std::size_t bytes = 4'090; bytes < 4'100; ++bytes) {
+    const std::string value = std::string(bytes, 'a') + "\r\n2\n3\r\n";
+    const Request longer = post(std::string(form_data), part(disposition, value) + "--xyz--\r\n");
+    EXPECT_THAT(ids(run(*long_lines, longer).outcome), Contains(10001u)) << bytes;
+  }
 }
 
 TEST(MultipartBounds, TakesWhateverIsNoMultipart) {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <time.h>
+
 #include "waf/exclusions.hpp"
 #include "waf_fixture.hpp"
 
@@ -172,6 +174,50 @@ TEST(Exclusions, AreAtMostTwoHundred) {
   EXPECT_TRUE(problems_of(config).empty());
   config.waf.exclusions.push_back({.rule = 942100, .target = "ARGS:a"});
   EXPECT_EQ(problems_of(config).size(), 1u);
+}
+
+// Names in every way of writing them, and exclusions of every rule: neither many of the one nor of the other may take
+// time by their product with the arguments.
+TEST(Exclusions, TakeLittleTimeForManyNames) {
+  config::TenantConfig config = tenant();
+  config::TenantConfig plain = tenant();
+  for (const std::uint32_t rule : {941100U, 941160U, 942100U, 942140U, 942160U, 942190U, 932100U, 933100U, 930110U}) {
+    for (int i = 0; i < 20; ++i) config.waf.exclusions.push_back({.rule = rule, .target = "ARGS:description"});
+    config.waf.exclusions.push_back({.rule = rule, .target = "ARGS:/^desc/"});
+  }
+  std::string query;
+  for (unsigned i = 0; i < 990; ++i) {
+    std::string name = "description";
+    for (unsigned bit = 0; bit < name.size(); ++bit) {
+      if ((i >> bit & 1) != 0) name[bit] = static_cast<char>(name[bit] - 'a' + 'A');
+    }
+    query += (query.empty() ? "" : "&") + name + "=1";
+  }
+  const auto took = [&](const config::TenantConfig& of) {
+    const auto policy = policy_of(of);
+    const auto cpu = [] {
+      timespec now{};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+      return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+    };
+    const double start = cpu();
+    run(*policy, get("/?" + query));
+    return cpu() - start;
+  };
+  EXPECT_LT(took(config), 3 * took(plain) + 0.05);
+}
+
+TEST(Exclusions, OfAWholeCollectionReachElementsThatTheRuleNames) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_after = "SecRule REQUEST_HEADERS:/^x-/ \"@streq bad\" \"id:10001,phase:1,deny\"\n";
+  const Request bad = get("/").header("X-A", "bad");
+  EXPECT_TRUE(fires(*policy_of(config), bad, 10001));
+  config.waf.exclusions = {{.rule = 10001, .target = "REQUEST_HEADERS"}};
+  EXPECT_FALSE(fires(*policy_of(config), bad, 10001));
+  config.waf.exclusions = {{.rule = 10001, .target = "REQUEST_HEADERS:x-a"}};
+  EXPECT_FALSE(fires(*policy_of(config), bad, 10001));
+  config.waf.exclusions = {{.rule = 10001, .target = "REQUEST_HEADERS:x-b"}};
+  EXPECT_TRUE(fires(*policy_of(config), bad, 10001));
 }
 
 TEST(PathWithin, HoldsWholeSegments) {

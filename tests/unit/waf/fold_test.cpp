@@ -67,9 +67,9 @@ class Plan {
     return out;
   }
 
-  std::vector<std::uint32_t> unseen() {
+  std::vector<std::uint32_t> unseen(bool tx_is_read = false) {
     std::vector<std::uint32_t> out;
-    const auto found = without_effect(phases_);
+    const auto found = without_effect(phases_, tx_is_read);
     for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
       for (std::size_t i = 0; i < phases_[phase].size(); ++i) {
         if (found[phase][i]) out.push_back(phases_[phase][i].id);
@@ -205,6 +205,17 @@ TEST(Fold, KeepsWhatMayBeTakenOutWhileARequestRuns) {
               ElementsAre(2u, 9u, 10u));
 }
 
+TEST(Fold, KeepsRulesThatMayLookAtLess) {
+  const auto by = [&](const std::string& ctl) {
+    return "SecRule ARGS \"@rx b\" \"id:2,phase:1,pass,nolog,ctl:" + ctl + "\"\n" + set_level +
+           "SecRule TX:level \"@lt 3\" \"id:9,phase:1,pass,nolog,tag:level,skipAfter:END\"\n" + guarded;
+  };
+  for (const char* ctl : {"ruleRemoveTargetById=9;TX:level", "ruleRemoveTargetByTag=level;tx"})
+    EXPECT_THAT(Plan(by(ctl)).left(), ElementsAre(2u, 9u, 10u)) << ctl;
+  for (const char* ctl : {"ruleRemoveTargetById=9;ARGS:a", "ruleRemoveTargetById=8;TX:level"})
+    EXPECT_THAT(Plan(by(ctl)).left(), ElementsAre(2u)) << ctl;
+}
+
 TEST(Fold, KeepsWhatIsHeardOf) {
   EXPECT_THAT(Plan(set_level + "SecRule TX:level \"@eq 2\" \"id:2,phase:1,pass,log,msg:'x'\"\n").left(),
               ElementsAre(2u));
@@ -256,6 +267,11 @@ TEST(DeadStores, AreRulesWhoseVariablesNobodyReads) {
   // Read by a rule that is not seen itself.
   EXPECT_THAT(Plan(sets + "SecRule TX:a \"@rx a\" \"id:2,phase:1,pass,nolog,setvar:tx.b=1\"\n").unseen(),
               ElementsAre(1u, 2u));
+}
+
+TEST(DeadStores, AreNoneIfRulesReadMoreThanTheirTextsSay) {
+  EXPECT_THAT(Plan(set_level).unseen(), ElementsAre(1u));
+  EXPECT_THAT(Plan(set_level).unseen(true), IsEmpty());
 }
 
 TEST(DeadStores, AreNoRulesThatDoSomething) {

@@ -114,6 +114,26 @@ TEST(Interposition, TakesAMatchLimitForAnError) {
   EXPECT_TRUE(result.outcome.engine_error);
 }
 
+// A tenant's pattern may take twice the time for each byte more: it ends with the budget, not at PCRE2's limit.
+TEST(Interposition, EndsATenantsPatternOnAShortText) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before = "SecRule REQUEST_METHOD \"@rx ^(P+)+$\" \"id:10001,phase:1,deny\"\n";
+  const auto policy = policy_of(config);
+  const std::string method = std::string(40, 'P') + "-";
+  const auto transaction = crs_engine().begin(*policy,
+                                              {.request_id = "x",
+                                               .client_ip = "192.0.2.1",
+                                               .server_ip = "192.0.2.2",
+                                               .method = method,
+                                               .target = "/",
+                                               .http_version = "1.1"},
+                                              milliseconds(2));
+  EXPECT_FALSE(transaction->was_costly());
+  EXPECT_EQ(transaction->request_headers(), Step::error);
+  EXPECT_TRUE(transaction->ran_out_of_time());
+  EXPECT_TRUE(transaction->was_costly());
+}
+
 // A negated pattern would fire on an error; the verdict must still be an error, or the deny that fired.
 TEST(Interposition, TakesAMatchLimitOfANegatedPatternForAnError) {
   config::TenantConfig config = tenant();

@@ -46,11 +46,21 @@ TEST(MaskNames, KnowSecretsByTheirLastSegment) {
                            "json.password.new",
                            "ARGS:json.token.array_0.v",
                            "password[new]",
+                           "password.a.b",
+                           "passwords",
+                           "userTokens",
+                           "json.passwords.array_0",
+                           "Passwort",
+                           "kennwort2",
+                           "card-pin",
+                           "pass%77ord",
+                           "pass%2577ord",
+                           "pass%252577ord",
                            "user[password][first]"}) {
     EXPECT_TRUE(masker().is_secret_name(name)) << name;
   }
   for (const char* name :
-       {"", "name", "password.hint.text", "passwords", "compass", "tokens", "comment", "...", "array_0", "12", "[]"}) {
+       {"", "name", "compass", "passwordless", "comment", "...", "array_0", "12", "[]", "s", "a.b", "na%6De", "100%"}) {
     EXPECT_FALSE(masker().is_secret_name(name)) << name;
   }
 }
@@ -87,7 +97,7 @@ TEST(MaskNames, KnowSecretsInAnyWayOfWritingThem) {
   EXPECT_TRUE(masker().is_secret_target("ARGS: password"));
   EXPECT_TRUE(Masker({"accessToken"}).is_secret_name("access_token"));
   EXPECT_TRUE(Masker({"pin2"}).is_secret_name("pin2"));
-  for (const char* name : {"Compassion", "tokenizer", "APITokens", "note1", "1", "  ", "+", "_", "pAsSaGe", "pin3"}) {
+  for (const char* name : {"Compassion", "tokenizer", "spinning", "note1", "1", "  ", "+", "_", "pAsSaGe", "pen3"}) {
     EXPECT_FALSE(masker().is_secret_name(name)) << name;
   }
 }
@@ -99,7 +109,10 @@ TEST(MaskNames, OfTargets) {
   EXPECT_TRUE(masker().is_secret_target("REQUEST_COOKIES:anything"));
   EXPECT_TRUE(masker().is_secret_target("MATCHED_VARS:ARGS:password"));
   EXPECT_TRUE(masker().is_secret_target("RESPONSE_HEADERS:Set-Cookie"));
+  EXPECT_TRUE(masker().is_secret_target("REQUEST_COOKIES_NAMES:anything"));
+  EXPECT_TRUE(masker().is_secret_target("MATCHED_VARS:REQUEST_COOKIES_NAMES:anything"));
   EXPECT_FALSE(masker().is_secret_target("ARGS_NAMES:password"));
+  EXPECT_FALSE(Masker({"password"}).is_secret_target("REQUEST_COOKIES_NAMES:anything"));
   EXPECT_FALSE(masker().is_secret_target("ARGS:id"));
   EXPECT_FALSE(masker().is_secret_target("REQUEST_BODY"));
   EXPECT_FALSE(Masker({"password"}).is_secret_target("REQUEST_COOKIES:anything"));
@@ -173,7 +186,31 @@ INSTANTIATE_TEST_SUITE_P(
                       Shown{"<password value='hunter2", "<password***"},
                       Shown{"<a password='hunter2'>x</a>", "<a password='***'>x</a>"},
                       Shown{"<a ns:password='hunter2'>x</a>", "<a ns:password='***'>x</a>"},
-                      Shown{"<passwords>many</passwords>", "<passwords>many</passwords>"}));
+                      Shown{"<passwords>many</passwords>", "<passwords>***</passwords>"},
+                      Shown{"<passwordless>many</passwordless>", "<passwordless>many</passwordless>"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Queries, MaskTexts,
+    ::testing::Values(Shown{"where password like 'hunter2' -- ", "where password like '***' -- "},
+                      Shown{"where password in ('hunter2', 'b') or 1", "where password in (***) or 1"},
+                      Shown{"password NOT IN ( \"a\" )", "password NOT IN ( ***)"},
+                      Shown{"password>='hunter2' or 1", "password>='***' or 1"},
+                      Shown{"password <> 'hunter2' or 1", "password <> '***' or 1"},
+                      Shown{"password <=> 'hunter2'", "password <=> '***'"},
+                      Shown{"password == 'hunter2' or 1", "password == '***' or 1"},
+                      Shown{"'password' => 'hunter2')", "'password' => '***')"},
+                      Shown{"password like mine, in all", "password like mine, in all"},
+                      Shown{"create user a identified by 'hunter2'; x", "create user a identified by '***'; x"},
+                      Shown{"IDENTIFIED  BY PASSWORD \"hunter2\"", "IDENTIFIED  BY PASSWORD \"***\""},
+                      Shown{"identified by its name", "identified by its name"}));
+
+INSTANTIATE_TEST_SUITE_P(Serialised, MaskTexts,
+                         ::testing::Values(Shown{R"(a:1:{s:8:"password";s:7:"hunter2";s:1:"b";i:1;})",
+                                                 R"(a:1:{s:8:"password";s:7:"***";s:1:"b";i:1;})"},
+                                           Shown{R"(s:8:"password";i:1234;x)", R"(s:8:"password";i:***;x)"},
+                                           Shown{R"(s:8:"password";a:1:{i:0;s:7:"hunter2";})", R"(s:8:"password";***)"},
+                                           Shown{R"(s:8:"password";s:7:"hunt)", R"(s:8:"password";s:7:"***)"},
+                                           Shown{R"(s:8:"password";s)", R"(s:8:"password";s)"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Escaped, MaskTexts,
@@ -217,7 +254,8 @@ INSTANTIATE_TEST_SUITE_P(
         Document{"<?xml version='1.0' encoding=?><l/>", true}, Document{"\xFF\xFE<", true},
         Document{"Lo\xA7\x94", true}, Document{"<?xml version='1.0' encoding='ISO-8859-1'?><m\xFCll/>", true},
         Document{"", false}, Document{"<l><name>password is long</name></l>", false},
-        Document{"\xEF\xBB\xBF <l><q>x</q></l>", false}, Document{"<l><passwords>x</passwords></l>", false},
+        Document{"\xEF\xBB\xBF <l><q>x</q></l>", false}, Document{"<l><passwords>x</passwords></l>", true},
+        Document{"<l><passwordless>x</passwordless></l>", false},
         Document{"<?xml version='1.0' encoding='UTF-8'?><l><m\xC3\xBCll/></l>", false},
         Document{"<?xml version='1.0' encoding='ISO-8859-1'?><l>M\xFCll</l>", false},
         Document{"<l><!-- a --><![CDATA[b]]></l>", false}));
@@ -272,6 +310,16 @@ TEST(MaskQuery, HidesValuesAndKeepsTheRest) {
   EXPECT_EQ(masker().query("card=4111111111111111&x=1"), "card=***&x=1");
   EXPECT_EQ(masker().query("next=https://u:pw12@h/"), "next=https://u:***@h/");
   EXPECT_EQ(masker().query("d=%7B%22password%22:%22x,y%22%7D&b=1"), "d=%7B%22password%22:%22***%22%7D&b=1");
+}
+
+TEST(MaskPath, HidesParametersAndKeepsTheRest) {
+  EXPECT_EQ(masker().path("/a;password=hunter2/b/c"), "/a;password=***/b/c");
+  EXPECT_EQ(masker().path("/a;x=1;access-token=hunter2;y=2/b;c"), "/a;x=1;access-token=***;y=2/b;c");
+  EXPECT_EQ(masker().path("/a/token=hunter2"), "/a/token=***");
+  EXPECT_EQ(masker().path("/a%3Fpassword=hunter2/b"), "/a%3Fpassword=***/b");
+  EXPECT_EQ(masker().path("/pay/4111111111111111/now"), "/pay/***/now");
+  for (const char* path : {"", "/", "//", "/password/reset", "/a;b=c/d", "/a/;/b;"})
+    EXPECT_EQ(masker().path(path), path);
 }
 
 TEST(MaskTexts, TakeHostileTextsInTheirStride) {
@@ -354,6 +402,41 @@ TEST(MaskedEvents, HideSecretsThatRulesMatched) {
       post("multipart/form-data; boundary=xyz",
            "--xyz\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nhunter2' or 1=1-- \r\n--xyz--\r\n"),
       "hunter2");
+}
+
+TEST(MaskedEvents, HideNamesOfCookies) {
+  expect_hidden(get("/").header("Cookie", "hunter2' union select 1 from b -- =1"), "hunter2");
+}
+
+TEST(MaskedEvents, ShowTheClientAsItMayBeShown) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before =
+      "SecRule REMOTE_ADDR \"@ipMatch 203.0.113.0/24\" "
+      "\"id:10001,phase:1,pass,log,msg:'from %{REMOTE_ADDR} it is',setvar:tx.from=%{REMOTE_ADDR}\"\n"
+      "SecRule TX:from \"@rx .\" \"id:10002,phase:1,pass,log,msg:'x'\"\n"
+      "SecRule REMOTE_HOST \"@rx .\" \"id:10003,phase:1,pass,log,msg:'x'\"\n";
+  const auto policy = policy_of(config);
+  const auto matches = [&](std::string_view shown) {
+    const auto transaction = crs_engine().begin(*policy,
+                                                {.request_id = "x",
+                                                 .client_ip = "203.0.113.77",
+                                                 .client_shown = shown,
+                                                 .server_ip = "192.0.2.2",
+                                                 .method = "GET",
+                                                 .target = "/",
+                                                 .http_version = "1.1"},
+                                                std::chrono::seconds(20));
+    EXPECT_EQ(transaction->request_headers(), Step::proceed);
+    return transaction->finish();
+  };
+  for (const std::string shown : {"203.0.113.77", "203.0.113.0", "***"}) {
+    const Outcome outcome = matches(shown == "203.0.113.77" ? "" : shown);
+    ASSERT_NE(find(outcome, 10001), nullptr);
+    EXPECT_EQ(find(outcome, 10001)->message, "from " + shown + " it is");
+    EXPECT_EQ(find(outcome, 10001)->match, shown);
+    ASSERT_NE(find(outcome, 10002), nullptr);
+    EXPECT_EQ(find(outcome, 10002)->match, shown);
+  }
 }
 
 TEST(MaskedEvents, HideSecretsInTheTenantsMessages) {

@@ -195,6 +195,47 @@ TEST_F(PlatformFiles, DoNotDecideWhatThePolicyDecides) {
   EXPECT_EQ(run(**engine, **policy, post("application/json", R"({"a":{"b":1},"f":"x"})")).last, Step::proceed);
 }
 
+TEST_F(PlatformFiles, DoNotDecideWhichAnswersAreInspected) {
+  config::PlatformWaf platform;
+  platform.rules = {write("a.conf",
+                          "SecResponseBodyMimeType text/plain\n"
+                          "SecRule RESPONSE_BODY \"@contains leaked\" \"id:5,phase:4,deny\"\n")};
+  auto engine = Engine::create(platform, {});
+  ASSERT_TRUE(engine.has_value());
+  config::TenantConfig config = tenant();
+  config.waf.inspect_response_body = true;
+  config::Problems warnings;
+  const auto policy = (*engine)->policy(config, config::TenantRules::yes, warnings);
+  ASSERT_TRUE(policy.has_value());
+  Request request = get("/");
+  request.response_body = "leaked";
+  for (const char* type : {"text/plain", "text/html", "application/json"}) {
+    request.response_headers = {{"Content-Type", type}};
+    EXPECT_EQ(run(**engine, **policy, request).last, Step::deny) << type;
+  }
+}
+
+// SecRuleUpdateTargetById and its like are in no rule's text.
+TEST_F(PlatformFiles, MayLetRulesLookAtMore) {
+  for (const char* update : {"SecRuleUpdateTargetById 5 \"TX:foo\"\nSecRuleUpdateTargetById 6 \"ARGS:q\"\n",
+                             "SecRuleUpdateTargetByTag late \"TX:foo|ARGS:q\"\n"}) {
+    config::PlatformWaf platform;
+    platform.rules = {write("a.conf",
+                            "SecAction \"id:4,phase:1,pass,nolog,setvar:'tx.foo=%{REQUEST_HEADERS.X-Query}'\"\n"
+                            "SecRule ARGS:zz \"@contains evil\" \"id:5,phase:2,deny,tag:late\"\n"
+                            "SecRule RESPONSE_HEADERS:x-none \"@contains evil\" \"id:6,phase:3,deny,tag:late\"\n" +
+                                std::string(update))};
+    auto engine = Engine::create(platform, {});
+    ASSERT_TRUE(engine.has_value());
+    config::Problems warnings;
+    const auto policy = (*engine)->policy(tenant(), config::TenantRules::yes, warnings);
+    ASSERT_TRUE(policy.has_value());
+    EXPECT_EQ(run(**engine, **policy, get("/?q=x")).last, Step::proceed) << update;
+    EXPECT_EQ(run(**engine, **policy, get("/").header("X-Query", "evil")).last, Step::deny) << update;
+    EXPECT_EQ(run(**engine, **policy, get("/?q=evil")).last, Step::deny) << update;
+  }
+}
+
 TEST(Engine, NamesAllThatIsWrongAtStart) {
   config::PlatformWaf platform;
   platform.rules = {"/nonexistent/*.conf", "/nonexistent/other.conf"};

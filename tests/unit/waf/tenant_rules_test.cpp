@@ -121,6 +121,23 @@ TEST(TenantRules, WidenRules) {
               Contains(942100u));
 }
 
+// What is added is not in the rules' texts, from which it is concluded what nobody reads.
+TEST(TenantRules, WidenRulesByWhatNothingElseReads) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before =
+      "SecAction \"id:10001,phase:1,pass,nolog,setvar:'tx.foo=%{REQUEST_HEADERS.X-Query}'\"\n"
+      "SecRule ARGS:zz \"@contains evil\" \"id:10002,phase:2,deny\"\n"
+      "SecRuleUpdateTargetById 10002 \"TX:foo\"\n"
+      "SecRuleUpdateTargetById 942100 \"TX:foo\"\n"
+      "SecRule RESPONSE_HEADERS:x-none \"@contains evil\" \"id:10003,phase:3,deny\"\n"
+      "SecRuleUpdateTargetById 10003 \"ARGS:q\"\n";
+  const auto policy = policy_of(config);
+  EXPECT_EQ(run(*policy, get("/?q=x")).last, Step::proceed);
+  EXPECT_NE(find(run(*policy, get("/").header("X-Query", "evil")).outcome, 10002), nullptr);
+  EXPECT_NE(find(run(*policy, get("/").header("X-Query", "1' or '1'='1")).outcome, 942100), nullptr);
+  EXPECT_NE(find(run(*policy, get("/?q=evil")).outcome, 10003), nullptr);
+}
+
 TEST(TenantRules, MayTurnOtherRulesOffIfTrusted) {
   const std::string text =
       "SecRule REQUEST_FILENAME \"@beginsWith /blog\" "
