@@ -37,6 +37,16 @@ bool may_be_of_the_predecessor(const Problem& problem) noexcept {
          problem.type == ProblemType::unauthorized || problem.status == 409;
 }
 
+// Whether the authorization is for a name of the order, a wildcard's for the name behind "*." (RFC 8555 section 7.1.4).
+bool is_of(const Authorization& authorization, const Identifiers& ordered) {
+  return std::ranges::any_of(ordered, [&](const Identifier& identifier) {
+    if (authorization.is_wildcard && !identifier.is_wildcard()) return false;
+    std::string_view value = identifier.value;
+    if (identifier.is_wildcard()) value.remove_prefix(2);
+    return authorization.identifier.type == identifier.type && authorization.identifier.value == value;
+  });
+}
+
 Json identifier_json(const Identifier& identifier) {
   return {{"type", identifier.type == Identifier::Type::dns ? "dns" : "ip"}, {"value", identifier.value}};
 }
@@ -112,7 +122,7 @@ Flow<Result<Done>> Client::tell(std::string challenge, std::string authorization
   co_return Done{};
 }
 
-Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
+Flow<Result<Done>> Client::authorize(const Order& order, const Identifiers& ordered, ChallengeType wanted) {
   // All challenges are answered by every gateway before the CA is told of the first.
   std::vector<Presentation> presentations;
   std::vector<std::pair<std::string, std::string>> untold;  // challenge, authorization
@@ -122,6 +132,10 @@ Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
     if (!response) co_return std::unexpected(std::move(response.error()));
     const auto authorization = parse_authorization(response->body);
     if (!authorization) co_return std::unexpected(not_acme("an authorization"));
+    // Nothing is answered for a name that nobody here asked for.
+    if (!is_of(*authorization, ordered))
+      co_return std::unexpected(
+          not_acme("an authorization for a name of the order: " + authorization->identifier.value));
     if (authorization->status == Status::valid) continue;
     waiting.push_back(url);
     if (authorization->status != Status::pending) continue;  // it has failed, and is asked why below
@@ -242,7 +256,7 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
   }
 
   if (order->status == Status::pending)
-    if (auto authorized = co_await authorize(*order, request.challenge); !authorized)
+    if (auto authorized = co_await authorize(*order, request.identifiers, request.challenge); !authorized)
       co_return std::unexpected(std::move(authorized.error()));
 
   bool is_known_to_be_old = order->status == Status::pending;  // it has been authorized since

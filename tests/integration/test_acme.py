@@ -51,6 +51,24 @@ def test_a_gateway_that_starts_answers_the_challenges_that_are_stored(tmp_path, 
             assert (answer.status, answer.body) == (200, b"a-token.thumbprint")
 
 
+def test_a_stored_challenge_that_cannot_be_answered_stops_no_other(tmp_path, upstream):
+    folder = tmp_path / "state" / "certificates"
+    (folder / "items").mkdir(parents=True, mode=0o700)
+    impossible = [{"type": "tls-alpn-01", "ip": ip, "name": name, "token": "t", "answer": "t.x"}
+                  for ip, name in [(True, "not an address"), (False, "x" * 100 + ".test")]]
+    challenge = {"type": "http-01", "ip": False, "name": "www.example.test", "token": "a-token", "answer": "a-token.thumbprint"}
+    (folder / "items" / "challenges").write_text("gatehouse-item 1 7\n" + json.dumps({"format": 1, "challenges": impossible + [challenge]}))
+    (folder / ".state").write_text("epoch 7 1\n")
+    with open(folder / ".lease", "w", encoding="ascii") as lease:
+        fcntl.flock(lease, fcntl.LOCK_EX)   # another leads
+        gateway = Gateway({"shop": acme_tenant("shop", upstream, ["www.example.test"])}, folder=str(tmp_path), start=False)
+        gateway.write_config(acme={"default": {"directory": "https://127.0.0.1:9/directory"}})
+        with gateway:
+            answer = gateway.request("/.well-known/acme-challenge/a-token", host="www.example.test")
+            assert (answer.status, answer.body) == (200, b"a-token.thumbprint")
+            assert "not an address" in gateway.log and gateway.status_page()["certificates"].get("trouble", "") == ""
+
+
 @pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])
 def test_certificates_are_obtained_and_outlive_a_restart(tmp_path, authority, upstream, challenge):
     names = ["www.example.test", "api.example.test"]

@@ -320,6 +320,51 @@ TEST_F(CertifierTest, AChangeOfKeysWhoseAnswerWasLostIsSettledByTheNextOrder) {
   }
 }
 
+TEST_F(CertifierTest, WhatCannotBeActedByStopsNothingElse) {
+  world.want("www.example.com");
+  start(1);
+  SimulatedGateway& gateway = *world.gateways.front();
+  const auto answer = gateway.certifier.on_challenges;
+  gateway.certifier.on_challenges = [](const std::vector<Presentation>& presentations) -> Flow<Done> {
+    if (!presentations.empty()) throw std::runtime_error("OpenSSL: a name");
+    co_return Done{};
+  };
+  ASSERT_TRUE(world.run_until([&] { return !gateway.fleet.trouble().empty(); }, 30s));
+  EXPECT_THAT(gateway.fleet.trouble(),
+              ::testing::AllOf(::testing::HasSubstr("challenges"), ::testing::HasSubstr("a name")));
+  gateway.certifier.on_challenges = answer;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 10min));
+  world.agenda.run_for(5s);
+  EXPECT_EQ(gateway.fleet.trouble(), "");
+}
+
+TEST_F(CertifierTest, APartThatFailsAsTheLeaderKeepsNoOtherFromLeading) {
+  struct Broken final : Fleet::Part {
+    Flow<Done> changed(StoredItem) override { co_return Done{}; }
+    void damaged(const std::string&, std::uint64_t) override {}
+    void forgotten() override {}
+    Flow<Done> lead() override {
+      ++led;
+      if (is_broken) throw std::runtime_error("no random bytes");
+      co_return Done{};
+    }
+    int led = 0;
+    bool is_broken = true;
+  } broken;
+  world.want("www.example.com");
+  start(1);
+  SimulatedGateway& gateway = *world.gateways.front();
+  gateway.fleet.add({"broken"}, broken);
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  EXPECT_GT(broken.led, 2);
+  EXPECT_THAT(gateway.fleet.trouble(), ::testing::HasSubstr("broken"));
+  EXPECT_EQ(std::ranges::count_if(gateway.reports, [](const auto& line) { return line.contains("no random bytes"); }),
+            1);
+  broken.is_broken = false;
+  world.agenda.run_for(2s);
+  EXPECT_EQ(gateway.fleet.trouble(), "");
+}
+
 TEST_F(CertifierTest, AnAccountGetsAnotherKey) {
   world.want("www.example.com");
   start(1);

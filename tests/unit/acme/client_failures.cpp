@@ -124,6 +124,17 @@ TEST_F(ClientFailure, PlacesNoSecondOrderWhenTheCaWasAway) {
   EXPECT_EQ(world.ca.orders(), 1u);
 }
 
+TEST_F(ClientFailure, AnswersForNoNameThatWasNotOrdered) {
+  for (const Identifier& other : {Identifier{Identifier::Type::dns, "www.example.org"}, address, domain}) {
+    world.ca.behaviour.authorizes = other;
+    const Problem problem = failure_of(order_of({host}));
+    EXPECT_EQ(problem.type, ProblemType::no_answer);
+    EXPECT_THAT(problem.to_string(), HasSubstr("not an authorization for a name of the order: " + other.value));
+  }
+  EXPECT_TRUE(world.ca.presented.empty());
+  EXPECT_EQ(world.ca.count("/chall"), 0);
+}
+
 TEST_F(ClientFailure, GoesNoFurtherThanTheStore) {
   world.can_keep = false;
   EXPECT_EQ(failure_of(order_of({host})).to_string(), "the order could not be stored: disk full");

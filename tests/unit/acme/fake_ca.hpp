@@ -29,6 +29,7 @@ struct Behaviour {
   bool refuses_second_tellings = false;  // of a challenge that is not pending any more
   bool has_renewal_info = true;
   bool has_alternates = false;
+  std::optional<Identifier> authorizes;  // another name than the order's
   bool confuses_keys = false;  // certificates are for another key
   bool forgets_a_name = false;  // certificates are for all names but the last
   bool wants_external_account = false;

@@ -84,7 +84,7 @@ HttpResponse FakeCa::authorization(const Asked& asked) {
   if (is_told && !behaviour.waits_for_good && authorization.polls++ >= behaviour.validation_polls)
     validate(authorization);
   json body = {{"status", authorization.status},
-               {"identifier", identifier_json(authorization.name)},
+               {"identifier", identifier_json(behaviour.authorizes.value_or(authorization.name))},
                {"challenges", json::array()}};
   if (authorization.is_wildcard) body["wildcard"] = true;
   for (std::size_t i = 0; i < authorization.challenges.size(); ++i) {
