@@ -12,6 +12,13 @@ namespace {
 constexpr Seconds renewal_question_failed = std::chrono::hours(1);
 constexpr Seconds no_renewal_info = std::chrono::hours(24);
 
+// Of the storage: `what` was done at the CA and could not be written down.
+Problem not_stored(const char* what, const std::string& reason) {
+  Problem problem;
+  problem.detail = printable(std::string(what) + " could not be stored: " + reason, 400);
+  return problem;
+}
+
 // FNV-1a: only to see that a window has changed.
 std::uint64_t hash_of(const RenewalInfo& info) {
   std::uint64_t hash = 14695981039346656037U;
@@ -31,6 +38,17 @@ bool is_of_the_authority(const Problem& problem) noexcept {
          problem.status >= 500;
 }
 
+// What a flow throws is a failure like any other, with a pause behind it.
+Result<Issued> result_of(Flow<Result<Issued>>& flow) {
+  try {
+    return flow.result();
+  } catch (const std::exception& failure) {
+    Problem problem;
+    problem.detail = printable(failure.what(), 400);
+    return std::unexpected(std::move(problem));
+  }
+}
+
 /// In the name of an account, which may change while this goes on: it goes on with the key that it began with.
 struct AccountConversation {
   AccountConversation(const Authority& authority, const PrivateKey& present_key, const std::string& url)
@@ -48,7 +66,7 @@ struct AccountConversation {
 struct Certifier::Work {
   Work(Certifier& certifier, EntryRef of) : self(certifier), entry(std::move(of)) {
     entry->is_at_work = true;
-    has_failed = entry->record.failures != 0;
+    has_failed = entry->failures() != 0;
     tenant = entry->tenant;
     ++self.at_work_;
     ++self.tenants_at_work_[tenant];
@@ -175,8 +193,19 @@ Flow<Done> Certifier::withdraw(const Entry& entry, const Authority& authority) {
   co_return Done{};
 }
 
-// Somebody who asks for a certificate now may know that the CA is back.
-void Certifier::do_not_wait_for_authority(const Entry& entry) {
+// Before it is stored. Failures count for all that have the same identifier validated.
+void Certifier::hold_back(Entry& entry, const Problem& problem, Time now) {
+  unsigned failures = entry.failures();
+  for (const EntryRef& sibling : siblings_of(entry)) failures = std::max(failures, sibling->failures());
+  entry.hold.failures = failures + 1;
+  entry.hold.failed_at = now;
+  entry.hold.next_attempt = next_attempt(problem, entry.hold.failures, now, environment_.chance());
+}
+
+// Somebody who asks for a certificate now may know that what was wrong is well again, also at the CA.
+void Certifier::do_not_wait(Entry& entry) {
+  entry.hold = {};
+  for (const EntryRef& sibling : siblings_of(entry)) sibling->hold = {};
   if (const AuthorityRef authority = authority_named(entry.authority)) account_of(*authority).next_attempt = Time{};
 }
 
@@ -212,7 +241,9 @@ Flow<Done> Certifier::register_account(AuthorityRef issuer, std::uint64_t fence)
     PrivateKey key = PrivateKey::generate(KeyType::ecdsa_p256);
     AccountRecord record;
     record.key = key.to_pem();
-    if (!co_await store_account(account, authority, std::move(record), fence)) {
+    if (const auto stored = co_await store_account(account, authority, std::move(record), fence); !stored) {
+      const Problem problem = not_stored("the account", stored.error().reason);
+      note_authority(authority, &problem);
       end();
       co_return Done{};
     }
@@ -230,7 +261,9 @@ Flow<Done> Certifier::register_account(AuthorityRef issuer, std::uint64_t fence)
   if (url) {
     AccountRecord record = account.record;
     record.url = *std::move(url);
-    if (!co_await store_account(account, authority, std::move(record), fence)) {
+    if (const auto stored = co_await store_account(account, authority, std::move(record), fence); !stored) {
+      const Problem problem = not_stored("the account", stored.error().reason);
+      note_authority(authority, &problem);
       end();
       co_return Done{};
     }
@@ -284,7 +317,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
     account_of(authority).is_probing = false;
     co_return Done{};
   }
-  auto issued = flow.result();
+  auto issued = result_of(flow);
   const Time now = environment_.now();
   if (issued) {
     note_authority(authority, nullptr);
@@ -295,21 +328,27 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
       co_return Done{};
     }
     auto facts = read_chain(issued->chain);  // obtain() has read it
-    const Time renew_at = renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance());
-    const auto stored = co_await store(
-        *entry,
-        [&](CertificateRecord& record) {
-          record = CertificateRecord{.rehearsed = record.rehearsed};
-          record.chain = issued->chain;
-          record.key = Secret(std::string(issued->key.reveal()));
-          record.facts = *facts;
-          record.authority = authority.directory;
-          record.key_type = name_of(key_type_for(*entry, authority));
-          record.profile = authority.profile;
-          record.renew_at = renew_at;
-          record.ask_at = now;
-        },
-        fence);
+    const auto key = PrivateKey::from_pem(issued->key.reveal());
+    const auto key_type = key ? key->type() : std::nullopt;
+    const Time renew_at = std::max(renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance()),
+                                   earliest_renewal(now, facts->lifetime()));
+    const auto change = [&](CertificateRecord& record) {
+      record = CertificateRecord{.rehearsed = record.rehearsed};
+      record.chain = issued->chain;
+      record.key = Secret(std::string(issued->key.reveal()));
+      record.facts = *facts;
+      record.authority = authority.directory;
+      record.key_type = key_type ? name_of(*key_type) : std::string();
+      record.profile = authority.profile;
+      record.renew_at = renew_at;
+      record.issued_at = record.ask_at = now;
+    };
+    hold_back(*entry, not_stored("the certificate", {}), now);
+    const auto stored = co_await store(*entry, change, fence);
+    if (stored)
+      entry->hold = {};
+    else if (fleet_.is_leading() && fleet_.fence() == fence)
+      keep_unstored(*entry, change);
     if (on_order) on_order(static_cast<bool>(stored));
     environment_.report(stored ? "certificate obtained" : "a certificate was obtained but could not be stored",
                         entry->name.host.value, !stored);
@@ -330,17 +369,21 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   if (on_order) on_order(false);
   const std::string words = problem.to_string();
   environment_.report("no certificate for " + entry->name.host.value, words, true);
-  static_cast<void>(co_await store(
+  if (is_authority)
+    entry->hold = {};
+  else
+    hold_back(*entry, problem, now);
+  const auto stored = co_await store(
       *entry,
-      [&](CertificateRecord& record) {
-        if (!is_authority) ++record.failures;
+      [&, held = entry->hold](CertificateRecord& record) {
+        if (!is_authority) record.failures = held.failures;
         record.last_error = words;
         record.last_error_at = now;
-        record.next_attempt =
-            is_authority ? Time{} : next_attempt(problem, record.failures, now, environment_.chance());
+        record.next_attempt = held.next_attempt;
         if (problem.is_of_the_names()) record.progress.reset();
       },
-      fence));
+      fence);
+  if (stored) entry->hold = {};
   co_return Done{};
 }
 
@@ -348,6 +391,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
 Flow<Done> Certifier::note_rehearsal(Entry& entry, const Authority& rehearsal, std::uint64_t fence) {
   const AuthorityRef authority = authority_named(entry.authority);
   if (!authority) co_return Done{};
+  hold_back(entry, not_stored("the rehearsal", {}), environment_.now());
   const auto stored = co_await store(
       entry,
       [&](CertificateRecord& record) {
@@ -359,9 +403,11 @@ Flow<Done> Certifier::note_rehearsal(Entry& entry, const Authority& rehearsal, s
       },
       fence);
   if (on_order) on_order(static_cast<bool>(stored));
-  if (stored)
+  if (stored) {
+    entry.hold = {};
     environment_.report("acme." + rehearsal.name + " would issue, so acme." + authority->name + " is asked",
                         entry.name.host.value, false);
+  }
   co_return Done{};
 }
 
@@ -388,10 +434,12 @@ Flow<Done> Certifier::ask_for_renewal(EntryRef entry, AuthorityRef issuer, std::
     const std::uint64_t window = hash_of((*renewal)->info);
     if (window == record.window) return;  // the time that was drawn from it holds
     record.window = window;
-    record.renew_at = renewal_by_window((*renewal)->info, entry->record.facts->not_before,
-                                        entry->record.facts->not_after, environment_.chance());
+    record.renew_at = std::max(renewal_by_window((*renewal)->info, entry->record.facts->not_before,
+                                                 entry->record.facts->not_after, environment_.chance()),
+                               earliest_renewal(record.issued_at, entry->record.facts->lifetime()));
   };
-  static_cast<void>(co_await store(*entry, change, fence));
+  entry->hold.ask_at = now + renewal_question_failed;
+  if (co_await store(*entry, change, fence)) entry->hold.ask_at = Time{};
   co_return Done{};
 }
 
@@ -405,20 +453,22 @@ Flow<Done> Certifier::revoke(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const Time now = environment_.now();
   environment_.report(revoked ? "certificate revoked" : "the certificate could not be revoked",
                       entry->name.host.value + (revoked ? "" : ": " + revoked.error().to_string()), !revoked);
-  static_cast<void>(co_await store(
+  hold_back(*entry, revoked ? not_stored("the revocation", {}) : revoked.error(), now);
+  const auto stored = co_await store(
       *entry,
-      [&](CertificateRecord& record) {
+      [&, held = entry->hold](CertificateRecord& record) {
         if (revoked) {
           record.revoke.reset();
           record.renew_now = true;
         } else {
-          ++record.failures;
+          record.failures = held.failures;
           record.last_error = "the revocation: " + revoked.error().to_string();
           record.last_error_at = now;
-          record.next_attempt = next_attempt(revoked.error(), record.failures, now, environment_.chance());
+          record.next_attempt = held.next_attempt;
         }
       },
-      fence));
+      fence);
+  if (stored) entry->hold = {};
   co_return Done{};
 }
 

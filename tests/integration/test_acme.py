@@ -260,8 +260,8 @@ def test_renewal_within_the_ca_s_window(tmp_path, authority, upstream, newer_peb
         pebble.set_renewal_window(first, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
         item = tmp_path / "state" / "certificates" / "items" / "certificate%2Fwww.example.test"
         text = item.read_text()
-        assert re.search(r'"ask_at":\d+', text)
-        item.write_text(re.sub(r'"ask_at":\d+', '"ask_at":1', text))
+        assert re.search(r'"ask_at":\d+', text) and re.search(r'"issued_at":\d+', text)
+        item.write_text(re.sub(r'"(ask_at|issued_at)":\d+', r'"\1":1', text))
         gateway.start()
         wait_served(gateway, name, root, other_than=first)
         assert pebble.count("replac") > 0, pebble.log()[-3000:]

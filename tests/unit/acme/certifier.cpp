@@ -365,6 +365,129 @@ TEST_F(CertifierTest, APartThatFailsAsTheLeaderKeepsNoOtherFromLeading) {
   EXPECT_EQ(gateway.fleet.trouble(), "");
 }
 
+// --- a storage that fails
+
+TEST_F(CertifierTest, NothingIsOrderedThatCannotBeStored) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  world.agenda.run_for(5s);
+  world.storage.is_full = true;
+  world.requests = 0;
+  Authority authority = *world.authorities.front();
+  authority.key_type = KeyType::rsa_2048;
+  world.authorities.front() = std::make_shared<const Authority>(authority);
+  world.want("new.example.com");
+  world.configure();
+  world.agenda.run_for(1h);
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_LT(world.requests, 40) << "it is tried again after pauses";
+  world.storage.is_full = false;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete() && world.ca.orders() == 3; }, 2h));
+}
+
+TEST_F(CertifierTest, AnAccountThatCannotBeStoredIsRegisteredAfterPauses) {
+  world.want("www.example.com");
+  start(1);
+  while (world.ca.accounts() == 0) world.agenda.run_for(10ms);
+  world.storage.is_full = true;
+  world.agenda.run_for(1h);
+  EXPECT_LT(world.ca.count("/account"), 10);
+  world.storage.is_full = false;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 2h));
+  EXPECT_EQ(world.ca.accounts(), 1);
+}
+
+TEST_F(CertifierTest, ACertificateThatCannotBeStoredIsServedAndStoredLater) {
+  world.want("www.example.com");
+  start(1);
+  while (world.ca.count("/order/1/finalize") == 0) world.agenda.run_for(10ms);
+  world.storage.is_full = true;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 1min));
+  world.agenda.run_for(3h);
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_LT(world.ca.count("/ari"), 5);
+  world.storage.is_full = false;
+  world.agenda.run_for(1min);
+  world.kill("gateway 0");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 5s));
+  world.agenda.run_for(1h);
+  EXPECT_EQ(world.ca.orders(), 1);
+}
+
+// --- what is due at once
+
+TEST_F(CertifierTest, AWindowThatIsAlwaysPastCostsAnOrderAnHourAtMost) {
+  world.ca.behaviour.has_only_past_windows = true;
+  world.want("www.example.com");
+  start(1);
+  world.agenda.run_for(24h);
+  EXPECT_GT(world.ca.orders(), 2);
+  EXPECT_LE(world.ca.orders(), 25);
+  const auto before = world.ca.orders();
+  const auto ask = [&]() -> Flow<Done> {
+    EXPECT_TRUE(co_await world.gateways.front()->certifier.request_renewal(identifier_of("www.example.com")));
+    co_return Done{};
+  };
+  world.agenda.run_for(world.ca.orders() == before ? 0s : 10s);
+  world.gateways.front()->spawn(ask());
+  world.agenda.run_for(10s);
+  EXPECT_EQ(world.ca.orders(), before + 1) << "a person asked";
+}
+
+TEST_F(CertifierTest, ACertificateThatIsNotValidNowReplacesNoneAndIsAFailure) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  const std::string good = world.gateways.front()->served["www.example.com"];
+  for (const Seconds age : {Seconds(160h), Seconds(-300h)}) {
+    world.ca.behaviour.age = age;
+    const auto before = world.ca.orders();
+    const auto ask = [&]() -> Flow<Done> {
+      EXPECT_TRUE(co_await world.gateways.front()->certifier.request_renewal(identifier_of("www.example.com")));
+      co_return Done{};
+    };
+    world.gateways.front()->spawn(ask());
+    world.agenda.run_for(1h);
+    EXPECT_GT(world.ca.orders(), before);
+    EXPECT_LE(world.ca.orders(), before + 5);
+    EXPECT_EQ(world.gateways.front()->served["www.example.com"], good);
+  }
+}
+
+// --- what the CA counts
+
+TEST_F(CertifierTest, TwoCertificatesOfAHostShareItsFailures) {
+  Authority authority = *world.authorities.front();
+  authority.second_key_type = KeyType::rsa_2048;
+  world.authorities.front() = std::make_shared<const Authority>(authority);
+  world.want("www.example.com");
+  world.broken.insert("www.example.com");
+  start(2);
+  world.agenda.run_for(60min);
+  EXPECT_GE(world.ca.failed_validations().size(), 3);
+  EXPECT_LE(world.ca.failed_validations().size(), 5);
+  // Once it is well again, a person need ask once for both.
+  world.broken.clear();
+  const auto ask = [&]() -> Flow<Done> {
+    EXPECT_TRUE(co_await world.gateways.back()->certifier.request_renewal(identifier_of("www.example.com")));
+    co_return Done{};
+  };
+  world.gateways.back()->spawn(ask());
+  EXPECT_TRUE(world.run_until([&] { return world.gateways.front()->served_second.contains("www.example.com"); }, 30s));
+}
+
+TEST_F(CertifierTest, AWildcardAndTheNameBehindItShareFailures) {
+  world.want("*.example.com", "a");  // there is no DNS for it
+  start(1);
+  world.agenda.run_for(4h);
+  world.want("example.com", "b");
+  world.configure();
+  SimulatedGateway& gateway = *world.gateways.front();
+  EXPECT_TRUE(world.run_until([&] { return gateway.served.contains("example.com"); }, 61min));
+}
+
 TEST_F(CertifierTest, AnAccountGetsAnotherKey) {
   world.want("www.example.com");
   start(1);

@@ -138,7 +138,7 @@ TEST_F(ClientFailure, AnswersForNoNameThatWasNotOrdered) {
 TEST_F(ClientFailure, GoesNoFurtherThanTheStore) {
   world.can_keep = false;
   EXPECT_EQ(failure_of(order_of({host})).to_string(), "the order could not be stored: disk full");
-  EXPECT_EQ(world.ca.count("/authz"), 0);
+  EXPECT_EQ(world.ca.count("/order"), 0) << "not to the CA";
 }
 
 TEST_F(ClientFailure, TellsTheCaNothingUnlessEveryGatewayAnswers) {
@@ -190,12 +190,23 @@ TEST_F(ClientFailure, OfManyNamesStopsWhenTheCaGoesAway) {
 
 TEST_F(ClientFailure, OfACertificateForAnotherKeySaysSo) {
   world.ca.behaviour.confuses_keys = true;
-  EXPECT_THAT(failure_of(order_of({host})).detail, HasSubstr("not a certificate for the key"));
+  EXPECT_THAT(failure_of(order_of({host})).detail, HasSubstr("not for the key"));
 }
 
 TEST_F(ClientFailure, OfACertificateThatLacksANameSaysWhich) {
   world.ca.behaviour.forgets_a_name = true;
-  EXPECT_THAT(failure_of(order_of({host, domain})).detail, HasSubstr("not a certificate for example.com"));
+  EXPECT_THAT(failure_of(order_of({host, domain})).detail, HasSubstr("not for example.com"));
+}
+
+TEST_F(ClientFailure, OfACertificateThatIsNotValidNowSaysSo) {
+  world.ca.behaviour.age = 160h;
+  Problem problem = failure_of(order_of({host}));
+  EXPECT_THAT(problem.to_string(), HasSubstr("cannot be served: it has expired"));
+  EXPECT_TRUE(problem.is_of_the_names()) << "the order is dropped, and another not placed soon";
+  world.ca.behaviour.age = -300h;
+  EXPECT_THAT(failure_of(order_of({host})).to_string(), HasSubstr("not valid yet"));
+  world.ca.behaviour.age = -60s;  // our clock is behind
+  EXPECT_TRUE(obtain(order_of({host})));
 }
 
 TEST_F(ClientFailure, OfAnAnswerOfSomethingElseSaysWhatItIsNot) {
@@ -214,7 +225,7 @@ TEST_F(ClientFailure, OfAnOrderWithoutAUrlComesBeforeItIsKept) {
     world.ca.behaviour.order_url = url;
     EXPECT_THAT(failure_of(order_of({host})).detail, HasSubstr("not an order with its URL")) << url;
   }
-  EXPECT_FALSE(world.stored);
+  EXPECT_EQ(world.stored.value().order, "");
 }
 
 TEST_F(ClientFailure, TakesARedirectionForNoAnswerOfAcme) {
