@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -110,7 +111,10 @@ class Certifier final : public Fleet::Part {
     unsigned failures = 0;  // of the CA, in a row: it cannot be reached, or the account not be registered
     Time next_attempt{};
     std::string last_error;
-    bool is_probing = false;  // one order is under way to see whether it is back
+    bool is_probing = false;  // one order or question is under way to see whether it is back
+    std::set<Identifier> failed_hosts;  // whose orders the CA has failed at since it last issued
+    std::set<Identifier> limited_hosts;  // whose orders a limit has refused since
+    Time limited_until{};  // no order is placed before
   };
   enum class Need { nothing, certificate, revocation, renewal_info };
 
@@ -152,7 +156,9 @@ class Certifier final : public Fleet::Part {
   void hold_back(Entry& entry, const Problem& problem, Time now);
   void keep_unstored(Entry& entry, const std::function<void(CertificateRecord&)>& change);
   void do_not_wait(Entry& entry);
+  [[nodiscard]] bool is_authority_to_blame(const Authority& authority, const Entry& entry, const Problem& problem);
   void note_authority(const Authority& authority, const Problem* problem);
+  void note_limit(const Authority& authority, const Entry& entry, const Problem& problem);
 
   Environment& environment_;
   Fleet& fleet_;

@@ -30,12 +30,28 @@ std::uint64_t hash_of(const RenewalInfo& info) {
   return hash == 0 ? 1 : hash;
 }
 
-// Nothing of ours: the CA could not be reached, has no time, or refuses the account.
-bool is_of_the_authority(const Problem& problem) noexcept {
+// From so many hosts on whose orders the CA has failed, one after the other, it is the CA and not the hosts.
+constexpr std::size_t hosts_for_blame = 3;
+
+bool is_of_the_account(const Problem& problem) noexcept {
+  return problem.type == ProblemType::external_account_required ||
+         problem.type == ProblemType::account_does_not_exist || problem.type == ProblemType::user_action_required;
+}
+
+// Nothing of ours: the CA could not be reached, or has no time.
+bool is_like_an_outage(const Problem& problem) noexcept {
   return problem.type == ProblemType::no_answer || problem.type == ProblemType::server_internal ||
-         problem.type == ProblemType::external_account_required ||
-         problem.type == ProblemType::account_does_not_exist || problem.type == ProblemType::user_action_required ||
          problem.status >= 500;
+}
+
+// The CA does not take orders of anybody. What it fails at later may be one host's alone.
+bool is_of_the_authority(const Problem& problem) noexcept {
+  return is_of_the_account(problem) || (problem.is_of_the_service && is_like_an_outage(problem));
+}
+
+// A limit on orders that tells when there may be one again. Of whom it is, only words say.
+bool is_limit_of_orders(const Problem& problem) noexcept {
+  return problem.is_of_the_service && problem.type == ProblemType::rate_limited && problem.retry_at;
 }
 
 // What a flow throws is a failure like any other, with a pause behind it.
@@ -209,6 +225,29 @@ void Certifier::do_not_wait(Entry& entry) {
   if (const AuthorityRef authority = authority_named(entry.authority)) account_of(*authority).next_attempt = Time{};
 }
 
+// Whether a failed order is the CA's fault rather than the host's.
+bool Certifier::is_authority_to_blame(const Authority& authority, const Entry& entry, const Problem& problem) {
+  if (is_of_the_authority(problem)) return true;
+  if (!is_like_an_outage(problem)) return false;
+  // A rehearsal is not worth waiting for, whoever is to blame.
+  if (const AuthorityRef rehearsal = rehearsal_for(entry); rehearsal && rehearsal->directory == authority.directory)
+    return true;
+  std::set<Identifier>& hosts = account_of(authority).failed_hosts;
+  hosts.insert(entry.name.host);
+  return hosts.size() >= hosts_for_blame;
+}
+
+// The account may place no order for a while: the others need not find out one by one.
+void Certifier::note_limit(const Authority& authority, const Entry& entry, const Problem& problem) {
+  if (!is_limit_of_orders(problem)) return;
+  Account& account = account_of(authority);
+  account.limited_hosts.insert(entry.name.host);
+  if (!problem.detail.contains("account") && account.limited_hosts.size() < hosts_for_blame) return;
+  if (environment_.now() >= account.limited_until)
+    environment_.report("the CA takes no orders of the account for a while", problem.to_string(), true);
+  account.limited_until = std::max(account.limited_until, *problem.retry_at);
+}
+
 void Certifier::note_authority(const Authority& authority, const Problem* problem) {
   Account& account = account_of(authority);
   account.is_probing = false;
@@ -321,6 +360,8 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const Time now = environment_.now();
   if (issued) {
     note_authority(authority, nullptr);
+    account_of(authority).failed_hosts.clear();
+    account_of(authority).limited_hosts.clear();
     co_await settle_keys(authority, false, fence);
     if (const AuthorityRef rehearsal = rehearsal_for(*entry);
         rehearsal && rehearsal->directory == authority.directory) {
@@ -356,8 +397,8 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   }
 
   const Problem& problem = issued.error();
-  const bool is_authority = is_of_the_authority(problem);
-  note_authority(authority, is_authority ? &problem : nullptr);
+  note_authority(authority, is_authority_to_blame(authority, *entry, problem) ? &problem : nullptr);
+  note_limit(authority, *entry, problem);
   if (problem.type == ProblemType::malformed || problem.type == ProblemType::unauthorized ||
       problem.type == ProblemType::account_does_not_exist)
     co_await settle_keys(authority, true, fence);
@@ -369,14 +410,12 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   if (on_order) on_order(false);
   const std::string words = problem.to_string();
   environment_.report("no certificate for " + entry->name.host.value, words, true);
-  if (is_authority)
-    entry->hold = {};
-  else
-    hold_back(*entry, problem, now);
+  // Whoever is to blame, another host is the next to find out whether it is well again.
+  hold_back(*entry, problem, now);
   const auto stored = co_await store(
       *entry,
       [&, held = entry->hold](CertificateRecord& record) {
-        if (!is_authority) record.failures = held.failures;
+        record.failures = held.failures;
         record.last_error = words;
         record.last_error_at = now;
         record.next_attempt = held.next_attempt;
@@ -417,13 +456,17 @@ Flow<Done> Certifier::ask_for_renewal(EntryRef entry, AuthorityRef issuer, std::
   Conversation conversation;
   Client client(conversation, authority.directory);
   auto flow = client.renewal_info(entry->record.facts->renewal_id);
-  if (!co_await drive(flow, conversation, &*entry, authority, fence)) co_return Done{};
+  const bool is_probe = account_of(authority).is_probing;
+  const bool has_ended = co_await drive(flow, conversation, &*entry, authority, fence);
+  if (is_probe) account_of(authority).is_probing = false;
+  if (!has_ended) co_return Done{};
   auto renewal = flow.result();
   const Time now = environment_.now();
+  // Renewal information that is away is not the CA: whoever issues goes on, and this is asked for again later.
   if (!renewal && is_of_the_authority(renewal.error())) note_authority(authority, &renewal.error());
   const auto change = [&](CertificateRecord& record) {
     if (!renewal) {
-      record.ask_at = now + renewal_question_failed;
+      record.ask_at = std::max(now + renewal_question_failed, renewal.error().retry_at.value_or(now));
       return;
     }
     if (!*renewal) {

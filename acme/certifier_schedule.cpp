@@ -88,7 +88,7 @@ AuthorityRef Certifier::authority_for(const Entry& entry, Time now) {
   const auto is_usable = [&](const Authority& authority) {
     Account& account = account_of(authority);
     if (account.is_at_work || account.is_probing) return false;
-    return now >= account.next_attempt;
+    return now >= account.next_attempt && now >= account.limited_until;
   };
   if (const AuthorityRef rehearsal = rehearsal_for(entry)) return is_usable(*rehearsal) ? rehearsal : nullptr;
   const Account& account = account_of(*first);
@@ -117,7 +117,7 @@ void Certifier::start_work() {
   std::map<std::string, std::vector<Due>> due;  // by tenant
   for (auto& [name, entry] : entries_) {
     const Need need = need_of(*entry, now);
-    if (need == Need::nothing || is_held_by_siblings(*entry, need, now)) continue;
+    if (need == Need::nothing) continue;
     // What has never failed comes first, then what expires first.
     const Time since = entry->record.facts ? entry->record.facts->not_after : Time{};
     due[entry->tenant].push_back({entry, need, since});
@@ -137,7 +137,7 @@ void Certifier::start_work() {
       while (!items.empty()) {
         const Due item = std::move(items.front());
         items.erase(items.begin());
-        if (item.entry->is_at_work || is_held_by_siblings(*item.entry, item.need, now) || !may_start(*item.entry))
+        if (item.entry->is_at_work || !may_start(*item.entry) || is_held_by_siblings(*item.entry, item.need, now))
           continue;
         const AuthorityRef authority =
             item.need == Need::certificate ? authority_for(*item.entry, now) : issuer_of(item.entry->record);
@@ -145,6 +145,8 @@ void Certifier::start_work() {
         Account& account = account_of(*authority);
         if (now < account.next_attempt || account.is_at_work) continue;
         if (item.need == Need::renewal_info) {
+          if (account.is_probing) continue;
+          if (account.failures != 0) account.is_probing = true;
           environment_.spawn(ask_for_renewal(item.entry, authority, fence));
         } else if (!account.key || account.record.url.empty()) {
           environment_.spawn(register_account(authority, fence));

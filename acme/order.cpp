@@ -261,7 +261,10 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
       payload.erase("replaces");
       placed = co_await post(directory_.new_order, payload.dump(), Repeat::never);
     }
-    if (!placed) co_return std::unexpected(std::move(placed.error()));
+    if (!placed) {
+      placed.error().is_of_the_service = true;
+      co_return std::unexpected(std::move(placed.error()));
+    }
     order = parse_order(placed->body);
     if (!order || !is_usable_url(placed->location)) co_return std::unexpected(not_acme("an order with its URL"));
     progress.order = placed->location;

@@ -56,6 +56,8 @@ struct Problem {
   static constexpr std::size_t most_parts = 100;
   std::vector<Part> parts;  // subproblems with an identifier (section 6.7.1); at most most_parts
   std::optional<Time> retry_at;  // the CA's Retry-After
+  bool is_of_the_service =
+      false;  // it came of the directory, a nonce, an account or an order's placing: of what all need
 
   /// One line for the operator: what it means, what to do about it, and the CA's words.
   [[nodiscard]] std::string to_string() const;

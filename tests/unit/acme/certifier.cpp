@@ -456,6 +456,78 @@ TEST_F(CertifierTest, ACertificateThatIsNotValidNowReplacesNoneAndIsAFailure) {
   }
 }
 
+// --- who is to blame
+
+TEST_F(CertifierTest, RenewalInfoThatIsAwayMovesItsOwnQuestionAlone) {
+  world.ca.behaviour.is_renewal_info_away = true;
+  world.want("a.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.ca.count("/ari") == 1; }, 30s));
+  world.agenda.run_for(1s);
+  world.want("b.example.com");
+  world.configure();
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 10s));
+  world.agenda.run_for(30min);
+  EXPECT_EQ(world.ca.count("/ari"), 2);
+  for (const std::string& report : world.gateways.front()->reports)
+    EXPECT_THAT(report, ::testing::Not(::testing::HasSubstr("the CA cannot be used")));
+}
+
+TEST_F(CertifierTest, AHostThatTheCaFailsAtKeepsNoOtherWaiting) {
+  world.ca.behaviour.failing = {"a.example.com"};
+  world.want("a.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.ca.count("/order/1/finalize") > 0; }, 30s));
+  world.agenda.run_for(2s);
+  world.want("b.example.com");
+  world.want("c.example.com");
+  world.configure();
+  SimulatedGateway& gateway = *world.gateways.front();
+  EXPECT_TRUE(world.run_until(
+      [&] { return gateway.served.contains("b.example.com") && gateway.served.contains("c.example.com"); }, 10s));
+  world.agenda.run_for(1h);
+  EXPECT_LE(world.ca.count("/order/1"), 12) << "it has pauses of its own";
+  world.ca.behaviour.failing.clear();
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 2h));
+}
+
+TEST_F(CertifierTest, ACaThatFailsAtHostAfterHostIsAskedByOneAtATime) {
+  for (const char* const name : {"a", "b", "c", "d", "e", "f"}) {
+    world.want(name + std::string(".example.com"), name);
+    world.ca.behaviour.failing.insert(name + std::string(".example.com"));
+  }
+  start(1);
+  world.agenda.run_for(10s);
+  EXPECT_EQ(std::ranges::count_if(world.gateways.front()->reports,
+                                  [](const auto& report) { return report.starts_with("the CA cannot be used"); }),
+            1);
+  world.agenda.run_for(3h);
+  world.ca.behaviour.failing = {"a.example.com", "b.example.com", "c.example.com"};
+  SimulatedGateway& gateway = *world.gateways.front();
+  EXPECT_TRUE(world.run_until([&] { return gateway.served.size() == 3; }, 4h)) << "each is the one in turn";
+}
+
+TEST_F(CertifierTest, ALimitOfTheAccountsOrdersIsFoundOutByFew) {
+  world.ca.behaviour.order_limit = "3600";
+  world.ca.behaviour.order_limit_words = "too many new orders (300) from this account in the last 3h0m0s";
+  for (int i = 0; i < 60; ++i) world.want(fmt::format("h{}.example", i), fmt::format("t{}", i / 10));
+  start(1);
+  world.agenda.run_for(59min);
+  EXPECT_LE(world.ca.count("/order"), 12);
+  world.ca.behaviour.order_limit.clear();
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30min));
+}
+
+TEST_F(CertifierTest, ALimitThatNamesNobodyIsTheAccountsAfterThreeHosts) {
+  world.ca.behaviour.order_limit = "3600";
+  world.ca.behaviour.order_limit_words = "no more";
+  for (int i = 0; i < 40; ++i) world.want(fmt::format("h{}.example", i));
+  start(1);
+  world.agenda.run_for(59min);
+  EXPECT_GE(world.ca.count("/order"), 3);
+  EXPECT_LE(world.ca.count("/order"), 4);
+}
+
 // --- what the CA counts
 
 TEST_F(CertifierTest, TwoCertificatesOfAHostShareItsFailures) {

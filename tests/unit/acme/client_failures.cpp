@@ -209,6 +209,18 @@ TEST_F(ClientFailure, OfACertificateThatIsNotValidNowSaysSo) {
   EXPECT_TRUE(obtain(order_of({host})));
 }
 
+TEST_F(ClientFailure, SaysWhetherItIsOfWhatAllNeed) {
+  for (const char* const path : {"/dir", "/nonce", "/order"}) {
+    world.ca.script.push_back({.path = path, .status = 500});
+    EXPECT_TRUE(failure_of(order_of({host})).is_of_the_service) << path;
+  }
+  for (const char* const path : {"/authz", "/chall", "/order/3/finalize", "/cert"}) {
+    for (int i = 0; i < 4; ++i) world.ca.script.push_back({.path = path, .status = 500});
+    EXPECT_FALSE(failure_of(order_of({host})).is_of_the_service) << path;
+    world.ca.script.clear();
+  }
+}
+
 TEST_F(ClientFailure, OfAnAnswerOfSomethingElseSaysWhatItIsNot) {
   for (const auto& [path, words] : std::map<std::string, const char*>{{"/order", "not an order with its URL"},
                                                                       {"/authz", "not an authorization"},
