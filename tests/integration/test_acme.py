@@ -165,6 +165,43 @@ def test_what_is_stored_is_for_the_gateway_alone(tmp_path, authority, upstream):
         assert "PRIVATE KEY" not in gateway.log and "PRIVATE KEY" not in str(gateway.status_page())
 
 
+@pytest.mark.parametrize("mishap", [None, "x", 'gatehouse-item 1 1\n{"format":1}'], ids=["removed", "damaged", "older"])
+def test_a_stored_certificate_that_is_spoiled_is_stored_again(tmp_path, authority, upstream, mishap):
+    """While the gateway runs it knows better, and what it stores afterwards is stored."""
+    name = "www.example.test"
+    item = tmp_path / "state" / "certificates" / "items" / "certificate%2Fwww.example.test"
+
+    def chain():
+        head, _, value = item.read_text().partition("\n") if item.exists() else ("", "", "")
+        return head.startswith("gatehouse-item") and json.loads(value).get("chain")
+
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, [name])
+    with pebble, gateway:
+        root = pebble.root()
+        first = wait_served(gateway, name, root)
+        before = chain()
+        if mishap is None:
+            item.unlink()
+        else:
+            item.write_text(mishap)
+        poll(lambda: chain() == before, "the certificate to be stored again", deadline=20)
+        assert certs(gateway, "renew", name).returncode == 0
+        wait_served(gateway, name, root, other_than=first)
+        assert chain() != before
+        assert pebble.count('Added order "') == 2
+
+
+def test_a_ticket_key_of_the_far_future_is_replaced(tmp_path, upstream):
+    """Somebody's clock was wrong; the key would be the youngest for seventy years."""
+    folder = tmp_path / "state" / "certificates" / "items"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "tickets").write_text(f"gatehouse-item 1 5\ngatehouse-tickets 1\n{4_000_000_000} {'ab' * 16} {'cd' * 32} {'ef' * 32}\n")
+    gateway = Gateway({"shop": acme_tenant("shop", upstream, ["www.example.test"])}, folder=str(tmp_path), start=False)
+    gateway.write_config(acme={"default": {"directory": "https://127.0.0.1:9/directory"}})
+    with gateway:
+        poll(lambda: "ab" * 16 not in (folder / "tickets").read_text(), "another key")
+
+
 def test_external_account_binding(tmp_path, authority, upstream):
     key = tmp_path / "mac.key"
     key.write_text("zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W\n")
