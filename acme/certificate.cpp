@@ -30,8 +30,8 @@ struct FreeCertificate {
 };
 using Certificate = std::unique_ptr<X509, FreeCertificate>;
 
-// Whether every block in PEM form is a certificate: whatever else a CA sends, a key for example, would be handed to what
-// reads the file (RFC 8555 section 9.1).
+// Whether every block in PEM form is a certificate: whatever else a CA sends, a key for example, would be served with it
+// (RFC 8555 section 9.1).
 bool has_certificates_alone(std::string_view pem) noexcept {
   static constexpr std::string_view begin = "-----BEGIN", rest = " CERTIFICATE-----";
   for (std::size_t at = pem.find(begin); at != std::string_view::npos; at = pem.find(begin, at))

@@ -92,8 +92,8 @@ class Certifier final : public Fleet::Part {
     bool is_unstored = false;  // the storage does not have the record, and is to get it
     bool is_at_work = false;
     std::string served;  // serial number of what on_certificate() was last told
-    // What the record says of failures, known before it is stored: a storage that fails is no reason to ask the CA again
-    // and again. All of it is void once it is stored.
+    // What the record says of failures, known before it is stored: a storage that fails is no reason to ask the CA
+    // again and again. All of it is void once it is stored.
     struct Hold {
       unsigned failures = 0;
       Time next_attempt{}, failed_at{}, ask_at{};

@@ -57,8 +57,8 @@ std::vector<Certifier::EntryRef> Certifier::siblings_of(const Entry& entry) cons
 }
 
 // Siblings are obtained one after the other: tls-alpn-01 has one answer for a name. And what the CA counts are failed
-// validations of an identifier, whatever they were for; one that has not failed itself waits for them for an hour at most,
-// which is how long they count.
+// validations of an identifier, whatever they were for; one that has not failed itself waits for an hour at most, which
+// is how long they count.
 bool Certifier::is_held_by_siblings(const Entry& entry, Need need, Time now) const {
   return std::ranges::any_of(siblings_of(entry), [&](const EntryRef& sibling) {
     if (sibling->is_at_work) return true;

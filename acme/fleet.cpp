@@ -6,7 +6,7 @@
 
 namespace gatehouse::acme {
 
-// What fails in one part, or with one item, is no reason for the rest to stop, nor for this one to be left out the next time.
+// What fails in one part, or with one item, is no reason for the rest to stop, nor for this one to be left out later.
 
 Flow<Done> Fleet::run() {
   while (!stopping_) {

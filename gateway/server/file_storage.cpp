@@ -290,9 +290,9 @@ bool FileStorage::take_lease(State& state) {
 }
 
 // Looks at whatever is in the folder, also if it was put there from outside, but at each file only when the folder's own
-// time says that one was put there, and every few seconds for those that were written to where they are. What is gone, cannot
-// be read any more or is older than it was is told as well: whoever has it in memory has another version than is there, and
-// could never replace it.
+// time says that one was put there, and every few seconds for those that were written to where they are. What is gone,
+// cannot be read any more or is older than it was is told as well: whoever has it in memory has another version than is
+// there, and could never replace it.
 void FileStorage::scan_items() {
   const std::string folder = folder_ + "items/";
   struct stat status{};
