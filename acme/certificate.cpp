@@ -30,10 +30,19 @@ struct FreeCertificate {
 };
 using Certificate = std::unique_ptr<X509, FreeCertificate>;
 
+// Whether every block in PEM form is a certificate: whatever else a CA sends, a key for example, would be served with it
+// (RFC 8555 section 9.1).
+bool has_certificates_alone(std::string_view pem) noexcept {
+  static constexpr std::string_view begin = "-----BEGIN", rest = " CERTIFICATE-----";
+  for (std::size_t at = pem.find(begin); at != std::string_view::npos; at = pem.find(begin, at))
+    if (at += begin.size(); !pem.substr(at).starts_with(rest)) return false;
+  return true;
+}
+
 // All of the chain, or nothing where a part of it is no certificate.
 std::vector<Certificate> certificates_of(std::string_view pem) {
   std::vector<Certificate> chain;
-  if (pem.empty() || pem.size() > most_chain_bytes) return chain;
+  if (pem.empty() || pem.size() > most_chain_bytes || !has_certificates_alone(pem)) return chain;
   const std::unique_ptr<BIO, int (*)(BIO*)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
   if (!bio) throw std::bad_alloc();
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };

@@ -11,6 +11,7 @@ namespace {
 
 constexpr unsigned most_conflicts = 5;
 constexpr std::uint64_t no_fence = 0;
+constexpr Seconds restoring_pause(10);  // after a storage that has no room or cannot be written to
 
 }  // namespace
 
@@ -61,15 +62,9 @@ std::vector<Certifier::State> Certifier::states() const {
   std::vector<State> states;
   for (const auto& [name, entry] : entries_) {
     if (!entry->is_wanted) continue;
-    State state{entry->name,
-                entry->tenant,
-                entry->authority,
-                entry->record.facts,
-                entry->is_at_work,
-                entry->record.renew_at,
-                entry->record.next_attempt,
-                entry->record.failures,
-                entry->record.last_error};
+    State state{entry->name,           entry->tenant,     entry->authority,
+                entry->record.facts,   entry->is_at_work, entry->record.renew_at,
+                entry->next_attempt(), entry->failures(), entry->record.last_error};
     if (const AuthorityRef authority = authority_named(entry->authority);
         authority != nullptr && !entry->record.facts) {
       const auto account = accounts_.find(account_item(authority->directory));
@@ -99,6 +94,7 @@ const CertificateRecord* Certifier::record(const CertificateName& name) const {
 Flow<Done> Certifier::changed(StoredItem item) {
   if (item.name == challenges_item) {
     challenges_version_ = item.version;
+    if (item.value.empty() && !presented_.empty()) ++challenges_wanted_;  // removed from outside
     auto presentations = read_challenges(item.value);
     if (!presentations && !item.value.empty()) environment_.report("stored challenges cannot be read", item.name, true);
     if (on_challenges) co_await on_challenges(presentations.value_or(std::vector<Presentation>()));
@@ -107,7 +103,10 @@ Flow<Done> Certifier::changed(StoredItem item) {
   if (!item.name.starts_with(certificate_prefix)) {
     Account& account = accounts_[item.name];
     account.version = item.version;
-    if (item.value.empty()) co_return Done{};
+    if (item.value.empty()) {
+      needs_restoring_ = account.is_unstored = true;
+      co_return Done{};
+    }
     auto record = read_account(item.value);
     std::optional<PrivateKey> key;
     if (record)
@@ -126,22 +125,23 @@ Flow<Done> Certifier::changed(StoredItem item) {
     entry = std::make_shared<Entry>();
     entry->name = name;
   }
-  if (item.version < entry->version) co_return Done{};  // this gateway has changed it since
   if (item.value.empty()) {  // nobody removes it but who has emptied the storage
     entry->version = item.version;
-    needs_restoring_ = needs_restoring_ || !entry->record.chain.empty();
+    needs_restoring_ = entry->is_unstored = true;
     co_return Done{};
   }
+  if (item.version < entry->version) co_return Done{};  // this gateway has changed it since
   auto record = read_certificate(item.value);
   if (!record) {
     environment_.report("a stored certificate cannot be read; another one is obtained", name.host.value, true);
     entry->version = item.version;
-    needs_restoring_ = needs_restoring_ || !entry->record.chain.empty();
+    needs_restoring_ = entry->is_unstored = true;
     co_return Done{};
   }
-  if (record->renew_now && !entry->record.renew_now) do_not_wait_for_authority(*entry);
+  if ((record->renew_now && !entry->record.renew_now) || (record->revoke && !entry->record.revoke)) do_not_wait(*entry);
   entry->record = *std::move(record);
   entry->version = item.version;
+  entry->is_unstored = false;
   if (on_certificate && entry->record.facts && entry->served != entry->record.facts->serial) {
     entry->served = entry->record.facts->serial;
     on_certificate(entry->name.host);
@@ -161,15 +161,23 @@ void Certifier::damaged(const std::string& name, std::uint64_t version) {
       entry->name = of;
     }
     entry->version = version;
+    entry->is_unstored = true;
   } else {
     accounts_[name].version = version;
+    accounts_[name].is_unstored = true;
   }
   needs_restoring_ = true;
 }
 
 void Certifier::forgotten() {
-  for (auto& [name, entry] : entries_) entry->version = 0;
-  for (auto& [name, account] : accounts_) account.version = 0;
+  for (auto& [name, entry] : entries_) {
+    entry->version = 0;
+    entry->is_unstored = true;
+  }
+  for (auto& [name, account] : accounts_) {
+    account.version = 0;
+    account.is_unstored = true;
+  }
   challenges_version_ = 0;
   ++challenges_wanted_;
   needs_restoring_ = true;
@@ -179,29 +187,55 @@ void Certifier::forgotten() {
 Flow<Done> Certifier::restore() {
   needs_restoring_ = false;
   const std::uint64_t fence = fleet_.fence();
+  const auto note = [&](const StorageResult<std::uint64_t>& stored, std::uint64_t& version, bool& is_unstored) {
+    if (stored) version = *stored;
+    // After a conflict the storage's own comes with the next sync.
+    is_unstored = !stored && stored.error().kind != StorageError::Kind::conflict;
+    if (!is_unstored) return;
+    needs_restoring_ = true;
+    restore_at_ = environment_.now() + restoring_pause;
+  };
   std::vector<std::string> names;
-  for (auto& [name, account] : accounts_) names.push_back(name);
+  for (auto& [name, account] : accounts_)
+    if (account.is_unstored) names.push_back(name);
   for (const std::string& name : names) {
     Account& account = accounts_[name];
-    if (account.record.key.empty() || account.is_at_work) continue;
-    auto stored = co_await fleet_.put(name, write_account(account.record), account.version, fence);
-    if (stored)
-      account.version = *stored;
-    else if (stored.error().kind != StorageError::Kind::conflict)
+    if (account.record.key.empty()) account.is_unstored = false;
+    if (!account.is_unstored) continue;
+    if (account.is_at_work) {
       needs_restoring_ = true;
+      continue;
+    }
+    const auto stored = co_await fleet_.put(name, write_account(account.record), account.version, fence);
+    note(stored, account.version, account.is_unstored);
   }
   std::vector<EntryRef> entries;
-  for (auto& [name, entry] : entries_) entries.push_back(entry);
+  for (auto& [name, entry] : entries_)
+    if (entry->is_unstored) entries.push_back(entry);
+  bool is_away = false;
   for (const EntryRef& entry : entries) {
-    if (entry->record.chain.empty() || entry->is_at_work) continue;
-    auto stored = co_await fleet_.put(entry->name.item(), write_certificate(entry->record), entry->version, fence);
-    if (stored)
-      entry->version = *stored;
-    else if (stored.error().kind != StorageError::Kind::conflict)
+    if (entry->record.chain.empty()) entry->is_unstored = false;
+    if (!entry->is_unstored) continue;
+    if (entry->is_at_work || is_away) {
       needs_restoring_ = true;
-    if (!stored && stored.error().kind == StorageError::Kind::away) break;
+      continue;
+    }
+    const auto stored =
+        co_await fleet_.put(entry->name.item(), write_certificate(entry->record), entry->version, fence);
+    note(stored, entry->version, entry->is_unstored);
+    is_away = !stored && stored.error().kind == StorageError::Kind::away;
   }
   co_return Done{};
+}
+
+// A record that was to be stored and could not be: it holds here, and is stored when that is possible.
+void Certifier::keep_unstored(Entry& entry, const std::function<void(CertificateRecord&)>& change) {
+  change(entry.record);
+  needs_restoring_ = entry.is_unstored = true;
+  restore_at_ = environment_.now() + restoring_pause;
+  if (!on_certificate || !entry.record.facts) return;
+  entry.served = entry.record.facts->serial;
+  on_certificate(entry.name.host);
 }
 
 Flow<std::expected<Done, std::string>> Certifier::store(Entry& entry, std::function<void(CertificateRecord&)> change,
@@ -215,6 +249,7 @@ Flow<std::expected<Done, std::string>> Certifier::store(Entry& entry, std::funct
         // What is new is served when it comes back with the next sync, here as everywhere.
         entry.record = std::move(next);
         entry.version = *stored;
+        entry.is_unstored = false;
       }
       co_return Done{};
     }
@@ -231,6 +266,7 @@ Flow<StorageResult<Done>> Certifier::store_account(Account& account, const Autho
   if (!stored) co_return std::unexpected(std::move(stored.error()));
   account.version = *stored;
   account.record = std::move(record);
+  account.is_unstored = false;
   co_return Done{};
 }
 
@@ -255,7 +291,19 @@ Flow<std::expected<Done, std::string>> Certifier::request_renewal(Identifier hos
   for (const EntryRef& entry : entries_of(host)) {
     if (!entry->is_wanted) continue;
     is_wanted = true;
-    do_not_wait_for_authority(*entry);
+    do_not_wait(*entry);
+    // What others have failed to have validated is tried again, too: they wait for each other.
+    for (const EntryRef& sibling : siblings_of(*entry)) {
+      if (sibling->record.next_attempt == Time{} || sibling->version == 0) continue;
+      auto stored = co_await store(
+          *sibling,
+          [](CertificateRecord& record) {
+            record.failures = 0;
+            record.next_attempt = Time{};
+          },
+          no_fence);
+      if (!stored) co_return stored;
+    }
     auto stored = co_await store(
         *entry,
         [](CertificateRecord& record) {
@@ -277,6 +325,7 @@ Flow<std::expected<Done, std::string>> Certifier::request_revocation(Identifier 
     is_there = true;
     if (issuer_of(entry->record) == nullptr)
       co_return std::unexpected("the CA that issued it is not configured; revoke it there");
+    do_not_wait(*entry);
     auto stored = co_await store(
         *entry,
         [reason](CertificateRecord& record) {

@@ -2,10 +2,12 @@
 // the fleet holds the lease. What is stored is served by all. Owned by whoever runs the gateway's certificates.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -87,26 +89,40 @@ class Certifier final : public Fleet::Part {
     bool is_wanted = false;
     CertificateRecord record;
     std::uint64_t version = 0;  // stored
+    bool is_unstored = false;  // the storage does not have the record, and is to get it
     bool is_at_work = false;
     std::string served;  // serial number of what on_certificate() was last told
+    // What the record says of failures, known before it is stored: a storage that fails is no reason to ask the CA
+    // again and again. All of it is void once it is stored.
+    struct Hold {
+      unsigned failures = 0;
+      Time next_attempt{}, failed_at{}, ask_at{};
+    } hold;
+    [[nodiscard]] Time next_attempt() const noexcept { return std::max(record.next_attempt, hold.next_attempt); }
+    [[nodiscard]] unsigned failures() const noexcept { return std::max(record.failures, hold.failures); }
   };
   using EntryRef = std::shared_ptr<Entry>;
   struct Account {
     AccountRecord record;
     std::uint64_t version = 0;
+    bool is_unstored = false;
     std::optional<PrivateKey> key;
     bool is_at_work = false;
     unsigned failures = 0;  // of the CA, in a row: it cannot be reached, or the account not be registered
     Time next_attempt{};
     std::string last_error;
-    bool is_probing = false;  // one order is under way to see whether it is back
+    bool is_probing = false;  // one order or question is under way to see whether it is back
+    std::set<Identifier> failed_hosts;  // whose orders the CA has failed at since it last issued
+    std::set<Identifier> limited_hosts;  // whose orders a limit has refused since
+    Time limited_until{};  // no order is placed before
   };
   enum class Need { nothing, certificate, revocation, renewal_info };
 
   [[nodiscard]] Need need_of(const Entry& entry, Time now) const;
   [[nodiscard]] AuthorityRef authority_named(const std::string& name) const;
   [[nodiscard]] KeyType key_type_for(const Entry& entry, const Authority& authority) const;
-  [[nodiscard]] bool is_sibling_at_work(const Entry& entry) const;
+  [[nodiscard]] std::vector<EntryRef> siblings_of(const Entry& entry) const;
+  [[nodiscard]] bool is_held_by_siblings(const Entry& entry, Need need, Time now) const;
   [[nodiscard]] std::vector<EntryRef> entries_of(const Identifier& host) const;
   [[nodiscard]] AuthorityRef rehearsal_for(const Entry& entry);
   [[nodiscard]] AuthorityRef authority_for(const Entry& entry, Time now);
@@ -137,8 +153,12 @@ class Certifier final : public Fleet::Part {
                                                              std::uint64_t fence);
   [[nodiscard]] Flow<StorageResult<Done>> store_account(Account& account, const Authority& authority,
                                                         AccountRecord record, std::uint64_t fence);
-  void do_not_wait_for_authority(const Entry& entry);
+  void hold_back(Entry& entry, const Problem& problem, Time now);
+  void keep_unstored(Entry& entry, const std::function<void(CertificateRecord&)>& change);
+  void do_not_wait(Entry& entry);
+  [[nodiscard]] bool is_authority_to_blame(const Authority& authority, const Entry& entry, const Problem& problem);
   void note_authority(const Authority& authority, const Problem* problem);
+  void note_limit(const Authority& authority, const Entry& entry, const Problem& problem);
 
   Environment& environment_;
   Fleet& fleet_;
@@ -152,7 +172,8 @@ class Certifier final : public Fleet::Part {
   std::map<CertificateName, std::vector<Presentation>> presented_;  // as the lease's holder
   std::uint64_t challenges_version_ = 0;  // stored
   std::uint64_t challenges_wanted_ = 0, challenges_stored_ = 0;  // generations of presented_
-  bool needs_restoring_ = false;
+  bool needs_restoring_ = false;  // something is_unstored
+  Time restore_at_{};  // not before, after a failure
   std::string last_started_;  // tenant; the next turn begins behind it
 };
 

@@ -12,6 +12,13 @@ namespace {
 constexpr Seconds renewal_question_failed = std::chrono::hours(1);
 constexpr Seconds no_renewal_info = std::chrono::hours(24);
 
+// Of the storage: `what` was done at the CA and could not be written down.
+Problem not_stored(const char* what, const std::string& reason) {
+  Problem problem;
+  problem.detail = printable(std::string(what) + " could not be stored: " + reason, 400);
+  return problem;
+}
+
 // FNV-1a: only to see that a window has changed.
 std::uint64_t hash_of(const RenewalInfo& info) {
   std::uint64_t hash = 14695981039346656037U;
@@ -23,12 +30,39 @@ std::uint64_t hash_of(const RenewalInfo& info) {
   return hash == 0 ? 1 : hash;
 }
 
-// Nothing of ours: the CA could not be reached, has no time, or refuses the account.
-bool is_of_the_authority(const Problem& problem) noexcept {
+// From so many hosts on whose orders the CA has failed, one after the other, it is the CA and not the hosts.
+constexpr std::size_t hosts_for_blame = 3;
+
+bool is_of_the_account(const Problem& problem) noexcept {
+  return problem.type == ProblemType::external_account_required ||
+         problem.type == ProblemType::account_does_not_exist || problem.type == ProblemType::user_action_required;
+}
+
+// Nothing of ours: the CA could not be reached, or has no time.
+bool is_like_an_outage(const Problem& problem) noexcept {
   return problem.type == ProblemType::no_answer || problem.type == ProblemType::server_internal ||
-         problem.type == ProblemType::external_account_required ||
-         problem.type == ProblemType::account_does_not_exist || problem.type == ProblemType::user_action_required ||
          problem.status >= 500;
+}
+
+// The CA does not take orders of anybody. What it fails at later may be one host's alone.
+bool is_of_the_authority(const Problem& problem) noexcept {
+  return is_of_the_account(problem) || (problem.is_of_the_service && is_like_an_outage(problem));
+}
+
+// A limit on orders that tells when there may be one again. Of whom it is, only words say.
+bool is_limit_of_orders(const Problem& problem) noexcept {
+  return problem.is_of_the_service && problem.type == ProblemType::rate_limited && problem.retry_at;
+}
+
+// What a flow throws is a failure like any other, with a pause behind it.
+Result<Issued> result_of(Flow<Result<Issued>>& flow) {
+  try {
+    return flow.result();
+  } catch (const std::exception& failure) {
+    Problem problem;
+    problem.detail = printable(failure.what(), 400);
+    return std::unexpected(std::move(problem));
+  }
 }
 
 /// In the name of an account, which may change while this goes on: it goes on with the key that it began with.
@@ -48,7 +82,7 @@ struct AccountConversation {
 struct Certifier::Work {
   Work(Certifier& certifier, EntryRef of) : self(certifier), entry(std::move(of)) {
     entry->is_at_work = true;
-    has_failed = entry->record.failures != 0;
+    has_failed = entry->failures() != 0;
     tenant = entry->tenant;
     ++self.at_work_;
     ++self.tenants_at_work_[tenant];
@@ -175,9 +209,43 @@ Flow<Done> Certifier::withdraw(const Entry& entry, const Authority& authority) {
   co_return Done{};
 }
 
-// Somebody who asks for a certificate now may know that the CA is back.
-void Certifier::do_not_wait_for_authority(const Entry& entry) {
+// Before it is stored. Failures count for all that have the same identifier validated.
+void Certifier::hold_back(Entry& entry, const Problem& problem, Time now) {
+  unsigned failures = entry.failures();
+  for (const EntryRef& sibling : siblings_of(entry)) failures = std::max(failures, sibling->failures());
+  entry.hold.failures = failures + 1;
+  entry.hold.failed_at = now;
+  entry.hold.next_attempt = next_attempt(problem, entry.hold.failures, now, environment_.chance());
+}
+
+// Somebody who asks for a certificate now may know that what was wrong is well again, also at the CA.
+void Certifier::do_not_wait(Entry& entry) {
+  entry.hold = {};
+  for (const EntryRef& sibling : siblings_of(entry)) sibling->hold = {};
   if (const AuthorityRef authority = authority_named(entry.authority)) account_of(*authority).next_attempt = Time{};
+}
+
+// Whether a failed order is the CA's fault rather than the host's.
+bool Certifier::is_authority_to_blame(const Authority& authority, const Entry& entry, const Problem& problem) {
+  if (is_of_the_authority(problem)) return true;
+  if (!is_like_an_outage(problem)) return false;
+  // A rehearsal is not worth waiting for, whoever is to blame.
+  if (const AuthorityRef rehearsal = rehearsal_for(entry); rehearsal && rehearsal->directory == authority.directory)
+    return true;
+  std::set<Identifier>& hosts = account_of(authority).failed_hosts;
+  hosts.insert(entry.name.host);
+  return hosts.size() >= hosts_for_blame;
+}
+
+// The account may place no order for a while: the others need not find out one by one.
+void Certifier::note_limit(const Authority& authority, const Entry& entry, const Problem& problem) {
+  if (!is_limit_of_orders(problem)) return;
+  Account& account = account_of(authority);
+  account.limited_hosts.insert(entry.name.host);
+  if (!problem.detail.contains("account") && account.limited_hosts.size() < hosts_for_blame) return;
+  if (environment_.now() >= account.limited_until)
+    environment_.report("the CA takes no orders of the account for a while", problem.to_string(), true);
+  account.limited_until = std::max(account.limited_until, *problem.retry_at);
 }
 
 void Certifier::note_authority(const Authority& authority, const Problem* problem) {
@@ -212,7 +280,9 @@ Flow<Done> Certifier::register_account(AuthorityRef issuer, std::uint64_t fence)
     PrivateKey key = PrivateKey::generate(KeyType::ecdsa_p256);
     AccountRecord record;
     record.key = key.to_pem();
-    if (!co_await store_account(account, authority, std::move(record), fence)) {
+    if (const auto stored = co_await store_account(account, authority, std::move(record), fence); !stored) {
+      const Problem problem = not_stored("the account", stored.error().reason);
+      note_authority(authority, &problem);
       end();
       co_return Done{};
     }
@@ -230,7 +300,9 @@ Flow<Done> Certifier::register_account(AuthorityRef issuer, std::uint64_t fence)
   if (url) {
     AccountRecord record = account.record;
     record.url = *std::move(url);
-    if (!co_await store_account(account, authority, std::move(record), fence)) {
+    if (const auto stored = co_await store_account(account, authority, std::move(record), fence); !stored) {
+      const Problem problem = not_stored("the account", stored.error().reason);
+      note_authority(authority, &problem);
       end();
       co_return Done{};
     }
@@ -284,10 +356,12 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
     account_of(authority).is_probing = false;
     co_return Done{};
   }
-  auto issued = flow.result();
+  auto issued = result_of(flow);
   const Time now = environment_.now();
   if (issued) {
     note_authority(authority, nullptr);
+    account_of(authority).failed_hosts.clear();
+    account_of(authority).limited_hosts.clear();
     co_await settle_keys(authority, false, fence);
     if (const AuthorityRef rehearsal = rehearsal_for(*entry);
         rehearsal && rehearsal->directory == authority.directory) {
@@ -295,21 +369,27 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
       co_return Done{};
     }
     auto facts = read_chain(issued->chain);  // obtain() has read it
-    const Time renew_at = renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance());
-    const auto stored = co_await store(
-        *entry,
-        [&](CertificateRecord& record) {
-          record = CertificateRecord{.rehearsed = record.rehearsed};
-          record.chain = issued->chain;
-          record.key = Secret(std::string(issued->key.reveal()));
-          record.facts = *facts;
-          record.authority = authority.directory;
-          record.key_type = name_of(key_type_for(*entry, authority));
-          record.profile = authority.profile;
-          record.renew_at = renew_at;
-          record.ask_at = now;
-        },
-        fence);
+    const auto key = PrivateKey::from_pem(issued->key.reveal());
+    const auto key_type = key ? key->type() : std::nullopt;
+    const Time renew_at = std::max(renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance()),
+                                   earliest_renewal(now, facts->lifetime()));
+    const auto change = [&](CertificateRecord& record) {
+      record = CertificateRecord{.rehearsed = record.rehearsed};
+      record.chain = issued->chain;
+      record.key = Secret(std::string(issued->key.reveal()));
+      record.facts = *facts;
+      record.authority = authority.directory;
+      record.key_type = key_type ? name_of(*key_type) : std::string();
+      record.profile = authority.profile;
+      record.renew_at = renew_at;
+      record.issued_at = record.ask_at = now;
+    };
+    hold_back(*entry, not_stored("the certificate", {}), now);
+    const auto stored = co_await store(*entry, change, fence);
+    if (stored)
+      entry->hold = {};
+    else if (fleet_.is_leading() && fleet_.fence() == fence)
+      keep_unstored(*entry, change);
     if (on_order) on_order(static_cast<bool>(stored));
     environment_.report(stored ? "certificate obtained" : "a certificate was obtained but could not be stored",
                         entry->name.host.value, !stored);
@@ -317,8 +397,8 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   }
 
   const Problem& problem = issued.error();
-  const bool is_authority = is_of_the_authority(problem);
-  note_authority(authority, is_authority ? &problem : nullptr);
+  note_authority(authority, is_authority_to_blame(authority, *entry, problem) ? &problem : nullptr);
+  note_limit(authority, *entry, problem);
   if (problem.type == ProblemType::malformed || problem.type == ProblemType::unauthorized ||
       problem.type == ProblemType::account_does_not_exist)
     co_await settle_keys(authority, true, fence);
@@ -330,17 +410,19 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   if (on_order) on_order(false);
   const std::string words = problem.to_string();
   environment_.report("no certificate for " + entry->name.host.value, words, true);
-  static_cast<void>(co_await store(
+  // Whoever is to blame, another host is the next to find out whether it is well again.
+  hold_back(*entry, problem, now);
+  const auto stored = co_await store(
       *entry,
-      [&](CertificateRecord& record) {
-        if (!is_authority) ++record.failures;
+      [&, held = entry->hold](CertificateRecord& record) {
+        record.failures = held.failures;
         record.last_error = words;
         record.last_error_at = now;
-        record.next_attempt =
-            is_authority ? Time{} : next_attempt(problem, record.failures, now, environment_.chance());
+        record.next_attempt = held.next_attempt;
         if (problem.is_of_the_names()) record.progress.reset();
       },
-      fence));
+      fence);
+  if (stored) entry->hold = {};
   co_return Done{};
 }
 
@@ -348,6 +430,7 @@ Flow<Done> Certifier::obtain(EntryRef entry, AuthorityRef issuer, std::uint64_t 
 Flow<Done> Certifier::note_rehearsal(Entry& entry, const Authority& rehearsal, std::uint64_t fence) {
   const AuthorityRef authority = authority_named(entry.authority);
   if (!authority) co_return Done{};
+  hold_back(entry, not_stored("the rehearsal", {}), environment_.now());
   const auto stored = co_await store(
       entry,
       [&](CertificateRecord& record) {
@@ -359,9 +442,11 @@ Flow<Done> Certifier::note_rehearsal(Entry& entry, const Authority& rehearsal, s
       },
       fence);
   if (on_order) on_order(static_cast<bool>(stored));
-  if (stored)
+  if (stored) {
+    entry.hold = {};
     environment_.report("acme." + rehearsal.name + " would issue, so acme." + authority->name + " is asked",
                         entry.name.host.value, false);
+  }
   co_return Done{};
 }
 
@@ -371,13 +456,17 @@ Flow<Done> Certifier::ask_for_renewal(EntryRef entry, AuthorityRef issuer, std::
   Conversation conversation;
   Client client(conversation, authority.directory);
   auto flow = client.renewal_info(entry->record.facts->renewal_id);
-  if (!co_await drive(flow, conversation, &*entry, authority, fence)) co_return Done{};
+  const bool is_probe = account_of(authority).is_probing;
+  const bool has_ended = co_await drive(flow, conversation, &*entry, authority, fence);
+  if (is_probe) account_of(authority).is_probing = false;
+  if (!has_ended) co_return Done{};
   auto renewal = flow.result();
   const Time now = environment_.now();
+  // Renewal information that is away is not the CA: whoever issues goes on, and this is asked for again later.
   if (!renewal && is_of_the_authority(renewal.error())) note_authority(authority, &renewal.error());
   const auto change = [&](CertificateRecord& record) {
     if (!renewal) {
-      record.ask_at = now + renewal_question_failed;
+      record.ask_at = std::max(now + renewal_question_failed, renewal.error().retry_at.value_or(now));
       return;
     }
     if (!*renewal) {
@@ -388,10 +477,12 @@ Flow<Done> Certifier::ask_for_renewal(EntryRef entry, AuthorityRef issuer, std::
     const std::uint64_t window = hash_of((*renewal)->info);
     if (window == record.window) return;  // the time that was drawn from it holds
     record.window = window;
-    record.renew_at = renewal_by_window((*renewal)->info, entry->record.facts->not_before,
-                                        entry->record.facts->not_after, environment_.chance());
+    record.renew_at = std::max(renewal_by_window((*renewal)->info, entry->record.facts->not_before,
+                                                 entry->record.facts->not_after, environment_.chance()),
+                               earliest_renewal(record.issued_at, entry->record.facts->lifetime()));
   };
-  static_cast<void>(co_await store(*entry, change, fence));
+  entry->hold.ask_at = now + renewal_question_failed;
+  if (co_await store(*entry, change, fence)) entry->hold.ask_at = Time{};
   co_return Done{};
 }
 
@@ -405,20 +496,22 @@ Flow<Done> Certifier::revoke(EntryRef entry, AuthorityRef issuer, std::uint64_t 
   const Time now = environment_.now();
   environment_.report(revoked ? "certificate revoked" : "the certificate could not be revoked",
                       entry->name.host.value + (revoked ? "" : ": " + revoked.error().to_string()), !revoked);
-  static_cast<void>(co_await store(
+  hold_back(*entry, revoked ? not_stored("the revocation", {}) : revoked.error(), now);
+  const auto stored = co_await store(
       *entry,
-      [&](CertificateRecord& record) {
+      [&, held = entry->hold](CertificateRecord& record) {
         if (revoked) {
           record.revoke.reset();
           record.renew_now = true;
         } else {
-          ++record.failures;
+          record.failures = held.failures;
           record.last_error = "the revocation: " + revoked.error().to_string();
           record.last_error_at = now;
-          record.next_attempt = next_attempt(revoked.error(), record.failures, now, environment_.chance());
+          record.next_attempt = held.next_attempt;
         }
       },
-      fence));
+      fence);
+  if (stored) entry->hold = {};
   co_return Done{};
 }
 

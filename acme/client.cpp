@@ -28,6 +28,11 @@ bool is_away(int status) noexcept { return status == 502 || status == 503 || sta
 // Nothing that ACME asks for is answered by a redirection.
 bool is_success(int status) noexcept { return status >= 200 && status < 300; }
 
+std::unexpected<Problem> of_the_service(Problem problem) {
+  problem.is_of_the_service = true;
+  return std::unexpected(std::move(problem));
+}
+
 Problem refusal(const HttpResponse& response, Time now) {
   Problem problem = parse_problem(response.body, response.status);
   problem.retry_at = from_retry_after(response.retry_after, now);
@@ -41,10 +46,10 @@ Problem refusal(const HttpResponse& response, Time now) {
 Flow<Result<Done>> Client::open() {
   if (is_open_) co_return Done{};
   auto response = co_await conversation_.send({HttpRequest::Method::get, directory_url_, {}});
-  if (!response) co_return std::unexpected(no_answer(std::move(response.error())));
-  if (response->status != 200) co_return std::unexpected(refusal(*response, conversation_.now()));
+  if (!response) co_return of_the_service(no_answer(std::move(response.error())));
+  if (response->status != 200) co_return of_the_service(refusal(*response, conversation_.now()));
   auto directory = parse_directory(response->body);
-  if (!directory) co_return std::unexpected(not_acme("an ACME directory; look at the directory's URL"));
+  if (!directory) co_return of_the_service(not_acme("an ACME directory; look at the directory's URL"));
   directory_ = *std::move(directory);
   is_open_ = true;
   co_return Done{};
@@ -57,9 +62,9 @@ Flow<Result<std::string>> Client::nonce() {
     co_return last;
   }
   auto response = co_await conversation_.send({HttpRequest::Method::head, directory_.new_nonce, {}});
-  if (!response) co_return std::unexpected(no_answer(std::move(response.error())));
-  if (!is_success(response->status)) co_return std::unexpected(refusal(*response, conversation_.now()));
-  if (!is_nonce(response->nonce)) co_return std::unexpected(not_acme("a nonce"));
+  if (!response) co_return of_the_service(no_answer(std::move(response.error())));
+  if (!is_success(response->status)) co_return of_the_service(refusal(*response, conversation_.now()));
+  if (!is_nonce(response->nonce)) co_return of_the_service(not_acme("a nonce"));
   co_return std::move(response->nonce);
 }
 
@@ -116,8 +121,8 @@ Flow<Result<std::string>> Client::register_account(std::vector<std::string> cont
         Json::parse(external_account_binding(*key_, external->key_id, external->mac_key, directory_.new_account));
   // A second time it finds the account that the first has made.
   auto response = co_await post_as(*key_, {}, directory_.new_account, payload.dump(), Repeat::when_lost);
-  if (!response) co_return std::unexpected(std::move(response.error()));
-  if (!is_usable_url(response->location)) co_return std::unexpected(not_acme("an account with its URL"));
+  if (!response) co_return of_the_service(std::move(response.error()));
+  if (!is_usable_url(response->location)) co_return of_the_service(not_acme("an account with its URL"));
   account_ = response->location;
   co_return account_;
 }

@@ -85,7 +85,7 @@ class Client {
                                                    std::string payload, Repeat repeat);
   [[nodiscard]] Flow<Result<std::string>> nonce();
   [[nodiscard]] Flow<Result<Order>> order_at(std::string url);
-  [[nodiscard]] Flow<Result<Done>> authorize(const Order& order, ChallengeType wanted);
+  [[nodiscard]] Flow<Result<Done>> authorize(const Order& order, const Identifiers& ordered, ChallengeType wanted);
   [[nodiscard]] Flow<Result<Done>> tell(std::string challenge, std::string authorization);
   [[nodiscard]] Flow<Result<Done>> await_authorization(std::string url, Time deadline);
   [[nodiscard]] Flow<Result<std::string>> download(std::string url, std::string preferred_chain);

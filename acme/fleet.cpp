@@ -2,14 +2,29 @@
 #include "acme/fleet.hpp"
 
 #include <algorithm>
+#include <exception>
 
 namespace gatehouse::acme {
 
+// What fails in one part, or with one item, is no reason for the rest to stop, nor for this one to be left out later.
+
 Flow<Done> Fleet::run() {
   while (!stopping_) {
-    co_await sync();
+    try {
+      co_await sync();
+    } catch (const std::exception& failure) {
+      note_trouble(failure.what());
+    }
     if (is_leading() && trouble_.empty())
-      for (Part* const part : parts_) co_await part->lead();
+      for (Part* const part : parts_) {
+        std::string fault;
+        try {
+          co_await part->lead();
+        } catch (const std::exception& failure) {
+          fault = failure.what();
+        }
+        note_fault(prefix_of(*part), std::move(fault));
+      }
     co_await environment_.sleep(hasty_ != 0 ? options_.busy_pause : options_.pause);
   }
   static_cast<void>(co_await storage_.sync({.epoch = epoch_, .seen = seen_, .wants_lease = false}));
@@ -37,8 +52,18 @@ Flow<Done> Fleet::sync() {
         for (Part* const part : parts_) part->forgotten();
       }
     }
-    for (StoredItem& item : answer->changed)
-      if (Part* const part = part_of(item.name)) co_await part->changed(std::move(item));
+    for (StoredItem& item : answer->changed) {
+      Part* const part = part_of(item.name);
+      if (part == nullptr) continue;
+      const std::string name = item.name;
+      std::string fault;
+      try {
+        co_await part->changed(std::move(item));
+      } catch (const std::exception& failure) {
+        fault = failure.what();
+      }
+      note_fault(name, std::move(fault));
+    }
     for (const StoredItem& item : answer->damaged) {
       environment_.report(
           "an item of the certificates' storage cannot be read; it is replaced when its certificate is known or "
@@ -78,6 +103,22 @@ Fleet::Part* Fleet::part_of(std::string_view name) const noexcept {
   const auto found =
       std::ranges::find_if(prefixes_, [&](const auto& prefix) { return name.starts_with(prefix.first); });
   return found == prefixes_.end() ? nullptr : found->second;
+}
+
+std::string Fleet::prefix_of(const Part& part) const {
+  return std::string(std::ranges::find(prefixes_, &part, &std::pair<std::string, Part*>::second)->first);
+}
+
+void Fleet::note_fault(const std::string& of, std::string reason) {
+  const auto known = faults_.find(of);
+  if (reason.empty()) {
+    if (known != faults_.end()) faults_.erase(known);
+    return;
+  }
+  std::string fault = of + " cannot be acted by: " + reason;
+  if (known != faults_.end() && known->second == fault) return;
+  environment_.report("a part of what is kept for the certificates has failed; the rest goes on", fault, true);
+  faults_[of] = std::move(fault);
 }
 
 void Fleet::note_trouble(std::string reason) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,8 +70,10 @@ class Fleet {
   [[nodiscard]] bool is_seen_by_all(std::uint64_t version) const noexcept { return seen_by_all_ >= version; }
 
   [[nodiscard]] std::size_t members() const noexcept { return members_; }
-  /// Why the last sync failed; empty: it did not.
-  [[nodiscard]] const std::string& trouble() const noexcept { return trouble_; }
+  /// Why the last sync failed, or what this gateway could not act by; empty: nothing.
+  [[nodiscard]] const std::string& trouble() const noexcept {
+    return trouble_.empty() && !faults_.empty() ? faults_.begin()->second : trouble_;
+  }
   [[nodiscard]] bool has_synced() const noexcept { return has_synced_; }
 
   /// Counts those that wait for the others, so that the next sync comes sooner.
@@ -88,7 +91,9 @@ class Fleet {
  private:
   [[nodiscard]] Flow<Done> sync();
   [[nodiscard]] Part* part_of(std::string_view name) const noexcept;
+  [[nodiscard]] std::string prefix_of(const Part& part) const;
   void note_trouble(std::string reason);
+  void note_fault(const std::string& of, std::string reason);  // no reason: it is well again
 
   Environment& environment_;
   Storage& storage_;
@@ -106,7 +111,8 @@ class Fleet {
   std::size_t members_ = 1;
   std::uint64_t syncs_ = 0;
   unsigned hasty_ = 0;
-  std::string trouble_;
+  std::string trouble_;  // of the storage
+  std::map<std::string, std::string> faults_;  // by item, or the first prefix of the part that failed as the leader
 };
 
 }  // namespace gatehouse::acme

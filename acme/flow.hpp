@@ -101,8 +101,9 @@ struct Presentation {
 
 /// What an order needs to be continued by somebody else.
 struct Progress {
-  std::string order;  // URL
+  std::string order;  // URL; empty: it is about to be placed
   Secret key;  // of the certificate, PEM
+  std::string profile;  // that it is placed with
 };
 
 /// What a flow wants, one thing at a time.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "acme/json.hpp"
+#include "config/address.hpp"
 
 namespace gatehouse::acme {
 
@@ -13,6 +14,8 @@ namespace {
 
 constexpr std::size_t most_url_bytes = 2048;
 constexpr std::size_t most_names = 1000;
+constexpr std::size_t most_name_characters = 253;
+constexpr std::size_t most_label_characters = 63;
 constexpr std::size_t most_challenges = 32;
 constexpr std::size_t fewest_token_characters = 22;  // 128 bits
 constexpr std::size_t most_token_characters = 128;
@@ -53,15 +56,36 @@ std::optional<Problem> problem_member(const Json& object) {
                        code >= 100 && code <= 599 ? static_cast<int>(code) : 0);
 }
 
+// In lower case; labels of 1 to 63 letters, digits, "-" and "_", the first of them perhaps "*".
+bool is_name(std::string_view name) noexcept {
+  if (name.size() > most_name_characters) return false;
+  if (name.starts_with("*.")) name.remove_prefix(2);
+  for (;;) {
+    const std::string_view label = name.substr(0, name.find('.'));
+    const bool is_label =
+        !label.empty() && label.size() <= most_label_characters && std::ranges::all_of(label, [](char c) {
+          return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        });
+    if (!is_label) return false;
+    if (label.size() == name.size()) return true;
+    name.remove_prefix(label.size() + 1);
+  }
+}
+
 std::optional<Identifier> parse_identifier(const Json& object) {
   if (!object.is_object()) return std::nullopt;
   const std::string type = string_member(object, "type");
-  if (type != "dns" && type != "ip") return std::nullopt;
   std::string value = string_member(object, "value");
+  if (type == "ip") {  // RFC 8738 section 3; compared with ours, so written as ours are
+    const auto address = IpAddress::parse(value);
+    if (!address) return std::nullopt;
+    return Identifier{Identifier::Type::ip, address->to_string()};
+  }
+  if (type != "dns") return std::nullopt;
   std::ranges::transform(value, value.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  if (value.empty() || value.size() > 253 || printable(value, value.size()) != value) return std::nullopt;
-  return Identifier{type == "dns" ? Identifier::Type::dns : Identifier::Type::ip, std::move(value)};
+  if (!is_name(value)) return std::nullopt;
+  return Identifier{Identifier::Type::dns, std::move(value)};
 }
 
 bool is_token(std::string_view token) noexcept {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t most_alternates = 8;
 constexpr Seconds longest_validation = std::chrono::minutes(10);
+constexpr Seconds most_clock_error = std::chrono::minutes(5);  // ours against the CA's
 constexpr Seconds first_poll = Seconds(1);
 constexpr Seconds slowest_poll = Seconds(15);
 
@@ -35,6 +36,16 @@ bool is_alive(Status status) noexcept {
 bool may_be_of_the_predecessor(const Problem& problem) noexcept {
   return problem.type == ProblemType::already_replaced || problem.type == ProblemType::malformed ||
          problem.type == ProblemType::unauthorized || problem.status == 409;
+}
+
+// Whether the authorization is for a name of the order, a wildcard's for the name behind "*." (RFC 8555 section 7.1.4).
+bool is_of(const Authorization& authorization, const Identifiers& ordered) {
+  return std::ranges::any_of(ordered, [&](const Identifier& identifier) {
+    if (authorization.is_wildcard && !identifier.is_wildcard()) return false;
+    std::string_view value = identifier.value;
+    if (identifier.is_wildcard()) value.remove_prefix(2);
+    return authorization.identifier.type == identifier.type && authorization.identifier.value == value;
+  });
 }
 
 Json identifier_json(const Identifier& identifier) {
@@ -112,7 +123,7 @@ Flow<Result<Done>> Client::tell(std::string challenge, std::string authorization
   co_return Done{};
 }
 
-Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
+Flow<Result<Done>> Client::authorize(const Order& order, const Identifiers& ordered, ChallengeType wanted) {
   // All challenges are answered by every gateway before the CA is told of the first.
   std::vector<Presentation> presentations;
   std::vector<std::pair<std::string, std::string>> untold;  // challenge, authorization
@@ -122,6 +133,10 @@ Flow<Result<Done>> Client::authorize(const Order& order, ChallengeType wanted) {
     if (!response) co_return std::unexpected(std::move(response.error()));
     const auto authorization = parse_authorization(response->body);
     if (!authorization) co_return std::unexpected(not_acme("an authorization"));
+    // Nothing is answered for a name that nobody here asked for.
+    if (!is_of(*authorization, ordered))
+      co_return std::unexpected(
+          not_acme("an authorization for a name of the order: " + authorization->identifier.value));
     if (authorization->status == Status::valid) continue;
     waiting.push_back(url);
     if (authorization->status != Status::pending) continue;  // it has failed, and is asked why below
@@ -201,9 +216,15 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
   Progress progress;
   std::optional<Order> order;
   std::optional<PrivateKey> key;
-  if (resumed) {
-    if (auto read = PrivateKey::from_pem(resumed->key.reveal())) key = *std::move(read);
-    if (key) {
+  bool is_key_kept = false;
+  // What was begun with another kind of key or profile than are configured by now is of no use any more.
+  if (resumed && resumed->profile == request.profile) {
+    if (auto read = PrivateKey::from_pem(resumed->key.reveal()); read && read->type() == request.key_type)
+      key = *std::move(read);
+    if (key && resumed->order.empty()) {
+      is_key_kept = true;
+      progress = *std::move(resumed);
+    } else if (key) {
       auto found = co_await order_at(resumed->order);
       Identifiers wanted = request.identifiers;
       std::ranges::sort(wanted);
@@ -217,7 +238,19 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
     }
   }
 
+  // What could not be stored: whoever comes after would know nothing of it.
+  const auto not_kept = [](const std::string& reason) {
+    Problem problem;
+    problem.detail = printable("the order could not be stored: " + reason, 400);
+    return std::unexpected(std::move(problem));
+  };
   if (!order) {
+    // The key before the CA hears of the order: where nothing can be stored nothing is ordered.
+    if (!is_key_kept) {
+      key = PrivateKey::generate(request.key_type);
+      progress = {{}, key->to_pem(), request.profile};
+      if (const auto kept = co_await conversation_.keep(progress); !kept) co_return not_kept(kept.error());
+    }
     Json payload = {{"identifiers", Json::array()}};
     for (const Identifier& identifier : request.identifiers)
       payload["identifiers"].push_back(identifier_json(identifier));
@@ -228,21 +261,18 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
       payload.erase("replaces");
       placed = co_await post(directory_.new_order, payload.dump(), Repeat::never);
     }
-    if (!placed) co_return std::unexpected(std::move(placed.error()));
+    if (!placed) {
+      placed.error().is_of_the_service = true;
+      co_return std::unexpected(std::move(placed.error()));
+    }
     order = parse_order(placed->body);
     if (!order || !is_usable_url(placed->location)) co_return std::unexpected(not_acme("an order with its URL"));
-    key = PrivateKey::generate(request.key_type);
-    progress = {placed->location, key->to_pem()};
-    const auto kept = co_await conversation_.keep(progress);
-    if (!kept) {
-      Problem problem;
-      problem.detail = printable("the order could not be stored: " + kept.error(), 400);
-      co_return std::unexpected(std::move(problem));
-    }
+    progress.order = placed->location;
+    if (const auto kept = co_await conversation_.keep(progress); !kept) co_return not_kept(kept.error());
   }
 
   if (order->status == Status::pending)
-    if (auto authorized = co_await authorize(*order, request.challenge); !authorized)
+    if (auto authorized = co_await authorize(*order, request.identifiers, request.challenge); !authorized)
       co_return std::unexpected(std::move(authorized.error()));
 
   bool is_known_to_be_old = order->status == Status::pending;  // it has been authorized since
@@ -283,10 +313,14 @@ Flow<Result<Issued>> Client::obtain(OrderRequest request, std::optional<Progress
 
   const auto facts = read_chain(*chain);
   if (!facts) co_return std::unexpected(no_answer(facts.error()));
-  if (!is_for_key(*chain, *key)) co_return std::unexpected(not_acme("a certificate for the key of the order"));
+  if (!is_for_key(*chain, *key)) co_return std::unexpected(unusable_certificate("it is not for the key of the order"));
   for (const Identifier& identifier : request.identifiers)
     if (!std::ranges::binary_search(facts->names, identifier))
-      co_return std::unexpected(not_acme("a certificate for " + identifier.value));
+      co_return std::unexpected(unusable_certificate("it is not for " + identifier.value));
+  const Time now = conversation_.now();
+  if (facts->not_after <= now) co_return std::unexpected(unusable_certificate("it has expired"));
+  if (facts->not_before > now + most_clock_error)
+    co_return std::unexpected(unusable_certificate("it is not valid yet; is the clock right?"));
   co_return Issued{*std::move(chain), std::move(progress.key)};
 }
 

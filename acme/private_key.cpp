@@ -177,6 +177,17 @@ Secret PrivateKey::to_pem() const {
   return Secret(text_of(bio));
 }
 
+std::optional<KeyType> PrivateKey::type() const noexcept {
+  if (is_p256()) return KeyType::ecdsa_p256;
+  if (!is_rsa()) return std::nullopt;
+  switch (EVP_PKEY_get_bits(key_.get())) {
+    case 2048: return KeyType::rsa_2048;
+    case 3072: return KeyType::rsa_3072;
+    case 4096: return KeyType::rsa_4096;
+    default: return std::nullopt;
+  }
+}
+
 bool PrivateKey::is_rsa() const noexcept { return EVP_PKEY_is_a(key_.get(), "RSA") == 1; }
 
 bool PrivateKey::is_p256() const noexcept {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,6 +44,8 @@ class PrivateKey {
   [[nodiscard]] static std::expected<PrivateKey, std::string> from_pem(std::string_view pem);
 
   [[nodiscard]] Secret to_pem() const;  // PKCS#8
+  /// std::nullopt where it is none of ours, as imported ones may be.
+  [[nodiscard]] std::optional<KeyType> type() const noexcept;
   [[nodiscard]] bool is_rsa() const noexcept;
   [[nodiscard]] bool is_p256() const noexcept;
   [[nodiscard]] evp_pkey_st* handle() const noexcept { return key_.get(); }

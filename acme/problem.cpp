@@ -22,7 +22,7 @@ struct Meaning {
 };
 
 // RFC 8555 section 6.7, RFC 9773 section 7.4, draft-ietf-acme-profiles section 6.
-constexpr std::array<Meaning, 27> meanings = {{
+constexpr std::array<Meaning, 28> meanings = {{
     {"accountDoesNotExist", ProblemType::account_does_not_exist, "the CA does not know the account; a new one is made"},
     {"alreadyRevoked", ProblemType::already_revoked, "the certificate has been revoked before"},
     {"alreadyReplaced", ProblemType::already_replaced, "the certificate has been replaced by another order"},
@@ -54,6 +54,7 @@ constexpr std::array<Meaning, 27> meanings = {{
     {"unsupportedIdentifier", ProblemType::unsupported_identifier, "the CA does not issue for this kind of name"},
     {"userActionRequired", ProblemType::user_action_required, "the CA wants its terms agreed to anew; see its message"},
     {"noAnswer", ProblemType::no_answer, "the CA did not answer"},
+    {"unusableCertificate", ProblemType::unusable_certificate, "the CA has issued what cannot be served"},
 }};
 
 }  // namespace
@@ -78,7 +79,9 @@ Problem parse_problem(std::string_view body, int status) {
   if (std::string_view(type).starts_with(prefix)) type.erase(0, prefix.size());
   problem.code = printable(type, most_code);
   const auto known = std::ranges::find(meanings, std::string_view(type), &Meaning::code);
-  if (known != meanings.end() && known->type != ProblemType::no_answer) problem.type = known->type;
+  const bool is_our_own = known != meanings.end() &&
+                          (known->type == ProblemType::no_answer || known->type == ProblemType::unusable_certificate);
+  if (known != meanings.end() && !is_our_own) problem.type = known->type;
   problem.detail = printable(string_member(*document, "detail"), most_detail);
   const auto parts = document->find("subproblems");
   if (parts == document->end() || !parts->is_array()) return problem;
@@ -99,6 +102,14 @@ Problem no_answer(std::string detail) {
   Problem problem;
   problem.type = ProblemType::no_answer;
   problem.code = "noAnswer";
+  problem.detail = printable(detail, most_detail);
+  return problem;
+}
+
+Problem unusable_certificate(std::string_view detail) {
+  Problem problem;
+  problem.type = ProblemType::unusable_certificate;
+  problem.code = "unusableCertificate";
   problem.detail = printable(detail, most_detail);
   return problem;
 }
@@ -129,6 +140,7 @@ bool Problem::is_of_the_names() const noexcept {
     case ProblemType::rejected_identifier:
     case ProblemType::tls:
     case ProblemType::unauthorized:
+    case ProblemType::unusable_certificate:
     case ProblemType::unsupported_identifier: return true;
     default: return false;
   }

@@ -40,6 +40,7 @@ enum class ProblemType : unsigned char {
   unsupported_identifier,
   user_action_required,
   no_answer,            // of our own: the CA cannot be reached, or what comes from there is not ACME
+  unusable_certificate, // of our own: the CA has issued what cannot be served
   other,
 };
 
@@ -55,10 +56,13 @@ struct Problem {
   static constexpr std::size_t most_parts = 100;
   std::vector<Part> parts;  // subproblems with an identifier (section 6.7.1); at most most_parts
   std::optional<Time> retry_at;  // the CA's Retry-After
+  bool is_of_the_service =
+      false;  // it came of the directory, a nonce, an account or an order's placing: of what all need
 
   /// One line for the operator: what it means, what to do about it, and the CA's words.
   [[nodiscard]] std::string to_string() const;
-  /// Whether the names or their hosts are at fault, so that to ask again soon costs failed validations.
+  /// Whether the names or their hosts are at fault, or what was issued cannot be used: to ask again soon costs what CAs
+  /// count, failed validations or certificates, and the order is of no use any more.
   [[nodiscard]] bool is_of_the_names() const noexcept;
 };
 
@@ -68,6 +72,8 @@ struct Problem {
 
 /// Of our own: `detail` says what happened.
 [[nodiscard]] Problem no_answer(std::string detail);
+/// Of our own: the CA has issued something, and this is wrong with it.
+[[nodiscard]] Problem unusable_certificate(std::string_view detail);
 /// The CA answered, but not with `what`.
 [[nodiscard]] Problem not_acme(std::string_view what);
 

@@ -128,11 +128,13 @@ std::string write_certificate(const CertificateRecord& record) {
   put(object, "profile", record.profile);
   put(object, "rehearsed", record.rehearsed);
   put(object, "renew_at", record.renew_at);
+  put(object, "issued_at", record.issued_at);
   put(object, "ask_at", record.ask_at);
   if (record.window != 0) object["window"] = record.window;
   if (record.progress) {
     put(object, "order", record.progress->order);
     put(object, "order_key", record.progress->key);
+    put(object, "order_profile", record.progress->profile);
     put(object, "order_authority", record.progress_authority);
   }
   if (record.failures != 0) object["failures"] = record.failures;
@@ -156,10 +158,12 @@ std::optional<CertificateRecord> read_certificate(std::string_view text) {
   record.profile = string_member(*object, "profile");
   record.rehearsed = string_member(*object, "rehearsed");
   record.renew_at = time_member(*object, "renew_at");
+  record.issued_at = time_member(*object, "issued_at");
   record.ask_at = time_member(*object, "ask_at");
   record.window = number<std::uint64_t>(*object, "window");
-  if (Progress progress{string_member(*object, "order"), Secret(string_member(*object, "order_key"))};
-      !progress.order.empty() && !progress.key.empty()) {
+  if (Progress progress{string_member(*object, "order"), Secret(string_member(*object, "order_key")),
+                        string_member(*object, "order_profile")};
+      !progress.key.empty()) {
     record.progress.emplace(std::move(progress));
     record.progress_authority = string_member(*object, "order_authority");
   }

@@ -38,6 +38,7 @@ struct CertificateRecord {
   std::string key_type, profile;  // that it was asked for with
   std::string rehearsed;  // directory URL of the CA for which another has shown that its challenges are answered
   Time renew_at{};   // when the next one is ordered
+  Time issued_at{};  // when the CA gave it; 0: it came otherwise, or before this was kept
   Time ask_at{};     // when the CA is asked for renewal information again
   std::uint64_t window = 0;  // hash of the renewal window that renew_at was drawn from; 0: none
 

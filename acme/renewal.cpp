@@ -12,6 +12,7 @@ using std::chrono::hours;
 using std::chrono::minutes;
 
 constexpr Seconds kept_validity = hours(76);  // 48 h, a day without the CA, and the longest pause between attempts
+constexpr Seconds least_age = hours(1);
 constexpr Seconds shortest_question = minutes(1);
 constexpr Seconds usual_question = hours(6);
 constexpr Seconds longest_question = hours(24);
@@ -29,6 +30,10 @@ Seconds share(Seconds whole, Chance chance) noexcept {
 
 Time latest_renewal(Time not_before, Time not_after) noexcept {
   return not_after - std::min(kept_validity, (not_after - not_before) / 2);
+}
+
+Time earliest_renewal(Time issued_at, Seconds lifetime) noexcept {
+  return issued_at + std::min<Seconds>(least_age, lifetime / 10);
 }
 
 Time renewal_by_lifetime(Time not_before, Time not_after, Chance chance) noexcept {

@@ -14,6 +14,11 @@ using Chance = double;
 /// shorter lifetime. A CA that is away for a day then leaves two.
 [[nodiscard]] Time latest_renewal(Time not_before, Time not_after) noexcept;
 
+/// What was issued is not renewed before, unless a person asks: after an hour, or a tenth of a shorter `lifetime`. A
+/// window in the past would have one order follow the other; so a host has at most 24 a day, of the 300 in three hours
+/// that an account has at Let's Encrypt, and what is revoked is replaced within the hour.
+[[nodiscard]] Time earliest_renewal(Time issued_at, Seconds lifetime) noexcept;
+
 /// Without renewal information: two thirds of the lifetime, or the latest renewal where that is sooner, up to a fiftieth of
 /// the lifetime earlier by `chance`, so that what was issued together is not renewed together.
 [[nodiscard]] Time renewal_by_lifetime(Time not_before, Time not_after, Chance chance) noexcept;

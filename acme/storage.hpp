@@ -14,7 +14,7 @@ namespace gatehouse::acme {
 struct StoredItem {
   std::string name;
   std::string value;  // empty: it has been removed
-  std::uint64_t version = 0;  // grows with every change of any item
+  std::uint64_t version = 0;  // grows with every change of any item; 0: it is gone without one
 };
 
 struct StorageError {
@@ -46,7 +46,7 @@ struct SyncAnswer {
   std::uint64_t seen_by_all = 0;  // what all members that live have told of themselves
   std::size_t members = 1;
   std::uint64_t fence = 0;  // not 0: this member holds the lease, for lease_time from the question on
-  std::vector<StoredItem> damaged;  // what cannot be read, without values
+  std::vector<StoredItem> damaged;  // what cannot be read, or is older than it was, without values
 };
 
 class Storage {

@@ -45,7 +45,8 @@ std::shared_ptr<const TicketKeys> TicketKeys::rotated(const TicketKeys* keys, Ti
   std::vector<TicketKey> next;
   if (keys != nullptr)
     for (const TicketKey& key : keys->all())
-      if (now < key.active_from + life) next.push_back(key);
+      // One from the far future was made by a clock that was wrong: it would be the youngest until then, never replaced.
+      if (now < key.active_from + life && key.active_from <= now + rotation) next.push_back(key);
   const bool is_due = next.empty() || now >= next.front().active_from + rotation;
   if (!is_due && keys != nullptr && next.size() == keys->all().size()) return nullptr;
   if (is_due) next.push_back(TicketKey::generate(next.empty() ? now : now + lead));

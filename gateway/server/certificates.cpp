@@ -178,14 +178,19 @@ Flow<Done> Certificates::answer(const std::vector<acme::Presentation>& presentat
     if (presentation.type == acme::ChallengeType::http_01) {
       challenges->http[presentation.token] = presentation.key_authorization;
     } else if (presentation.type == acme::ChallengeType::tls_alpn_01) {
-      const acme::PrivateKey key = acme::PrivateKey::generate(acme::KeyType::ecdsa_p256);
-      const std::string certificate =
-          key.challenge_certificate(presentation.identifier, presentation.key_authorization);
-      auto made = net::ServerTls::create_challenge(certificate, std::string(key.to_pem().reveal()));
-      if (made)
-        challenges->tls[acme::tls_alpn_name(presentation.identifier)] = *std::move(made);
-      else
-        report("a challenge cannot be answered", made.error(), true);
+      // One that no certificate can be made for, perhaps stored by another version, is no reason to answer no others.
+      try {
+        const acme::PrivateKey key = acme::PrivateKey::generate(acme::KeyType::ecdsa_p256);
+        const std::string certificate =
+            key.challenge_certificate(presentation.identifier, presentation.key_authorization);
+        auto made = net::ServerTls::create_challenge(certificate, std::string(key.to_pem().reveal()));
+        if (made)
+          challenges->tls[acme::tls_alpn_name(presentation.identifier)] = *std::move(made);
+        else
+          report("a challenge cannot be answered", presentation.identifier.value + ": " + made.error(), true);
+      } catch (const std::exception& failure) {
+        report("a challenge cannot be answered", presentation.identifier.value + ": " + failure.what(), true);
+      }
     }
   }
   challenges_ = challenges;

@@ -290,8 +290,10 @@ bool FileStorage::take_lease(State& state) {
 }
 
 // Looks at whatever is in the folder, also if it was put there from outside, but at each file only when the folder's own
-// time says that one was put there, and every few seconds for those that were written to where they are.
-void FileStorage::scan_items(std::vector<acme::StoredItem>& damaged) {
+// time says that one was put there, and every few seconds for those that were written to where they are. What is gone,
+// cannot be read any more or is older than it was is told as well: whoever has it in memory has another version than is
+// there, and could never replace it.
+void FileStorage::scan_items() {
   const std::string folder = folder_ + "items/";
   struct stat status{};
   const auto now = std::chrono::system_clock::now();
@@ -311,9 +313,21 @@ void FileStorage::scan_items(std::vector<acme::StoredItem>& damaged) {
     } else if (const auto text = read_all(path)) {
       if (const auto item = read_item(*text)) known.version = item->version;
     }
-    if (known.version == 0 && before == known_.end()) damaged.push_back({item_name(name), {}, 0});
+    const bool is_new = before == known_.end();
+    const std::uint64_t version_before = is_new ? 0 : before->second.version;
+    if (known.version < version_before || (known.version == 0 && is_new)) {
+      damaged_[name] = known.version;
+    } else if (known.version > version_before) {
+      damaged_.erase(name);
+      gone_.erase(name);
+    }
     present.emplace(std::move(name), known);
   }
+  for (const auto& [name, known] : known_)
+    if (!present.contains(name)) {
+      gone_.insert(name);
+      damaged_.erase(name);
+    }
   known_ = std::move(present);
   // The kernel's clock of files is coarse: what changes now may get the time that was seen.
   const std::int64_t now_ns = std::chrono::nanoseconds(now.time_since_epoch()).count();
@@ -361,7 +375,7 @@ StorageResult<SyncAnswer> FileStorage::sync_now(const acme::SyncRequest& request
   }
 
   answer.version = seen;
-  scan_items(answer.damaged);
+  scan_items();
   std::vector<std::map<std::string, Known>::const_pointer> newer;
   for (const auto& item : known_)
     if (item.second.version > seen) newer.push_back(&item);
@@ -381,6 +395,11 @@ StorageResult<SyncAnswer> FileStorage::sync_now(const acme::SyncRequest& request
     answer.changed.push_back({item_name(found->first), std::string(item->value), item->version});
     answer.version = item->version;
   }
+  // Told once, with an answer that arrives.
+  for (const std::string& name : gone_) answer.changed.push_back({item_name(name), {}, 0});
+  for (const auto& [name, version] : damaged_) answer.damaged.push_back({item_name(name), {}, version});
+  gone_.clear();
+  damaged_.clear();
   return answer;
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,7 @@ class FileStorage final : public acme::Storage {
     std::chrono::system_clock::time_point at;
   };
 
-  void scan_items(std::vector<acme::StoredItem>& damaged);
+  void scan_items();
   [[nodiscard]] acme::StorageResult<acme::SyncAnswer> sync_now(const acme::SyncRequest& request);
   [[nodiscard]] acme::StorageResult<std::uint64_t> put_now(const std::string& name, const std::string& value,
                                                            std::uint64_t expected, std::uint64_t fence);
@@ -61,6 +62,8 @@ class FileStorage final : public acme::Storage {
   std::uint64_t fence_ = 0;
   std::uint64_t told_ = ~std::uint64_t{0};  // what the member's file says of `seen`
   std::map<std::string, Known> known_;  // by file
+  std::set<std::string> gone_;  // files, until it has been told
+  std::map<std::string, std::uint64_t> damaged_;  // versions by file, until it has been told
   Scan scanned_;
 };
 

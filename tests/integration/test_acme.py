@@ -51,6 +51,24 @@ def test_a_gateway_that_starts_answers_the_challenges_that_are_stored(tmp_path, 
             assert (answer.status, answer.body) == (200, b"a-token.thumbprint")
 
 
+def test_a_stored_challenge_that_cannot_be_answered_stops_no_other(tmp_path, upstream):
+    folder = tmp_path / "state" / "certificates"
+    (folder / "items").mkdir(parents=True, mode=0o700)
+    impossible = [{"type": "tls-alpn-01", "ip": ip, "name": name, "token": "t", "answer": "t.x"}
+                  for ip, name in [(True, "not an address"), (False, "x" * 100 + ".test")]]
+    challenge = {"type": "http-01", "ip": False, "name": "www.example.test", "token": "a-token", "answer": "a-token.thumbprint"}
+    (folder / "items" / "challenges").write_text("gatehouse-item 1 7\n" + json.dumps({"format": 1, "challenges": impossible + [challenge]}))
+    (folder / ".state").write_text("epoch 7 1\n")
+    with open(folder / ".lease", "w", encoding="ascii") as lease:
+        fcntl.flock(lease, fcntl.LOCK_EX)   # another leads
+        gateway = Gateway({"shop": acme_tenant("shop", upstream, ["www.example.test"])}, folder=str(tmp_path), start=False)
+        gateway.write_config(acme={"default": {"directory": "https://127.0.0.1:9/directory"}})
+        with gateway:
+            answer = gateway.request("/.well-known/acme-challenge/a-token", host="www.example.test")
+            assert (answer.status, answer.body) == (200, b"a-token.thumbprint")
+            assert "not an address" in gateway.log and gateway.status_page()["certificates"].get("trouble", "") == ""
+
+
 @pytest.mark.parametrize("challenge", ["http-01", "tls-alpn-01"])
 def test_certificates_are_obtained_and_outlive_a_restart(tmp_path, authority, upstream, challenge):
     names = ["www.example.test", "api.example.test"]
@@ -145,6 +163,43 @@ def test_what_is_stored_is_for_the_gateway_alone(tmp_path, authority, upstream):
             for file in files:
                 assert os.stat(os.path.join(place, file)).st_mode & 0o077 == 0, file
         assert "PRIVATE KEY" not in gateway.log and "PRIVATE KEY" not in str(gateway.status_page())
+
+
+@pytest.mark.parametrize("mishap", [None, "x", 'gatehouse-item 1 1\n{"format":1}'], ids=["removed", "damaged", "older"])
+def test_a_stored_certificate_that_is_spoiled_is_stored_again(tmp_path, authority, upstream, mishap):
+    """While the gateway runs it knows better, and what it stores afterwards is stored."""
+    name = "www.example.test"
+    item = tmp_path / "state" / "certificates" / "items" / "certificate%2Fwww.example.test"
+
+    def chain():
+        head, _, value = item.read_text().partition("\n") if item.exists() else ("", "", "")
+        return head.startswith("gatehouse-item") and json.loads(value).get("chain")
+
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, [name])
+    with pebble, gateway:
+        root = pebble.root()
+        first = wait_served(gateway, name, root)
+        before = chain()
+        if mishap is None:
+            item.unlink()
+        else:
+            item.write_text(mishap)
+        poll(lambda: chain() == before, "the certificate to be stored again", deadline=20)
+        assert certs(gateway, "renew", name).returncode == 0
+        wait_served(gateway, name, root, other_than=first)
+        assert chain() != before
+        assert pebble.count('Added order "') == 2
+
+
+def test_a_ticket_key_of_the_far_future_is_replaced(tmp_path, upstream):
+    """Somebody's clock was wrong; the key would be the youngest for seventy years."""
+    folder = tmp_path / "state" / "certificates" / "items"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "tickets").write_text(f"gatehouse-item 1 5\ngatehouse-tickets 1\n{4_000_000_000} {'ab' * 16} {'cd' * 32} {'ef' * 32}\n")
+    gateway = Gateway({"shop": acme_tenant("shop", upstream, ["www.example.test"])}, folder=str(tmp_path), start=False)
+    gateway.write_config(acme={"default": {"directory": "https://127.0.0.1:9/directory"}})
+    with gateway:
+        poll(lambda: "ab" * 16 not in (folder / "tickets").read_text(), "another key")
 
 
 def test_external_account_binding(tmp_path, authority, upstream):
@@ -242,8 +297,8 @@ def test_renewal_within_the_ca_s_window(tmp_path, authority, upstream, newer_peb
         pebble.set_renewal_window(first, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
         item = tmp_path / "state" / "certificates" / "items" / "certificate%2Fwww.example.test"
         text = item.read_text()
-        assert re.search(r'"ask_at":\d+', text)
-        item.write_text(re.sub(r'"ask_at":\d+', '"ask_at":1', text))
+        assert re.search(r'"ask_at":\d+', text) and re.search(r'"issued_at":\d+', text)
+        item.write_text(re.sub(r'"(ask_at|issued_at)":\d+', r'"\1":1', text))
         gateway.start()
         wait_served(gateway, name, root, other_than=first)
         assert pebble.count("replac") > 0, pebble.log()[-3000:]

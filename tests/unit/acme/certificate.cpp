@@ -82,6 +82,17 @@ TEST_F(Certificates, MayHaveCommentsBetweenThemButNoBrokenPart) {
   EXPECT_FALSE(read_chain(good + good.substr(0, good.size() / 2)));
 }
 
+// RFC 8555 section 9.1: a CA could have us serve a key of its own.
+TEST_F(Certificates, AreWithoutBlocksOfAnythingElse) {
+  const std::string good = leaf({.names = {example}});
+  const std::string key(PrivateKey::generate(KeyType::ecdsa_p256).to_pem().reveal());
+  EXPECT_FALSE(read_chain(key + good));
+  EXPECT_FALSE(read_chain("some text\n" + key + good + root_.issue(intermediate_)));
+  EXPECT_FALSE(read_chain(good + key));
+  for (const char* const name : {"TRUSTED CERTIFICATE", "X509 CERTIFICATE", "CERTIFICATE REQUEST", "X509 CRL", ""})
+    EXPECT_FALSE(read_chain(good + "-----BEGIN " + name + "-----\nMAA=\n-----END " + name + "-----\n")) << name;
+}
+
 TEST_F(Certificates, AreAtMostTenAndAHundredKib) {
   const std::string one = leaf({.names = {example}});
   std::string chain;

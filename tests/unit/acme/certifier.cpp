@@ -320,6 +320,246 @@ TEST_F(CertifierTest, AChangeOfKeysWhoseAnswerWasLostIsSettledByTheNextOrder) {
   }
 }
 
+TEST_F(CertifierTest, WhatCannotBeActedByStopsNothingElse) {
+  world.want("www.example.com");
+  start(1);
+  SimulatedGateway& gateway = *world.gateways.front();
+  const auto answer = gateway.certifier.on_challenges;
+  gateway.certifier.on_challenges = [](const std::vector<Presentation>& presentations) -> Flow<Done> {
+    if (!presentations.empty()) throw std::runtime_error("OpenSSL: a name");
+    co_return Done{};
+  };
+  ASSERT_TRUE(world.run_until([&] { return !gateway.fleet.trouble().empty(); }, 30s));
+  EXPECT_THAT(gateway.fleet.trouble(),
+              ::testing::AllOf(::testing::HasSubstr("challenges"), ::testing::HasSubstr("a name")));
+  gateway.certifier.on_challenges = answer;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 10min));
+  world.agenda.run_for(5s);
+  EXPECT_EQ(gateway.fleet.trouble(), "");
+}
+
+TEST_F(CertifierTest, APartThatFailsAsTheLeaderKeepsNoOtherFromLeading) {
+  struct Broken final : Fleet::Part {
+    Flow<Done> changed(StoredItem) override { co_return Done{}; }
+    void damaged(const std::string&, std::uint64_t) override {}
+    void forgotten() override {}
+    Flow<Done> lead() override {
+      ++led;
+      if (is_broken) throw std::runtime_error("no random bytes");
+      co_return Done{};
+    }
+    int led = 0;
+    bool is_broken = true;
+  } broken;
+  world.want("www.example.com");
+  start(1);
+  SimulatedGateway& gateway = *world.gateways.front();
+  gateway.fleet.add({"broken"}, broken);
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  EXPECT_GT(broken.led, 2);
+  EXPECT_THAT(gateway.fleet.trouble(), ::testing::HasSubstr("broken"));
+  EXPECT_EQ(std::ranges::count_if(gateway.reports, [](const auto& line) { return line.contains("no random bytes"); }),
+            1);
+  broken.is_broken = false;
+  world.agenda.run_for(2s);
+  EXPECT_EQ(gateway.fleet.trouble(), "");
+}
+
+// --- a storage that fails
+
+TEST_F(CertifierTest, NothingIsOrderedThatCannotBeStored) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  world.agenda.run_for(5s);
+  world.storage.is_full = true;
+  world.requests = 0;
+  Authority authority = *world.authorities.front();
+  authority.key_type = KeyType::rsa_2048;
+  world.authorities.front() = std::make_shared<const Authority>(authority);
+  world.want("new.example.com");
+  world.configure();
+  world.agenda.run_for(1h);
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_LT(world.requests, 40) << "it is tried again after pauses";
+  world.storage.is_full = false;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete() && world.ca.orders() == 3; }, 2h));
+}
+
+TEST_F(CertifierTest, AnAccountThatCannotBeStoredIsRegisteredAfterPauses) {
+  world.want("www.example.com");
+  start(1);
+  while (world.ca.accounts() == 0) world.agenda.run_for(10ms);
+  world.storage.is_full = true;
+  world.agenda.run_for(1h);
+  EXPECT_LT(world.ca.count("/account"), 10);
+  world.storage.is_full = false;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 2h));
+  EXPECT_EQ(world.ca.accounts(), 1);
+}
+
+TEST_F(CertifierTest, ACertificateThatCannotBeStoredIsServedAndStoredLater) {
+  world.want("www.example.com");
+  start(1);
+  while (world.ca.count("/order/1/finalize") == 0) world.agenda.run_for(10ms);
+  world.storage.is_full = true;
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 1min));
+  world.agenda.run_for(3h);
+  EXPECT_EQ(world.ca.orders(), 1);
+  EXPECT_LT(world.ca.count("/ari"), 5);
+  world.storage.is_full = false;
+  world.agenda.run_for(1min);
+  world.kill("gateway 0");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 5s));
+  world.agenda.run_for(1h);
+  EXPECT_EQ(world.ca.orders(), 1);
+}
+
+// --- what is due at once
+
+TEST_F(CertifierTest, AWindowThatIsAlwaysPastCostsAnOrderAnHourAtMost) {
+  world.ca.behaviour.has_only_past_windows = true;
+  world.want("www.example.com");
+  start(1);
+  world.agenda.run_for(24h);
+  EXPECT_GT(world.ca.orders(), 2);
+  EXPECT_LE(world.ca.orders(), 25);
+  const auto before = world.ca.orders();
+  const auto ask = [&]() -> Flow<Done> {
+    EXPECT_TRUE(co_await world.gateways.front()->certifier.request_renewal(identifier_of("www.example.com")));
+    co_return Done{};
+  };
+  world.agenda.run_for(world.ca.orders() == before ? 0s : 10s);
+  world.gateways.front()->spawn(ask());
+  world.agenda.run_for(10s);
+  EXPECT_EQ(world.ca.orders(), before + 1) << "a person asked";
+}
+
+TEST_F(CertifierTest, ACertificateThatIsNotValidNowReplacesNoneAndIsAFailure) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  const std::string good = world.gateways.front()->served["www.example.com"];
+  for (const Seconds age : {Seconds(160h), Seconds(-300h)}) {
+    world.ca.behaviour.age = age;
+    const auto before = world.ca.orders();
+    const auto ask = [&]() -> Flow<Done> {
+      EXPECT_TRUE(co_await world.gateways.front()->certifier.request_renewal(identifier_of("www.example.com")));
+      co_return Done{};
+    };
+    world.gateways.front()->spawn(ask());
+    world.agenda.run_for(1h);
+    EXPECT_GT(world.ca.orders(), before);
+    EXPECT_LE(world.ca.orders(), before + 5);
+    EXPECT_EQ(world.gateways.front()->served["www.example.com"], good);
+  }
+}
+
+// --- who is to blame
+
+TEST_F(CertifierTest, RenewalInfoThatIsAwayMovesItsOwnQuestionAlone) {
+  world.ca.behaviour.is_renewal_info_away = true;
+  world.want("a.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.ca.count("/ari") == 1; }, 30s));
+  world.agenda.run_for(1s);
+  world.want("b.example.com");
+  world.configure();
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 10s));
+  world.agenda.run_for(30min);
+  EXPECT_EQ(world.ca.count("/ari"), 2);
+  for (const std::string& report : world.gateways.front()->reports)
+    EXPECT_THAT(report, ::testing::Not(::testing::HasSubstr("the CA cannot be used")));
+}
+
+TEST_F(CertifierTest, AHostThatTheCaFailsAtKeepsNoOtherWaiting) {
+  world.ca.behaviour.failing = {"a.example.com"};
+  world.want("a.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.ca.count("/order/1/finalize") > 0; }, 30s));
+  world.agenda.run_for(2s);
+  world.want("b.example.com");
+  world.want("c.example.com");
+  world.configure();
+  SimulatedGateway& gateway = *world.gateways.front();
+  EXPECT_TRUE(world.run_until(
+      [&] { return gateway.served.contains("b.example.com") && gateway.served.contains("c.example.com"); }, 10s));
+  world.agenda.run_for(1h);
+  EXPECT_LE(world.ca.count("/order/1"), 12) << "it has pauses of its own";
+  world.ca.behaviour.failing.clear();
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 2h));
+}
+
+TEST_F(CertifierTest, ACaThatFailsAtHostAfterHostIsAskedByOneAtATime) {
+  for (const char* const name : {"a", "b", "c", "d", "e", "f"}) {
+    world.want(name + std::string(".example.com"), name);
+    world.ca.behaviour.failing.insert(name + std::string(".example.com"));
+  }
+  start(1);
+  world.agenda.run_for(10s);
+  EXPECT_EQ(std::ranges::count_if(world.gateways.front()->reports,
+                                  [](const auto& report) { return report.starts_with("the CA cannot be used"); }),
+            1);
+  world.agenda.run_for(3h);
+  world.ca.behaviour.failing = {"a.example.com", "b.example.com", "c.example.com"};
+  SimulatedGateway& gateway = *world.gateways.front();
+  EXPECT_TRUE(world.run_until([&] { return gateway.served.size() == 3; }, 4h)) << "each is the one in turn";
+}
+
+TEST_F(CertifierTest, ALimitOfTheAccountsOrdersIsFoundOutByFew) {
+  world.ca.behaviour.order_limit = "3600";
+  world.ca.behaviour.order_limit_words = "too many new orders (300) from this account in the last 3h0m0s";
+  for (int i = 0; i < 60; ++i) world.want(fmt::format("h{}.example", i), fmt::format("t{}", i / 10));
+  start(1);
+  world.agenda.run_for(59min);
+  EXPECT_LE(world.ca.count("/order"), 12);
+  world.ca.behaviour.order_limit.clear();
+  EXPECT_TRUE(world.run_until([&] { return world.is_complete(); }, 30min));
+}
+
+TEST_F(CertifierTest, ALimitThatNamesNobodyIsTheAccountsAfterThreeHosts) {
+  world.ca.behaviour.order_limit = "3600";
+  world.ca.behaviour.order_limit_words = "no more";
+  for (int i = 0; i < 40; ++i) world.want(fmt::format("h{}.example", i));
+  start(1);
+  world.agenda.run_for(59min);
+  EXPECT_GE(world.ca.count("/order"), 3);
+  EXPECT_LE(world.ca.count("/order"), 4);
+}
+
+// --- what the CA counts
+
+TEST_F(CertifierTest, TwoCertificatesOfAHostShareItsFailures) {
+  Authority authority = *world.authorities.front();
+  authority.second_key_type = KeyType::rsa_2048;
+  world.authorities.front() = std::make_shared<const Authority>(authority);
+  world.want("www.example.com");
+  world.broken.insert("www.example.com");
+  start(2);
+  world.agenda.run_for(60min);
+  EXPECT_GE(world.ca.failed_validations().size(), 3);
+  EXPECT_LE(world.ca.failed_validations().size(), 5);
+  // Once it is well again, a person need ask once for both.
+  world.broken.clear();
+  const auto ask = [&]() -> Flow<Done> {
+    EXPECT_TRUE(co_await world.gateways.back()->certifier.request_renewal(identifier_of("www.example.com")));
+    co_return Done{};
+  };
+  world.gateways.back()->spawn(ask());
+  EXPECT_TRUE(world.run_until([&] { return world.gateways.front()->served_second.contains("www.example.com"); }, 30s));
+}
+
+TEST_F(CertifierTest, AWildcardAndTheNameBehindItShareFailures) {
+  world.want("*.example.com", "a");  // there is no DNS for it
+  start(1);
+  world.agenda.run_for(4h);
+  world.want("example.com", "b");
+  world.configure();
+  SimulatedGateway& gateway = *world.gateways.front();
+  EXPECT_TRUE(world.run_until([&] { return gateway.served.contains("example.com"); }, 61min));
+}
+
 TEST_F(CertifierTest, AnAccountGetsAnotherKey) {
   world.want("www.example.com");
   start(1);

@@ -124,10 +124,21 @@ TEST_F(ClientFailure, PlacesNoSecondOrderWhenTheCaWasAway) {
   EXPECT_EQ(world.ca.orders(), 1u);
 }
 
+TEST_F(ClientFailure, AnswersForNoNameThatWasNotOrdered) {
+  for (const Identifier& other : {Identifier{Identifier::Type::dns, "www.example.org"}, address, domain}) {
+    world.ca.behaviour.authorizes = other;
+    const Problem problem = failure_of(order_of({host}));
+    EXPECT_EQ(problem.type, ProblemType::no_answer);
+    EXPECT_THAT(problem.to_string(), HasSubstr("not an authorization for a name of the order: " + other.value));
+  }
+  EXPECT_TRUE(world.ca.presented.empty());
+  EXPECT_EQ(world.ca.count("/chall"), 0);
+}
+
 TEST_F(ClientFailure, GoesNoFurtherThanTheStore) {
   world.can_keep = false;
   EXPECT_EQ(failure_of(order_of({host})).to_string(), "the order could not be stored: disk full");
-  EXPECT_EQ(world.ca.count("/authz"), 0);
+  EXPECT_EQ(world.ca.count("/order"), 0) << "not to the CA";
 }
 
 TEST_F(ClientFailure, TellsTheCaNothingUnlessEveryGatewayAnswers) {
@@ -179,12 +190,35 @@ TEST_F(ClientFailure, OfManyNamesStopsWhenTheCaGoesAway) {
 
 TEST_F(ClientFailure, OfACertificateForAnotherKeySaysSo) {
   world.ca.behaviour.confuses_keys = true;
-  EXPECT_THAT(failure_of(order_of({host})).detail, HasSubstr("not a certificate for the key"));
+  EXPECT_THAT(failure_of(order_of({host})).detail, HasSubstr("not for the key"));
 }
 
 TEST_F(ClientFailure, OfACertificateThatLacksANameSaysWhich) {
   world.ca.behaviour.forgets_a_name = true;
-  EXPECT_THAT(failure_of(order_of({host, domain})).detail, HasSubstr("not a certificate for example.com"));
+  EXPECT_THAT(failure_of(order_of({host, domain})).detail, HasSubstr("not for example.com"));
+}
+
+TEST_F(ClientFailure, OfACertificateThatIsNotValidNowSaysSo) {
+  world.ca.behaviour.age = 160h;
+  Problem problem = failure_of(order_of({host}));
+  EXPECT_THAT(problem.to_string(), HasSubstr("cannot be served: it has expired"));
+  EXPECT_TRUE(problem.is_of_the_names()) << "the order is dropped, and another not placed soon";
+  world.ca.behaviour.age = -300h;
+  EXPECT_THAT(failure_of(order_of({host})).to_string(), HasSubstr("not valid yet"));
+  world.ca.behaviour.age = -60s;  // our clock is behind
+  EXPECT_TRUE(obtain(order_of({host})));
+}
+
+TEST_F(ClientFailure, SaysWhetherItIsOfWhatAllNeed) {
+  for (const char* const path : {"/dir", "/nonce", "/order"}) {
+    world.ca.script.push_back({.path = path, .status = 500});
+    EXPECT_TRUE(failure_of(order_of({host})).is_of_the_service) << path;
+  }
+  for (const char* const path : {"/authz", "/chall", "/order/3/finalize", "/cert"}) {
+    for (int i = 0; i < 4; ++i) world.ca.script.push_back({.path = path, .status = 500});
+    EXPECT_FALSE(failure_of(order_of({host})).is_of_the_service) << path;
+    world.ca.script.clear();
+  }
 }
 
 TEST_F(ClientFailure, OfAnAnswerOfSomethingElseSaysWhatItIsNot) {
@@ -203,7 +237,7 @@ TEST_F(ClientFailure, OfAnOrderWithoutAUrlComesBeforeItIsKept) {
     world.ca.behaviour.order_url = url;
     EXPECT_THAT(failure_of(order_of({host})).detail, HasSubstr("not an order with its URL")) << url;
   }
-  EXPECT_FALSE(world.stored);
+  EXPECT_EQ(world.stored.value().order, "");
 }
 
 TEST_F(ClientFailure, TakesARedirectionForNoAnswerOfAcme) {

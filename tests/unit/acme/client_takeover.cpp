@@ -19,6 +19,9 @@ class TakeOver : public ClientTest {
     world.ca.behaviour.validation_tries = 50;
   }
 
+  /// Whether what is stored says where the order is.
+  static bool is_placed(const World& world) { return world.stored && !world.stored->order.empty(); }
+
   const OrderRequest request_ = order_of({host, domain});
 
   void expect_issued(const Result<Issued>& issued) {
@@ -33,7 +36,7 @@ class TakeOver : public ClientTest {
   void place_order() {
     Gateway gateway(world);
     auto flow = gateway.client.obtain(request_, std::nullopt);
-    for (int wants = 0; !world.stored; ++wants) {
+    for (int wants = 0; !is_placed(world); ++wants) {
       if (wants == 0) flow.start();
       gateway.fulfil();
     }
@@ -57,7 +60,7 @@ TEST_F(TakeOver, EndsInACertificateWhereverTheFirstGatewayDied) {
       fresh.account = register_account(fresh);
       die_after(fresh, request_, points % 100, is_last_done, was_done);
       if (was_done) break;
-      const bool was_stored = fresh.stored.has_value();
+      const bool was_stored = is_placed(fresh);
       const std::size_t before = fresh.ca.orders();
       fresh.ca.presented.clear();  // the dead gateway answers no more
       Gateway second(fresh);
@@ -85,7 +88,7 @@ TEST_F(TakeOver, GoesOnThroughManyDeathsWithOneOrder) {
       Gateway gateway(world);
       auto flow = gateway.client.obtain(request_, stored());
       const bool is_done = gateway.run_for(flow, 6 + static_cast<int>(random() % 14));
-      if (world.stored && !orders) orders = world.ca.orders();
+      if (is_placed(world) && !orders) orders = world.ca.orders();
       if (is_done) {
         expect_issued(flow.result());
         break;
@@ -130,6 +133,41 @@ TEST_F(TakeOver, UsesTheKeyOfTheFirst) {
   const auto issued = second.run(second.client.obtain(request_, stored()));
   expect_issued(issued);
   EXPECT_EQ(issued->key.reveal(), world.stored->key.reveal());
+}
+
+TEST_F(TakeOver, UsesTheKeyOfAnOrderThatWasNotPlaced) {
+  Gateway first(world);
+  auto flow = first.client.obtain(request_, std::nullopt);
+  flow.start();
+  while (!world.stored) first.fulfil();
+  EXPECT_EQ(world.ca.orders(), 0u);
+  Gateway second(world);
+  const auto issued = second.run(second.client.obtain(request_, stored()));
+  expect_issued(issued);
+  EXPECT_EQ(issued->key.reveal(), world.stored->key.reveal());
+  EXPECT_EQ(world.ca.orders(), 1u);
+}
+
+TEST_F(TakeOver, PlacesAnotherOrderWhereAnotherKindOfKeyIsWantedByNow) {
+  place_order();
+  OrderRequest other = request_;
+  other.key_type = KeyType::rsa_2048;
+  const auto issued = obtain(other, stored());
+  expect_issued(issued);
+  EXPECT_EQ(PrivateKey::from_pem(issued->key.reveal()).value().type(), KeyType::rsa_2048);
+  EXPECT_EQ(world.ca.orders(), 2u);
+}
+
+TEST_F(TakeOver, PlacesAnotherOrderWhereAnotherProfileIsWantedByNow) {
+  world.ca.behaviour.profiles = {{"shortlived", "six days"}};
+  place_order();
+  OrderRequest other = request_;
+  other.profile = "shortlived";
+  expect_issued(obtain(other, stored()));
+  EXPECT_EQ(world.ca.orders(), 2u);
+  EXPECT_EQ(world.ca.last_order()["profile"], "shortlived");
+  expect_issued(obtain(other, stored()));
+  EXPECT_EQ(world.ca.orders(), 2u) << "and goes on with the one that was placed with it";
 }
 
 TEST_F(TakeOver, DoesNotMindTheOrderOfNames) {

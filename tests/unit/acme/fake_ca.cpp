@@ -80,6 +80,7 @@ HttpResponse FakeCa::dispatch(const HttpRequest& request, const std::string& pat
     return path == "/nonce" ? HttpResponse{.status = 200} : complain("HEAD of " + path);
   if (request.method == HttpRequest::Method::get) {
     if (path == "/dir") return directory();
+    if (behaviour.is_renewal_info_away && path.starts_with("/ari/")) return {.status = 503};
     if (behaviour.has_renewal_info && path.starts_with("/ari/") && path.find('.') != std::string::npos)
       return renewal_info(path, now);
     return complain("GET of " + path);
@@ -96,7 +97,9 @@ HttpResponse FakeCa::dispatch(const HttpRequest& request, const std::string& pat
     if (is_below(path, "/cert")) return certificate(asked);
     return complain("POST to " + path);
   } catch (const Refusal& refusal) {
-    return problem_response(refusal.status, refusal.type, refusal.detail);
+    HttpResponse response = problem_response(refusal.status, refusal.type, refusal.detail);
+    if (refusal.type == "rateLimited") response.retry_after = behaviour.order_limit;
+    return response;
   }
 }
 
@@ -205,7 +208,7 @@ HttpResponse FakeCa::renewal_info(const std::string& path, Time now) const {
   };
   Time start = now + std::chrono::hours(24), end = now + std::chrono::hours(48);
   if (const auto found = windows_.find(path.substr(path.rfind('/') + 1)); found != windows_.end()) {
-    const bool is_revoked = revoked_.contains(found->second.der);
+    const bool is_revoked = revoked_.contains(found->second.der) || behaviour.has_only_past_windows;
     start = is_revoked ? now - std::chrono::hours(2) : found->second.start;
     end = is_revoked ? now - std::chrono::hours(1) : found->second.end;
   }

@@ -29,6 +29,7 @@ struct Behaviour {
   bool refuses_second_tellings = false;  // of a challenge that is not pending any more
   bool has_renewal_info = true;
   bool has_alternates = false;
+  std::optional<Identifier> authorizes;  // another name than the order's
   bool confuses_keys = false;  // certificates are for another key
   bool forgets_a_name = false;  // certificates are for all names but the last
   bool wants_external_account = false;
@@ -37,6 +38,12 @@ struct Behaviour {
   std::string failure = "unauthorized";  // type of a challenge's error
   std::string retry_after;  // of polls
   Seconds lifetime = std::chrono::hours(160);  // of certificates
+  Seconds age{};  // of certificates when they are issued
+  std::set<std::string> failing;  // names whose orders it has an error of its own with, once they are to be issued
+  bool has_only_past_windows = false;  // of renewal information
+  bool is_renewal_info_away = false;
+  std::string order_limit;  // Retry-After: every order is refused; empty: none is
+  std::string order_limit_words;
   bool is_away = false;  // 503 to everything
 };
 

@@ -84,7 +84,7 @@ HttpResponse FakeCa::authorization(const Asked& asked) {
   if (is_told && !behaviour.waits_for_good && authorization.polls++ >= behaviour.validation_polls)
     validate(authorization);
   json body = {{"status", authorization.status},
-               {"identifier", identifier_json(authorization.name)},
+               {"identifier", identifier_json(behaviour.authorizes.value_or(authorization.name))},
                {"challenges", json::array()}};
   if (authorization.is_wildcard) body["wildcard"] = true;
   for (std::size_t i = 0; i < authorization.challenges.size(); ++i) {
@@ -120,6 +120,7 @@ HttpResponse FakeCa::challenge(const Asked& asked) {
 // --- orders
 
 HttpResponse FakeCa::new_order(const Asked& asked) {
+  if (!behaviour.order_limit.empty()) throw Refusal{429, "rateLimited", behaviour.order_limit_words};
   last_order_ = asked.body();
   Order order{.account = asked.account};
   for (const json& identifier : last_order_["identifiers"])
@@ -176,6 +177,8 @@ HttpResponse FakeCa::order(const Asked& asked, Time now) {
   if (asked.path.ends_with("/finalize")) {
     if (order.status != "ready" || behaviour.finalize_not_ready-- > 0)
       throw Refusal{403, "orderNotReady", order.status};
+    if (std::ranges::any_of(order.names, [&](const auto& name) { return behaviour.failing.contains(name.value); }))
+      throw Refusal{500, "serverInternal", "not this one"};
     const auto csr = from_base64url(asked.body().value("csr", ""));
     if (!csr) return complain("a finalize without a request");
     issue(order, number, *csr, now);
@@ -196,8 +199,8 @@ void FakeCa::issue(Order& order, std::size_t number, std::string_view csr, Time 
   Leaf leaf{.names = order.names};
   leaf.serial = "\x05" + std::to_string(number);
   leaf.authority_key = "the intermediate";
-  leaf.not_before = now;
-  leaf.not_after = now + behaviour.lifetime;
+  leaf.not_before = now - behaviour.age;
+  leaf.not_after = leaf.not_before + behaviour.lifetime;
   if (behaviour.forgets_a_name) leaf.names.pop_back();
   const PrivateKey another = PrivateKey::generate(KeyType::ecdsa_p256);
   const std::string pem = intermediate_.issue(behaviour.confuses_keys ? another.handle() : request->key.get(), leaf);

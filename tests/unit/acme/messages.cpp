@@ -239,6 +239,38 @@ TEST(ParseAuthorization, NeedsStatusAndIdentifier) {
   }
 }
 
+TEST(ParseAuthorization, TakesNamesAndAddressesThatAreOnes) {
+  for (const auto& [type, value] :
+       std::vector<std::pair<std::string, std::string>>{{"ip", "not an address"},
+                                                        {"ip", "192.0.2.07"},
+                                                        {"ip", "192.0.2.7/32"},
+                                                        {"ip", "[2001:db8::7]"},
+                                                        {"ip", "www.example.com"},
+                                                        {"ip", ""},
+                                                        {"dns", std::string(64, 'x') + ".test"},
+                                                        {"dns", "a..test"},
+                                                        {"dns", ".test"},
+                                                        {"dns", "a.test."},
+                                                        {"dns", "a.*.test"},
+                                                        {"dns", "*."},
+                                                        {"dns", "a b.test"},
+                                                        {"dns", "a/b.test"}}) {
+    json spoiled = authorization();
+    spoiled["identifier"] = {{"type", type}, {"value", value}};
+    EXPECT_FALSE(parse_authorization(spoiled.dump())) << type << " " << value;
+  }
+  const auto read = [](const char* type, const std::string& value) {
+    json whole = authorization();
+    whole["identifier"] = {{"type", type}, {"value", value}};
+    return parse_authorization(whole.dump()).value().identifier.value;
+  };
+  EXPECT_EQ(read("ip", "192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(read("ip", "2001:DB8:0::7"), "2001:db8::7") << "as we write it";
+  EXPECT_EQ(read("dns", std::string(63, 'x') + ".Test"), std::string(63, 'x') + ".test");
+  EXPECT_EQ(read("dns", "_a.xn--bcher-kva.test"), "_a.xn--bcher-kva.test");
+  EXPECT_EQ(read("dns", "*.example.com"), "*.example.com");
+}
+
 TEST(ParseAuthorization, LeavesOutChallengesThatCannotBeAnswered) {
   for (const auto& [name, value] :
        std::vector<std::pair<std::string, json>>{{"type", "device-attest-01"},

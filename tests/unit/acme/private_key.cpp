@@ -205,5 +205,10 @@ TEST(Secret, IsGoneFromWhereItWasMoved) {
   EXPECT_EQ(first.reveal().size(), 40u);
 }
 
+TEST(PrivateKey, KnowsItsKind) {
+  for (const KeyType type : {KeyType::ecdsa_p256, KeyType::rsa_2048, KeyType::rsa_3072})
+    EXPECT_EQ(PrivateKey::from_pem(PrivateKey::generate(type).to_pem().reveal()).value().type(), type);
+}
+
 }  // namespace
 }  // namespace gatehouse::acme::test

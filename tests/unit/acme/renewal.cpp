@@ -168,5 +168,11 @@ TEST(NextAttempt, GrowsAndStaysAtTheLongest) {
   EXPECT_EQ(last, start + 6h);
 }
 
+TEST(EarliestRenewal, IsAnHourOrATenthOfTheLifetimeAfterTheLast) {
+  EXPECT_EQ(earliest_renewal(start, std::chrono::hours(24 * 90)), start + std::chrono::hours(1));
+  EXPECT_EQ(earliest_renewal(start, std::chrono::hours(160)), start + std::chrono::hours(1));
+  EXPECT_EQ(earliest_renewal(start, std::chrono::minutes(60)), start + std::chrono::minutes(6));
+}
+
 }  // namespace
 }  // namespace gatehouse::acme

@@ -58,9 +58,10 @@ TEST(Records, ComeBackAsTheyWere) {
   record.key_type = "ecdsa_p256";
   record.profile = "tlsserver";
   record.renew_at = some_time;
+  record.issued_at = some_time - Seconds(1);
   record.ask_at = some_time + Seconds(1);
   record.window = 0xffff'ffff'ffff'ffffU;
-  record.progress.emplace(Progress{"https://ca.test/order/1", Secret("order key")});
+  record.progress.emplace(Progress{"https://ca.test/order/1", Secret("order key"), "tlsserver"});
   record.progress_authority = "https://other.test/dir";
   record.failures = 3;
   record.next_attempt = some_time + Seconds(2);
@@ -85,11 +86,13 @@ TEST(Records, ComeBackAsTheyWere) {
   EXPECT_EQ(read->key_type, record.key_type);
   EXPECT_EQ(read->profile, record.profile);
   EXPECT_EQ(read->renew_at, record.renew_at);
+  EXPECT_EQ(read->issued_at, record.issued_at);
   EXPECT_EQ(read->ask_at, record.ask_at);
   EXPECT_EQ(read->window, record.window);
   ASSERT_TRUE(read->progress);
   EXPECT_EQ(read->progress->order, record.progress->order);
   EXPECT_EQ(read->progress->key.reveal(), "order key");
+  EXPECT_EQ(read->progress->profile, "tlsserver");
   EXPECT_EQ(read->progress_authority, record.progress_authority);
   EXPECT_EQ(read->failures, 3U);
   EXPECT_EQ(read->next_attempt, record.next_attempt);

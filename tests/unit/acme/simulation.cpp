@@ -55,6 +55,7 @@ StorageResult<std::uint64_t> MemoryStorage::put(const std::string& name, std::st
   if (is_away) return std::unexpected(StorageError{StorageError::Kind::away, "connection refused"});
   if (fence != 0 && (fence != fence_ || held_until_ <= agenda_.passed() || holder_.empty()))
     return std::unexpected(StorageError{StorageError::Kind::fenced, "the lease is another's"});
+  if (is_full) return std::unexpected(StorageError{StorageError::Kind::away, "no space left"});
   const auto found = items.find(name);
   if ((found == items.end() ? 0 : found->second.version) != expected)
     return std::unexpected(StorageError{StorageError::Kind::conflict, "changed since"});

@@ -69,6 +69,7 @@ class MemoryStorage {
   std::map<std::string, Item> items;
   std::set<std::string> damaged;
   bool is_away = false;
+  bool is_full = false;  // nothing more is stored
   Seconds lease{15}, life{5};
 
   void wipe() {
