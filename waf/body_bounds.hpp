@@ -38,8 +38,9 @@ inline constexpr std::size_t max_all_header_lines = 4'000;  // in all parts toge
 
 /// Calls `report` with the name of each form field in whose data there are line ends, with the data as it is and as
 /// libmodsecurity has it: it loses line ends, so that "1\r\nor\r\n1=1" is "1or1=1" to its rules. Of bodies within
-/// bounds; takes time in proportion to `body`.
+/// bounds; takes time in proportion to `body`. False if there is a part of which it is not certain what it is.
 using FieldReport = std::function<void(const std::string& name, const std::string& as_read, const std::string& value)>;
-void fields_of_several_lines(std::string_view body, std::string_view content_type, const FieldReport& report);
+[[nodiscard]] bool fields_of_several_lines(std::string_view body, std::string_view content_type,
+                                           const FieldReport& report);
 
 }  // namespace gatehouse::waf

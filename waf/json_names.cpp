@@ -93,6 +93,7 @@ class Walk {
     std::size_t path_bytes = 0;  // about those of the names up to here
   };
 
+  // What is no JSON is an error to the parser, sooner or later: until then, whatever it may still read is counted.
   void walk() {
     for (; at_ < json_.size(); ++at_) {
       const char c = json_[at_];
@@ -104,23 +105,25 @@ class Walk {
           break;
         case '}':
         case ']':
-          if (!close()) return;
+          if (!stack_.empty() && !close()) return;
           break;
         case ',':
-          if (stack_.empty() || !count_value()) return;
+          if (stack_.empty()) break;
+          if (!count_value()) return;
           stack_.back().name_is_next = true;
           ++stack_.back().index;
           break;
         case ':':
-          if (stack_.empty()) return;
-          stack_.back().name_is_next = false;
+          if (!stack_.empty()) stack_.back().name_is_next = false;
           break;
         case ' ':
         case '\t':
         case '\r':
-        case '\n': break;
+        case '\n':
+        case '\v':  // these two to yajl alone
+        case '\f': break;
         default:
-          if (stack_.empty()) return;
+          if (stack_.empty()) break;
           stack_.back().empty = false;
           stack_.back().has_value = true;
       }
@@ -168,7 +171,7 @@ class Walk {
   }
 
   bool close() {
-    if (stack_.empty() || !count_value()) return false;
+    if (!count_value()) return false;
     const Container last = stack_.back();
     if (!last.empty || stack_.size() == 1 || !report_ || !told_.insert(last.node).second) {
       stack_.pop_back();

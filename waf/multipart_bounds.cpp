@@ -77,13 +77,17 @@ std::optional<FormData> form_data_of(std::string_view value) noexcept {
   if (!value.starts_with(type)) return std::nullopt;
   value.remove_prefix(type.size());
   bool has_extended = false;
+  bool has_file_name = false;
   for (skip_blanks(value); !value.empty(); skip_blanks(value)) {
     if (!value.starts_with(';')) return std::nullopt;
     value.remove_prefix(1);
+    if (value.empty()) break;
     skip_blanks(value);
     const std::string_view name = take_while(value, [](char c) { return is_alphanumeric(c) || c == '*'; });
+    skip_blanks(value);
     if (!value.starts_with('=')) return std::nullopt;
     value.remove_prefix(1);
+    skip_blanks(value);
     std::string_view text;
     if (name == "filename*") {
       if (has_extended || !take_extended_value(value)) return std::nullopt;
@@ -91,7 +95,9 @@ std::optional<FormData> form_data_of(std::string_view value) noexcept {
     } else if (name == "name") {
       if (!out.name.empty() || !take_value(value, out.name) || out.name.empty()) return std::nullopt;
     } else if (name == "filename") {
-      if (out.is_file || !take_value(value, text)) return std::nullopt;
+      // Of two, one of them empty, each reader takes another.
+      if (has_file_name || !take_value(value, text)) return std::nullopt;
+      has_file_name = true;
       out.is_file = !text.empty();
     } else {
       return std::nullopt;
@@ -156,6 +162,9 @@ class MultipartScan {
     return where_ == Where::data && !form_data_.is_file ? form_data_.name : std::string_view{};
   }
 
+  /// True once a head has ended that does not tell what the part is.
+  [[nodiscard]] bool has_odd_part() const noexcept { return has_odd_part_; }
+
  private:
   enum class Where { outside, head, data };
   enum class Disposition { none, understood, odd };
@@ -187,7 +196,10 @@ class MultipartScan {
     if (is_boundary(line)) fields_seen_ = 0;
     if (line == "\r\n" || line == "\n") {
       fields_seen_ = 0;
-      if (disposition_ == Disposition::understood) where_ = Where::data;
+      if (disposition_ == Disposition::understood)
+        where_ = Where::data;
+      else
+        has_odd_part_ = true;
       return true;
     }
     if (++head_lines_ > max_part_header_lines || ++all_head_lines_ > max_all_header_lines) return false;
@@ -247,6 +259,7 @@ class MultipartScan {
   Where where_ = Where::outside;
   Disposition disposition_ = Disposition::none;
   FormData form_data_;
+  bool has_odd_part_ = false;
   unsigned fields_seen_ = 0;  // in this head, of those that may stand there once; see is_repeated()
   std::size_t head_lines_ = 0;
   std::size_t all_head_lines_ = 0;
@@ -256,12 +269,14 @@ class MultipartScan {
 std::string without_line_ends(std::string_view text) {
   std::string out;
   out.reserve(text.size());
+  char before = '\0';
   for (const char c : text) {
-    if (c == '\n') {
-      if (out.ends_with('\r')) out.pop_back();
-    } else {
+    if (c != '\n') {
       out += c;
+    } else if (before == '\r') {
+      out.pop_back();
     }
+    before = c;
   }
   return out;
 }
@@ -279,13 +294,13 @@ bool multipart_is_within_bounds(std::string_view body, std::string_view content_
   return true;
 }
 
-void fields_of_several_lines(std::string_view body, std::string_view content_type, const FieldReport& report) {
+bool fields_of_several_lines(std::string_view body, std::string_view content_type, const FieldReport& report) {
   MultipartScan scan(boundary_of(content_type));
   std::string name;  // of the field that is being read
   std::size_t begin = 0;
   for (std::size_t at = 0; at < body.size();) {
     const std::size_t end = std::min(body.find('\n', at), body.size() - 1) + 1;
-    if (!scan.line(body.substr(at, end - at))) return;
+    if (!scan.line(body.substr(at, end - at))) return false;
     if (!name.empty() && scan.field().empty()) {  // the boundary, to which the line end before it belongs
       std::string value(body.substr(begin, at - begin));
       if (value.ends_with('\n')) value.pop_back();
@@ -298,6 +313,7 @@ void fields_of_several_lines(std::string_view body, std::string_view content_typ
     }
     at = end;
   }
+  return !scan.has_odd_part();
 }
 
 }  // namespace gatehouse::waf

@@ -121,7 +121,7 @@ class RuleTransaction final : public Transaction {
       }
       t_.processRequestBody();
       body_unparsed_ = !left_body_out_ && body_bytes_ > 0 && has_no_parser();
-      body_unread_ = !left_body_out_ && (charset_unknown_ || is_read_in_part());
+      body_unread_ = !left_body_out_ && (charset_unknown_ || body_read_otherwise_ || is_read_in_part());
       release_request_body();
     });
     guarded([&] { release_request_body(); });  // whatever was in the way
@@ -228,10 +228,12 @@ class RuleTransaction final : public Transaction {
   }
 
   // The parser has left them out of the values of multipart fields. Of arguments with the same name and value it does
-  // not matter which one is the field.
+  // not matter which one is the field. A body that it has read in another way than we is refused, unless it has refused
+  // it already.
   void restore_line_ends() {
     if (left_body_out_ || !is_multipart()) return;
-    fields_of_several_lines(
+    bool agreed = true;
+    agreed &= fields_of_several_lines(
         t_.m_requestBody.view(), content_type(),
         [&](const std::string& name, const std::string& as_read, const std::string& value) {
           for (modsecurity::AnchoredSetVariable* const set : {&t_.m_variableArgs, &t_.m_variableArgsPost}) {
@@ -239,15 +241,26 @@ class RuleTransaction final : public Transaction {
             const auto found = std::find_if(first, last, [&](const auto& argument) {
               return !budget_spent(work_per_argument) && argument.second->getValue() == as_read;
             });
-            if (found != last) found->second->setValue(value);
+            if (found != last)
+              found->second->setValue(value);
+            else
+              agreed = false;
           }
         });
+    if (agreed || has_parse_error()) return;
+    body_read_otherwise_ = true;
+    t_.m_variableInboundDataError.set(std::to_string(multipart_beyond_bounds), 0);
+  }
+
+  [[nodiscard]] bool has_parse_error() const noexcept {
+    const std::string& error = t_.m_variableReqbodyError.m_value;
+    return !error.empty() && error != "0";
   }
 
   // Names of JSON are in those of the arguments that values make; what has no value in it would not be seen.
   void add_empty_containers() {
     if (left_body_out_ || t_.m_requestBodyProcessor != modsecurity::Transaction::JSONRequestBody) return;
-    if (const std::string& error = t_.m_variableReqbodyError.m_value; !error.empty() && error != "0") return;
+    if (has_parse_error()) return;
     std::size_t bytes = 0;
     empty_json_containers(t_.m_requestBody.view(), [&](const std::string& name) {
       if (budget_spent(name.size())) return false;
@@ -344,6 +357,7 @@ class RuleTransaction final : public Transaction {
   bool body_unparsed_ = false;
   bool body_unread_ = false;
   bool charset_unknown_ = false;
+  bool body_read_otherwise_ = false;
   std::optional<unsigned> score_;  // of the request
   bool released_ = false;
   bool denied_ = false;

@@ -7,7 +7,9 @@
 #include "gateway/filter/waf_filter.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "gateway/filter/waf_event.hpp"
@@ -39,6 +41,17 @@ std::uint64_t client_of(const Exchange& exchange) noexcept {
   std::uint64_t client = 0;
   std::memcpy(&client, exchange.client.bytes().data(), sizeof client);
   return client;
+}
+
+// A client of one tenant: what it costs there, through that tenant's rules and upstreams, is nothing to the others. Nobody
+// can know whose entries in a table lie in one place.
+std::uint64_t visitor_of(const Exchange& exchange) noexcept {
+  static const std::uint64_t seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
+  constexpr std::uint64_t odd = 0xD6E8FEB86659FD93U;
+  const auto tenant = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(exchange.tenant->load.get()));
+  std::uint64_t visitor = (client_of(exchange) ^ seed) * odd;
+  visitor = (visitor ^ visitor >> 32 ^ tenant) * odd;
+  return visitor ^ visitor >> 32;
 }
 
 // Adds the time of a scope to the exchange's WAF time.
@@ -190,7 +203,7 @@ bool expects_no_body(const Exchange& exchange) noexcept {
 bool has_pool(const Exchange& exchange) noexcept { return exchange.worker.work_pool != nullptr; }
 
 bool is_costly_client(const Exchange& exchange) noexcept {
-  return exchange.worker.costly_clients.contains(client_of(exchange), exchange.worker.loop.now());
+  return exchange.worker.costly_clients.contains(visitor_of(exchange), exchange.worker.loop.now());
 }
 
 bool is_long_turn(const Exchange& exchange) noexcept { return Clock::now() - exchange.worker.loop.now() > long_turn; }
@@ -303,7 +316,7 @@ Step settle(Exchange& exchange, waf::Step step) {
   const bool ended = step == waf::Step::error && !out_of_time;
   const bool costly =
       exchange.waf && !exchange.waf_error && exchange.waf->was_costly() && (ended || !exchange.waf_hurried);
-  if (costly) exchange.worker.costly_clients.note(client_of(exchange), exchange.worker.loop.now());
+  if (costly) exchange.worker.costly_clients.note(visitor_of(exchange), exchange.worker.loop.now());
   if (!out_of_time) return act_on(exchange, step);
   exchange.waf_lane = exchange.waf_hurried ? runtime::WorkPool::Lane::light : runtime::WorkPool::Lane::heavy;
   exchange.waf_restart = true;

@@ -112,7 +112,7 @@ std::string certificate_list(Certificates& certificates) {
         state.last_error.empty() ? "" : fmt::format(" failed {} times: {}", state.failures, state.last_error));
   }
   if (out.empty()) out = "no host of any tenant has tls: {acme: ...}\n";
-  if (!summary.trouble.empty()) out += "the storage does not answer: " + summary.trouble + "\n";
+  if (!summary.trouble.empty()) out += "trouble: " + summary.trouble + "\n";
   return out;
 }
 

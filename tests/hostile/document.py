@@ -21,6 +21,7 @@ class Case:
         self.text = b""
         self.things = []                   # what else is put into STEM.d: (kind, name, argument)
         self.kind = "file"                 # what the tenant's file itself is
+        self.is_wrong_by_hosts_alone = False   # what is to be refused is a claim to hosts, and nothing else
         self.alone = False                 # so large that it is timed alone
         self.document = {
             "tenant": f"t-{number}",

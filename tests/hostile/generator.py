@@ -59,6 +59,7 @@ def finish(rng, case, family):
     case.family = family
     if family in DOCUMENTS:
         case.intent = DOCUMENTS[family](rng, case)
+        case.is_wrong_by_hosts_alone = family == "host_capture"
     elif family == "file_kinds":
         case.intent = file_kinds(rng, case)
     elif family == "combinations":
@@ -71,12 +72,13 @@ def finish(rng, case, family):
             intents.append(DOCUMENTS[name](rng, case))
             notes.append(f"{name} {case.note}")
         case.intent = REFUSE if REFUSE in intents else ANY if ANY in intents else HARMLESS
+        case.is_wrong_by_hosts_alone = all(name == "host_capture" for name, intent in zip(chosen, intents) if intent == REFUSE)
         case.note = "; ".join(notes)
     else:
         enriched(rng, case)
     waf = case.document["waf"]
     if case.world.tenant_rules == "false" and any(isinstance(waf.get(key), str) and waf[key].strip() for key in ("rules_before", "rules_after")):
-        case.intent = REFUSE
+        case.intent, case.is_wrong_by_hosts_alone = REFUSE, False
     text = block(rng, case.document)
     if family in TEXTS:
         case.text, case.intent = TEXTS[family](rng, case, text)
@@ -90,6 +92,7 @@ def finish(rng, case, family):
             case.note = f"{note}; {name} {case.note}"
             # A text that is read otherwise may no longer hold what was to be refused.
             case.intent = REFUSE if intent == REFUSE else ANY
+            case.is_wrong_by_hosts_alone = case.is_wrong_by_hosts_alone and intent != REFUSE
     return case
 
 

@@ -233,7 +233,7 @@ class Live:
             if case.intent == HARMLESS and document["tenant"] not in serving and not self._was_replaced(case):
                 self.fault(f"{case.number} {case.family} is not served: {case.note}")
             # Who claims others' hosts beside its own is invalid, and served without them.
-            refused = serving if case.family != "host_capture" else valid
+            refused = valid if case.is_wrong_by_hosts_alone else serving
             if case.intent == REFUSE and document["tenant"] == f"t-{case.number}" and f"t-{case.number}" in refused:
                 self.fault(f"{case.number} {case.family} is served: {case.note}")
         for case, document in self.rng.sample(accepted, min(10, len(accepted))):

@@ -198,7 +198,8 @@ TEST(MultipartBounds, CountsLinesThatMayStillBeOfTheHead) {
         "Content-Disposition: form-data; name=\"a\r\n", "Content-Disposition: form-data; name=\"a\\\"\r\n",
         "Content-Disposition: form-data; name='a'\r\n", "Content-Disposition: attachment; name=\"a\"\r\n",
         "Content-Disposition: form-data; name=\"a\"; other=b\r\n", "Content-Disposition: form-data; name=\"a\" x\r\n",
-        "Content-Disposition: form-data; name=\"a\"; name=\"b\"\r\n", "Content-Disposition: form-data; name=\"a\";\r\n",
+        "Content-Disposition: form-data; name=\"a\"; name=\"b\"\r\n",
+        "Content-Disposition: form-data; name=\"a\"; filename=\"\"; filename=\"b\"\r\n",
         "Content-Disposition: form-data; name=a; filename*=UTF-8''b\r\n",
         "Content-Disposition: x\r\nContent-Disposition: form-data; name=\"a\"\r\n",
         "Content-Disposition : form-data; name=\"a\"\r\n", " Content-Disposition: form-data; name=\"a\"\r\n",
@@ -215,6 +216,7 @@ TEST(MultipartBounds, LeavesDataAlone) {
   const std::string many = lines(1'000) + lines(1'000, "--other") + lines(1'000, " ");
   for (const std::string_view head :
        {"Content-Disposition: form-data; name=\"a\"\r\n", "content-disposition:form-data;name=a\r\n",
+        "Content-Disposition: form-data; name=\"a\";\r\n", "Content-Disposition: form-data; name = \"a\"\r\n",
         "Content-Disposition: form-data; name=\"a\"; filename=\"b %22c%22.txt\"\r\nContent-Type: text/plain\r\n",
         "Content-Disposition: form-data; name=\"a\"; filename=\"C:\\b\\c.txt\"\r\n",
         "Content-Disposition: form-data; name=\"a\"; filename=\"\"\r\n",
@@ -306,9 +308,9 @@ TEST(MultipartBounds, RefusesEscapesInNames) {
 
 std::vector<std::array<std::string, 3>> fields_of(std::string_view body) {
   std::vector<std::array<std::string, 3>> out;
-  fields_of_several_lines(body, form_data, [&](const auto& name, const auto& as_read, const auto& value) {
+  EXPECT_TRUE(fields_of_several_lines(body, form_data, [&](const auto& name, const auto& as_read, const auto& value) {
     out.push_back({name, as_read, value});
-  });
+  }));
   return out;
 }
 
@@ -318,6 +320,7 @@ TEST(MultipartFields, AreReportedIfTheyHaveSeveralLines) {
   const std::string b = "Content-Disposition: form-data; name=b\r\nContent-Type: text/plain\r\n";
   EXPECT_EQ(fields_of(part(disposition, "1\r\nor\n1\r\r\n=\r1\r\n") + "--xyz--\r\n"),
             (Fields{{"a", "1or1\r=\r1", "1\r\nor\n1\r\r\n=\r1"}}));
+  EXPECT_EQ(fields_of(part(disposition, "1\r\r\n\n2\r\n") + "--xyz--\r\n"), (Fields{{"a", "1\r2", "1\r\r\n\n2"}}));
   EXPECT_EQ(fields_of(part(disposition, "1\r\n") + part(file, "1\r\n2\r\n") + part(b, "\r\n\r\n") + part(b, "\r\n") +
                       part(disposition, "\n1\n") + "--xyz--"),
             (Fields{{"b", "", "\r\n"}, {"a", "1", "\n1"}}));
@@ -353,6 +356,43 @@ TEST(MultipartFields, AreSeenByRulesAsTheyAre) {
     const std::string value = std::string(bytes, 'a') + "\r\n2\n3\r\n";
     const Request longer = post(std::string(form_data), part(disposition, value) + "--xyz--\r\n");
     EXPECT_THAT(ids(run(*long_lines, longer).outcome), Contains(10001u)) << bytes;
+  }
+}
+
+TEST(MultipartFields, AreSeenByRulesHoweverTheirHeadsAreWritten) {
+  for (const std::string_view parameters :
+       {"name=\"a\"", "name=\"a\";", "name= \"a\"", "name =\"a\"", "name\t=\ta ;", "name=a",
+        "filename=\"\"; name=\"a\"", "name=\"a\"; name=\"b\"", "name=\"a\"; filename=\"\"; filename=\"b\"",
+        "name=\"a\"; ", "NAME=\"a\"", "name='a'"})
+    for (const std::string_view value : {"1'\r\nor\r\n'1'='1", "1'\r\nor\r\n'1'='1\r\r\n\n.", "1'\nor\n'1'='1"}) {
+      const std::string head = "Content-Disposition: form-data; " + std::string(parameters) + "\r\n";
+      const auto result = run(post(std::string(form_data), part(head, std::string(value) + "\r\n") + "--xyz--\r\n"));
+      EXPECT_EQ(result.last, Step::deny) << parameters << "\n" << value;
+    }
+}
+
+TEST(MultipartFields, AreOfOneKindToAllReaders) {
+  const auto run_with = [](std::string_view parameters) {
+    const std::string head = "Content-Disposition: form-data; " + std::string(parameters) + "\r\n";
+    return run(post(std::string(form_data), part(head, "1\r\n") + "--xyz--\r\n"));
+  };
+  EXPECT_EQ(run_with("name=\"a\"; filename=\"b\"").last, Step::proceed);
+  EXPECT_EQ(run_with("name=\"a\"; filename=\"\"").last, Step::proceed);
+  // The first of two is the field's to some, the last the file's to the engine.
+  EXPECT_NE(find(run_with("name=\"a\"; filename=\"\"; filename=\"b\"").outcome, 200009), nullptr);
+}
+
+TEST(MultipartBoundary, MayBeInQuotes) {
+  // .NET, JavaMail and Python write them so.
+  for (const std::string boundary :
+       {"6f9619ff-8b86-d011-b42d-00cf4fc964ff", "----=_Part_0_1.2", "===============12==", "a+b/c:d(e)?=="}) {
+    const auto run_with = [&](const std::string& value) {
+      const std::string body =
+          "--" + boundary + "\r\n" + std::string(disposition) + "\r\n" + value + "\r\n--" + boundary + "--\r\n";
+      return run(post("multipart/form-data; boundary=\"" + boundary + '"', body));
+    };
+    EXPECT_THAT(ids(run_with("1").outcome), IsEmpty()) << boundary;
+    EXPECT_NE(find(run_with("1' or '1'='1").outcome, 942100), nullptr) << boundary;
   }
 }
 
