@@ -96,7 +96,10 @@ int H2Session::Callbacks::frame_received(nghttp2_session* session, const nghttp2
         me.push(H2Event::Kind::window, frame->hd.stream_id == 0 ? nullptr : find(session, frame->hd.stream_id));
         break;
       case NGHTTP2_SETTINGS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) me.push(H2Event::Kind::window, nullptr);
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+          me.push(H2Event::Kind::window, nullptr);
+        else if (me.last_uninformed_ == max_stream)
+          me.last_uninformed_ = me.guard_.last_stream();
         break;
       case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) me.push(H2Event::Kind::pong, nullptr);
@@ -155,7 +158,8 @@ int H2Session::Callbacks::frame_sent(nghttp2_session* session, const nghttp2_fra
   switch (frame->hd.type) {
     case NGHTTP2_RST_STREAM:
       me.guard_.closed(static_cast<std::uint32_t>(frame->hd.stream_id), true);
-      if (me.is_clients_fault(frame->rst_stream.error_code) && !me.guard_.made_to_reset(me.now_))
+      if (me.is_clients_fault(static_cast<std::uint32_t>(frame->hd.stream_id), frame->rst_stream.error_code) &&
+          !me.guard_.made_to_reset(me.now_))
         me.made_to_reset_ = true;
       break;
     case NGHTTP2_GOAWAY:

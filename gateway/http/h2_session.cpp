@@ -153,10 +153,12 @@ void H2Session::tell_of_freed_window() {
   if (std::exchange(window_freed_, false)) push(H2Event::Kind::window, nullptr);
 }
 
-// Resets that answer a mistake of the client's. Before it knows our settings it may open more streams than these allow.
-bool H2Session::is_clients_fault(std::uint32_t error) noexcept {
+// Resets that answer a mistake of the client's. Before it knows our settings it may open more streams than these allow;
+// their resets may be written only after it has acknowledged them. Later it is refused a stream for those that it has
+// reset and that still end.
+bool H2Session::is_clients_fault(std::uint32_t stream, std::uint32_t error) noexcept {
   switch (static_cast<H2Error>(error)) {
-    case H2Error::refused_stream: return settings_known_ || ++refused_before_ > most_refused_before;
+    case H2Error::refused_stream: return stream > last_uninformed_ || ++refused_before_ > most_refused_before;
     case H2Error::protocol_error:
     case H2Error::flow_control_error:
     case H2Error::stream_closed:

@@ -164,7 +164,7 @@ class H2Session {
   void fail_request(H2Stream& stream);
   void forget_pending(H2Stream& stream) noexcept;
   void tell_of_freed_window();
-  [[nodiscard]] bool is_clients_fault(std::uint32_t error) noexcept;
+  [[nodiscard]] bool is_clients_fault(std::uint32_t stream, std::uint32_t error) noexcept;
   void claim(H2Stream& stream) noexcept;
   void push(H2Event::Kind kind, H2Stream* stream) { events_.push_back({kind, stream}); }
 
@@ -199,8 +199,9 @@ class H2Session {
   bool window_grown_ = false;
   bool window_freed_ = false;  // of the connection's, for other streams
   bool announced_ = false;  // the first GOAWAY is on its way out
-  bool settings_known_ = false;  // the client has acknowledged ours
-  unsigned refused_before_ = 0;  // streams, before that
+  static constexpr std::uint32_t max_stream = 0x7FFFFFFF;
+  std::uint32_t last_uninformed_ = max_stream;  // the last stream that it opened before it acknowledged our settings
+  unsigned refused_before_ = 0;  // streams, of those
   bool made_to_reset_ = false;  // too often
   bool terminated_ = false;
   bool dead_ = false;  // nghttp2 has given up

@@ -1,5 +1,6 @@
 // From the filters' consent to the client's last byte: an endpoint, the request to it, its answer back; see relay.hpp.
 #include <algorithm>
+#include <exception>
 
 #include "gateway/filter/filter.hpp"
 #include "gateway/http/h1_parser.hpp"
@@ -254,6 +255,40 @@ bool failed_at_client(const Upload& upload) noexcept {
   }
 }
 
+// The answer, from its first byte to its last, while `upload` may run.
+Task<Attempt> take_answer(ServerStream& stream, UpstreamConnection& upstream, const ClientWatch& watch,
+                          const AttemptPlan& plan, Upload& upload, runtime::TimePoint began, bool& reusable) {
+  Exchange& exchange = stream.exchange;
+  const Errc error = co_await await_answer(stream, upstream, upload);
+  upload.is_answered = true;
+  upstream.stream.writes_within(runtime::Duration::zero());  // who answers need not take the rest
+
+  Attempt result = Attempt::answered;
+  if (error == Errc::ok) {
+    note_time(exchange, began, true);
+    const int status = exchange.response.status;
+    if ((status == 502 && plan.may_retry_502) || (status == 503 && plan.may_retry_503))
+      result = Attempt::bad_status;
+    else
+      result = co_await bring_back(stream, upstream, reusable);
+    if (result == Attempt::client_gone && !watch.gone() && failed_at_client(upload))
+      result = answer_upload(exchange, upload.state);
+  } else if (watch.gone()) {
+    result = Attempt::client_gone;
+  } else if (failed_at_client(upload)) {
+    result = answer_upload(exchange, upload.state);
+  } else if (error == Errc::cancelled) {
+    result = Attempt::client_gone;
+  } else {
+    const bool broke = error != Errc::malformed && error != Errc::too_large && error != Errc::timed_out;
+    if (broke && upstream.buffer.empty()) result = upstream.reused ? Attempt::stale : Attempt::reset;
+    answer_failure(exchange, upstream_error(error, false));
+  }
+  if (error != Errc::ok)
+    note_time(exchange, began, result != Attempt::stale && exchange.upstream_error != UpstreamError::none);
+  co_return result;
+}
+
 Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, const ClientWatch& watch,
                            const AttemptPlan& plan, runtime::TimePoint began, bool& reusable) {
   Exchange& exchange = stream.exchange;
@@ -281,7 +316,7 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
   // What is written has its own time, in which something of it must be taken; the answer's begins with the request's end.
   upstream.stream.expires_never();
   upstream.stream.writes_within(timeout);
-  Errc error = co_await upstream.stream.write(message);
+  const Errc error = co_await upstream.stream.write(message);
   if (error == Errc::timed_out) {
     answer_failure(exchange, UpstreamError::timeout);
     note_time(exchange, began, true);
@@ -298,33 +333,14 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
   } else {
     upstream.stream.expires_after(timeout);
   }
-  error = co_await await_answer(stream, upstream, upload);
-  upload.is_answered = true;
-  upstream.stream.writes_within(runtime::Duration::zero());  // who answers need not take the rest
-
-  Attempt result = Attempt::answered;
-  if (error == Errc::ok) {
-    note_time(exchange, began, true);
-    const int status = exchange.response.status;
-    if ((status == 502 && plan.may_retry_502) || (status == 503 && plan.may_retry_503))
-      result = Attempt::bad_status;
-    else
-      result = co_await bring_back(stream, upstream, reusable);
-    if (result == Attempt::client_gone && !watch.gone() && failed_at_client(upload))
-      result = answer_upload(exchange, upload.state);
-  } else if (watch.gone()) {
-    result = Attempt::client_gone;
-  } else if (failed_at_client(upload)) {
-    result = answer_upload(exchange, upload.state);
-  } else if (error == Errc::cancelled) {
-    result = Attempt::client_gone;
-  } else {
-    const bool broke = error != Errc::malformed && error != Errc::too_large && error != Errc::timed_out;
-    if (broke && upstream.buffer.empty()) result = upstream.reused ? Attempt::stale : Attempt::reset;
-    answer_failure(exchange, upstream_error(error, false));
+  // Whatever is thrown meanwhile, the upload ends first: it uses this frame, the connections and the stream.
+  Attempt result = Attempt::client_gone;
+  std::exception_ptr failure;
+  try {
+    result = co_await take_answer(stream, upstream, watch, plan, upload, began, reusable);
+  } catch (...) {
+    failure = std::current_exception();
   }
-  if (error != Errc::ok)
-    note_time(exchange, began, result != Attempt::stale && exchange.upstream_error != UpstreamError::none);
   if (!upload.finished()) {
     // The answer is there before the request's end: the rest of the request is of no use to anybody.
     upload.stop = true;
@@ -332,6 +348,8 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
     upstream.stream.descriptor().fail_waiters(Errc::cancelled);
     co_await JoinUpload{upload};
   }
+  if (failure == nullptr) failure = upload.failure;
+  if (failure != nullptr) std::rethrow_exception(failure);
   if (upload.state != Upload::State::done) reusable = false;
   if (streaming && upload.state != Upload::State::done) {
     if (stream.body_ended()) {  // at hand as a whole, though not sent on

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "gateway/http/chunked.hpp"
 #include "gateway/proxy/failure.hpp"
@@ -168,7 +169,12 @@ void end_upload(const Exchange& exchange, upstream::UpstreamConnection& to, Uplo
 }  // namespace
 
 Task<void> run_upload(ServerStream& stream, upstream::UpstreamConnection& to, bool chunked, Upload& upload) {
-  const Upload::State state = co_await upload_body(stream, to, chunked, upload);
+  Upload::State state = Upload::State::thrown;
+  try {
+    state = co_await upload_body(stream, to, chunked, upload);
+  } catch (...) {  // want of memory; nobody else would end the upload
+    upload.failure = std::current_exception();
+  }
   end_upload(stream.exchange, to, upload, state);
 }
 
@@ -283,7 +289,7 @@ struct Tunnel {
   ServerStream& client;
   upstream::UpstreamConnection& upstream;
   runtime::Duration idle;
-  int open = 2;
+  int open = 0;
   bool settled = false;  // a direction has ended: what becomes of the other says nothing
   std::coroutine_handle<> joiner;
 
@@ -292,6 +298,8 @@ struct Tunnel {
     client.keep_tunnel_alive(idle);
     upstream.stream.expires_after(idle);
   }
+  std::exception_ptr failure;  // for who joins them
+
   // A direction failed on the upstream's side or on the client's. To leave TLS without a word is how many end a tunnel.
   void fail(Errc error, bool at_upstream) noexcept {
     Exchange& exchange = client.exchange;
@@ -306,6 +314,11 @@ struct Tunnel {
     settled = true;
     client.cancel();
     upstream.stream.cancel(Errc::cancelled);
+  }
+  // Want of memory ends both.
+  void fail_with(std::exception_ptr thrown) noexcept {
+    if (failure == nullptr) failure = std::move(thrown);
+    fail(Errc::cancelled, false);
   }
   void leave() {
     if (--open == 0 && joiner) client.exchange.worker.loop.schedule(joiner);
@@ -343,7 +356,6 @@ Task<void> pump_up(Tunnel& tunnel) {
       co_await exchange.worker.loop.yield();
     }
   }
-  tunnel.leave();
 }
 
 Task<void> pump_down(Tunnel& tunnel) {
@@ -397,6 +409,15 @@ Task<void> pump_down(Tunnel& tunnel) {
       co_await exchange.worker.loop.yield();
     }
   }
+}
+
+Task<void> run_direction(Tunnel& tunnel, Task<void> pump) {
+  ++tunnel.open;
+  try {
+    co_await std::move(pump);
+  } catch (...) {
+    tunnel.fail_with(std::current_exception());
+  }
   tunnel.leave();
 }
 
@@ -413,9 +434,14 @@ Task<void> run_tunnel(ServerStream& stream, upstream::UpstreamConnection& upstre
   Tunnel tunnel{stream, upstream, stream.exchange.settings->timeouts.tunnel_idle};
   runtime::Loop& loop = stream.exchange.worker.loop;
   upstream.stream.writes_within(runtime::Duration::zero());
-  loop.spawn(pump_up(tunnel));
-  loop.spawn(pump_down(tunnel));
+  try {
+    loop.spawn(run_direction(tunnel, pump_up(tunnel)));
+    loop.spawn(run_direction(tunnel, pump_down(tunnel)));
+  } catch (...) {
+    tunnel.fail_with(std::current_exception());
+  }
   co_await JoinTunnel{tunnel};
+  if (tunnel.failure != nullptr) std::rethrow_exception(tunnel.failure);
 }
 
 }  // namespace gatehouse::proxy

@@ -1,6 +1,9 @@
 // Between client and upstream: the request's body up, the answer down, WebSockets both ways. Called by proxy.cpp.
 #pragma once
 
+#include <coroutine>
+#include <exception>
+
 #include "gateway/proxy/server_stream.hpp"
 #include "gateway/upstream/connection_pool.hpp"
 
@@ -24,10 +27,21 @@ enum class BufferResult {
 
 /// A request body under way to the upstream, beside the wait for the answer.
 struct Upload {
-  enum class State { running, done, client_failed, client_malformed, client_late, too_large, upstream_failed, stopped };
+  enum class State {
+    running,
+    done,
+    client_failed,
+    client_malformed,
+    client_late,
+    too_large,
+    upstream_failed,
+    stopped,
+    thrown,  // an exception ended it, see `failure`
+  };
   State state = State::done;
   bool stop = false;  // the answer is complete: nobody wants the rest
   bool is_answered = false;  // the answer's head is there: its reader sets the times
+  std::exception_ptr failure;  // for who joins it
   std::coroutine_handle<> joiner;
   [[nodiscard]] bool finished() const noexcept { return state != State::running; }
 };

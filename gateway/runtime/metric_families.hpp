@@ -55,11 +55,12 @@ inline constexpr MetricFamily ratelimit_decisions_total{"gatehouse_ratelimit_dec
                                                         K::counter,
                                                         {"tenant", "limit", "decision"},
                                                         true};
-inline constexpr MetricFamily ratelimit_store_up{"gatehouse_ratelimit_store_up",
-                                                 "Workers that reach Redis, as 1 when all of them do and else 0",
-                                                 K::gauge,
-                                                 {},
-                                                 false};
+inline constexpr MetricFamily ratelimit_store_up{
+    "gatehouse_ratelimit_store_up",
+    "Whether Redis decides the rate limits, as 1 when it does for all workers and else 0",
+    K::gauge,
+    {},
+    false};
 inline constexpr MetricFamily ratelimit_gateways{
     "gatehouse_ratelimit_gateways",
     "Gateways that share Redis; when it is lost, each has its share of a limit that says local",

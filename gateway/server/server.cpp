@@ -100,10 +100,12 @@ struct Server::WorkerThread {
   WorkerThread(unsigned index, Server& server)
       : metrics(server.metrics_),
         redis_serving(server.redis_serving_),
+        redis_trouble(server.redis_trouble_),
         gateway_id(server.gateway_id_),
         worker(index, loop, server.metrics_, server.memory_, *server.shared_) {}
   runtime::Metrics& metrics;
-  std::atomic<int>& redis_serving;  // workers that reach Redis
+  std::atomic<int>& redis_serving;  // workers that Redis serves
+  upstream::RedisTrouble& redis_trouble;
   const std::string& gateway_id;
   runtime::Loop loop;
   proxy::Worker worker;
@@ -123,7 +125,7 @@ struct Server::WorkerThread {
       return;
     }
     if (redis == nullptr || redis->is_stopped()) {
-      redis = std::make_unique<upstream::RedisClient>(loop, *wanted, metrics, gateway_id);
+      redis = std::make_unique<upstream::RedisClient>(loop, *wanted, metrics, gateway_id, redis_trouble);
       redis->on_change = [this](bool serving) {
         redis_serving.fetch_add(serving ? 1 : -1, std::memory_order_relaxed);
         if (!serving)

@@ -76,6 +76,7 @@ class Server {
   std::shared_ptr<runtime::LogFile> access_log_;
   std::shared_ptr<runtime::LogFile> audit_log_;
   std::atomic<int> redis_serving_ = 0;
+  upstream::RedisTrouble redis_trouble_;
   std::atomic<bool> exhaustion_is_told_ = false;
   std::atomic<std::int64_t> exhaustion_told_next_ = 0;  // seconds of runtime::Clock
   const std::string gateway_id_;  // among those that share a store

@@ -15,6 +15,7 @@
 #include "gateway/runtime/log.hpp"
 #include "gateway/runtime/metric_families.hpp"
 #include "gateway/upstream/redis_login.hpp"
+#include "gateway/upstream/redis_refusal.hpp"
 
 namespace gatehouse::upstream {
 
@@ -24,6 +25,7 @@ using runtime::Errc;
 using runtime::Task;
 
 constexpr std::size_t kMaxAddresses = 4;  // of one name that an attempt tries
+constexpr const char* not_lost = "-";  // no error's code
 
 void keep_alive(int fd) noexcept {
   // Firewalls forget connections that are quiet for minutes; the next decision would pay for it.
@@ -62,7 +64,8 @@ void RedisClient::Signal::notify() {
   }
 }
 
-RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics, std::string gateway_id)
+RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics, std::string gateway_id,
+                         RedisTrouble& trouble)
     : loop_(loop),
       settings_(std::move(settings)),
       session_(loop.now(), std::move(gateway_id)),
@@ -72,6 +75,7 @@ RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::M
       write_wake_(loop),
       writer_idle_(loop),
       lookup_(loop, [this] { run_wake_.notify(); }),
+      trouble_(trouble),
       metrics_(metrics) {
   find_series();
   frames_ = {write_loop().frame, run().frame};
@@ -79,6 +83,7 @@ RedisClient::RedisClient(runtime::Loop& loop, config::Redis settings, runtime::M
 
 RedisClient::~RedisClient() {
   session_.shut_down();
+  trouble_.forget(this);
   // The stream first: it knows operations that live in the frames.
   if (stream_) stream_->descriptor().reader = stream_->descriptor().writer = nullptr;
   for (const auto frame : frames_) {
@@ -165,6 +170,8 @@ void RedisClient::stop() {
   if (stream_) stream_->cancel(Errc::cancelled);
   run_wake_.notify();
   report();
+  trouble_.forget(this);
+  is_in_trouble_ = false;
 }
 
 /// After everything that the session was told: what it wants now.
@@ -183,19 +190,42 @@ void RedisClient::on_deadline() {
 
 void RedisClient::report() {
   if (session_.is_serving()) {
-    if (trouble_reported_)
-      runtime::journal(runtime::Level::info, "Redis serves the rate limits again", {{"redis", settings_.url}});
-    trouble_reported_ = false;
-  } else if (session_.phase() == RedisSession::Phase::down && !trouble_reported_ && !stopping_) {
+    if (is_in_trouble_ && loop_.now() >= end_told_next_) tell_of_end();
+  } else if (session_.phase() == RedisSession::Phase::down && !stopping_) {
     // A hiccup that ends by itself is no news; a lost connection that could not be made anew is.
-    trouble_reported_ = true;
-    runtime::journal(runtime::Level::warning, "Redis is unreachable: each rate limit follows its on_store_failure",
-                     {{"redis", settings_.url}, {"reason", session_.last_failure()}});
+    tell_of_loss();
   }
   const bool serving = session_.is_serving();
   if (serving == serving_reported_) return;
   serving_reported_ = serving;
   if (on_change) on_change(serving);
+}
+
+void RedisClient::tell_of_loss() {
+  const std::string& code = session_.last_error_code();
+  if (is_in_trouble_ && code == told_code_) return;
+  is_in_trouble_ = true;
+  told_code_ = code;
+  end_told_next_ = runtime::TimePoint::min();
+  const std::string_view line = trouble_.lost(this, settings_.url, code);
+  if (line.empty()) return;
+  const std::string_view reason = session_.last_failure();
+  if (code.empty())
+    runtime::journal(runtime::Level::warning, line, {{"redis", settings_.url}, {"reason", reason}});
+  else
+    runtime::journal(runtime::Level::warning, line,
+                     {{"redis", settings_.url}, {"reason", reason}, {"advice", redis_advice(code)}});
+}
+
+void RedisClient::tell_of_end() {
+  const auto line = trouble_.serves(this, loop_.now());
+  is_in_trouble_ = !line.has_value();
+  if (is_in_trouble_) {
+    told_code_ = not_lost;
+    end_told_next_ = loop_.now() + std::chrono::seconds(1);
+  } else if (!line->empty()) {
+    runtime::journal(runtime::Level::info, *line, {{"redis", settings_.url}});
+  }
 }
 
 // --- connecting and reading

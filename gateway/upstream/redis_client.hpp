@@ -19,6 +19,7 @@
 #include "gateway/runtime/metrics.hpp"
 #include "gateway/upstream/name_lookup.hpp"
 #include "gateway/upstream/redis_session.hpp"
+#include "gateway/upstream/redis_trouble.hpp"
 
 namespace gatehouse::upstream {
 
@@ -26,8 +27,9 @@ class RedisClient {
  public:
   /// Begins to connect once the loop runs. To be made, used and stopped on the loop's thread; to be destroyed there
   /// when is_stopped(), or after the loop has ended.
-  /// `gateway_id` names this process among those that share the store.
-  RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics, std::string gateway_id);
+  /// `gateway_id` names this process among those that share the store; `trouble` is the process's, and outlives this.
+  RedisClient(runtime::Loop& loop, config::Redis settings, runtime::Metrics& metrics, std::string gateway_id,
+              RedisTrouble& trouble);
   ~RedisClient();
   RedisClient(const RedisClient&) = delete;
   RedisClient& operator=(const RedisClient&) = delete;
@@ -92,6 +94,8 @@ class RedisClient {
   void after_event();
   void on_deadline();
   void report();
+  void tell_of_loss();
+  void tell_of_end();
   bool submit(RedisTake& take);
   void count(TakeOutcome outcome) noexcept;
   void find_series();
@@ -112,7 +116,10 @@ class RedisClient {
   NameLookup lookup_;
   bool stopping_ = false;
   bool serving_reported_ = false;
-  bool trouble_reported_ = false;
+  RedisTrouble& trouble_;
+  bool is_in_trouble_ = false;  // as `trouble_` knows
+  std::string told_code_;  // of the present trouble
+  runtime::TimePoint end_told_next_ = runtime::TimePoint::min();  // when to say again that it is over
   std::array<std::coroutine_handle<>, 2> frames_{};
 
   runtime::Metrics& metrics_;

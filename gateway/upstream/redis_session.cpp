@@ -5,21 +5,18 @@
 #include <array>
 #include <utility>
 
+#include "gateway/upstream/redis_refusal.hpp"
+
 namespace gatehouse::upstream {
 
 namespace {
 
 using ratelimit::RespValue;
 
-/// The first word of an error ("WRONGPASS"). The rest may repeat what was sent, a password among it, and stays unread.
-std::string error_code(const RespValue& error) {
-  constexpr std::size_t kLongest = 24;
-  const std::string_view text = error.text;
-  if (text == "ERR max number of clients reached") return "maxclients is reached";
-  const std::string_view word = text.substr(0, std::min(text.find(' '), text.size()));
-  const bool is_code = !word.empty() && word.size() <= kLongest &&
-                       std::ranges::all_of(word, [](char c) { return c >= 'A' && c <= 'Z'; });
-  return is_code ? std::string{word} : "an error";
+/// The bucket that the session asks for itself: it has a token whenever all workers of a fleet ask at once.
+const ratelimit::BucketRequest& probe_request() {
+  static const ratelimit::BucketRequest request{"gatehouse:probe", {100'000, 100'000, std::chrono::seconds(1)}};
+  return request;
 }
 
 constexpr const char* kNotRedis = "an answer that Redis does not give";
@@ -29,12 +26,8 @@ bool is_error(const RespValue& reply, std::string_view code) {
          (reply.text.size() == code.size() || reply.text[code.size()] == ' ');
 }
 
-/// This server will not serve any call for a while: a replica after a failover, one that loads its data, one that has
-/// lost our login. A new connection may reach another.
 bool is_about_the_server(const RespValue& reply) {
-  constexpr std::string_view kCodes[] = {"READONLY", "LOADING",     "MASTERDOWN", "NOAUTH",
-                                         "NOPERM",   "CLUSTERDOWN", "MOVED",      "BUSY"};
-  return std::ranges::any_of(kCodes, [&](std::string_view code) { return is_error(reply, code); });
+  return reply.type == RespValue::Type::error && refuses_all_calls(redis_error_code(reply));
 }
 
 }  // namespace
@@ -114,6 +107,18 @@ void RedisSession::send_script() {
   slots_.push_back({.kind = Slot::Kind::script});
 }
 
+/// Finds out whether a call is decided, unless that is under way.
+void RedisSession::probe() {
+  if (probes_ == 0) send_probe();
+}
+
+/// As send() does: without the script's text first, which may need a right of its own.
+void RedisSession::send_probe() {
+  ratelimit::append_take_command(output_, {&probe_request(), 1}, {}, probes_ != 0);
+  slots_.push_back({.kind = Slot::Kind::probe});
+  ++probes_;
+}
+
 void RedisSession::leave() {
   if (leaving_) return;
   leaving_ = true;
@@ -123,8 +128,12 @@ void RedisSession::leave() {
 }
 
 void RedisSession::on_heartbeat_reply(const RespValue& reply, TimePoint now) {
-  // A user who may not do this is told so each time; then this gateway counts as the only one.
-  if (reply.type == RespValue::Type::error) return;
+  if (reply.type == RespValue::Type::error) {
+    // A user who may not do this is told so each time; then this gateway counts as the only one. What else is wrong with
+    // the server shows here when nobody asks for anything.
+    if (redis_error_code(reply) != "NOPERM" && is_about_the_server(reply)) refused("refused", reply, now);
+    return;
+  }
   if (reply.type != RespValue::Type::integer || reply.integer < 1) {
     give_up(kNotRedis, now);
     return;
@@ -166,6 +175,7 @@ void RedisSession::drop_connection() noexcept {
   }
   slots_.clear();
   scripts_on_the_way_ = 0;
+  probes_ = 0;
   output_.clear();
 }
 
@@ -178,12 +188,29 @@ void RedisSession::begin_attempt(TimePoint now) noexcept {
 /// The session ends the connection or the attempt of itself.
 void RedisSession::give_up(std::string why, TimePoint now) {
   last_failure_ = std::move(why);
+  last_error_code_.clear();
   open_breaker(now);
   plan_attempt(now);
   wants_close_ = attempt_taken_;
   drop_connection();
   fail_all(TakeOutcome::lost);
   phase_ = Phase::down;
+}
+
+void RedisSession::refused(std::string_view what, const RespValue& reply, TimePoint now) {
+  std::string why{what};
+  if (reply.type != RespValue::Type::error) {
+    give_up(kNotRedis, now);
+    return;
+  }
+  std::string code = redis_error_code(reply);
+  if (reply.text == "ERR max number of clients reached")
+    why += ": maxclients is reached";
+  else
+    why += ": " + (code.empty() ? "an error" : code);
+  if (refuses_all_calls(code)) refused_at_ = now;
+  give_up(std::move(why), now);
+  last_error_code_ = std::move(code);
 }
 
 void RedisSession::connected(const RedisLogin& login, TimePoint) {
@@ -228,8 +255,10 @@ void RedisSession::received(std::string_view bytes, TimePoint now) {
 void RedisSession::on_reply(const RespValue& reply, TimePoint now) {
   if (slots_.empty()) {
     // "max number of clients reached" comes before any command was sent.
-    give_up(reply.type == RespValue::Type::error ? "refused: " + error_code(reply) : "an answer that nobody asked for",
-            now);
+    if (reply.type == RespValue::Type::error)
+      refused("refused", reply, now);
+    else
+      give_up("an answer that nobody asked for", now);
     return;
   }
   const Slot slot = slots_.front();
@@ -238,9 +267,8 @@ void RedisSession::on_reply(const RespValue& reply, TimePoint now) {
   switch (slot.kind) {
     case Slot::Kind::take: on_take_reply(slot, reply, now); break;
     case Slot::Kind::heartbeat: on_heartbeat_reply(reply, now); break;
-    case Slot::Kind::script:
-      if (reply.type != RespValue::Type::array && reply.type != RespValue::Type::error) give_up(kNotRedis, now);
-      break;
+    case Slot::Kind::script: on_script_reply(reply, now); break;
+    case Slot::Kind::probe: on_probe_reply(reply, now); break;
     case Slot::Kind::goodbye: goodbye_answered_ = true; break;
     default: on_login_reply(slot, reply, now); break;
   }
@@ -252,14 +280,15 @@ void RedisSession::on_login_reply(const Slot& slot, const RespValue& reply, Time
   const bool is_status = reply.type == RespValue::Type::status;
   switch (slot.kind) {
     case Slot::Kind::auth:
-      if (!is_status) give_up("login refused: " + error_code(reply), now);
+      if (!is_status) refused("login refused", reply, now);
       return;
     case Slot::Kind::select:
-      if (!is_status) give_up("database refused: " + error_code(reply), now);
+      if (!is_status) refused("database refused", reply, now);
       return;
     case Slot::Kind::ping: on_ping_reply(slot, reply, now); return;
     case Slot::Kind::take:
     case Slot::Kind::script:
+    case Slot::Kind::probe:
     case Slot::Kind::heartbeat:
     case Slot::Kind::goodbye: return;
   }
@@ -269,7 +298,7 @@ void RedisSession::on_ping_reply(const Slot& slot, const RespValue& reply, TimeP
   // A user who may not PING is logged in all the same.
   const bool is_pong = reply.type == RespValue::Type::status && reply.text == "PONG";
   if (!is_pong && !is_error(reply, "NOPERM")) {
-    give_up(reply.type == RespValue::Type::error ? "not ready: " + error_code(reply) : kNotRedis, now);
+    refused("not ready", reply, now);
     return;
   }
   // A connection begins with its own measure: it may lead to another Redis than the last.
@@ -283,10 +312,31 @@ void RedisSession::on_ping_reply(const Slot& slot, const RespValue& reply, TimeP
     }
     return;
   }
+  send_script();
+  probe();
+}
+
+/// Where the text alone cannot be left (a proxy that wants a key), it goes with a call.
+void RedisSession::on_script_reply(const RespValue& reply, TimePoint now) {
+  if (reply.type == RespValue::Type::array) return;
+  if (reply.type != RespValue::Type::error || is_about_the_server(reply)) refused("refused", reply, now);
+}
+
+void RedisSession::on_probe_reply(const RespValue& reply, TimePoint now) {
+  if (is_error(reply, "NOSCRIPT") && probes_ < max_sends) {
+    send_probe();
+    return;
+  }
+  ratelimit::Decision decision;
+  if (!ratelimit::read_take_reply(reply, {&decision, 1})) {
+    refused("refused", reply, now);
+    return;
+  }
+  probes_ = 0;
+  if (phase_ == Phase::up) return;
   phase_ = Phase::up;
   up_since_ = now;
   open_ = false;
-  send_script();
   send_heartbeat(now);
 }
 
@@ -294,7 +344,7 @@ void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimeP
   if (slot.carries_script) --scripts_on_the_way_;
   if (is_about_the_server(reply)) {
     if (slot.take != nullptr) finish(*slot.take, TakeOutcome::refused);
-    give_up("refused: " + error_code(reply), now);
+    refused("refused", reply, now);
     return;
   }
   if (slot.take != nullptr && is_error(reply, "NOSCRIPT") && slot.take->sent_ < max_sends) {
@@ -310,7 +360,11 @@ void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimeP
     give_up(kNotRedis, now);
     return;
   }
-  if (phase_ == Phase::up && is_answer) pause_ = first_pause;
+  if (phase_ != Phase::up) return;
+  // Whether it was about this call alone: unless that is clear, the session asks for itself.
+  if (!is_answer && !is_error(reply, "WRONGTYPE")) probe();
+  const bool refused_lately = refused_at_ != TimePoint::min() && now - refused_at_ < long_life;
+  if (is_answer && !refused_lately) pause_ = first_pause;
 }
 
 void RedisSession::written(TimePoint now) noexcept {
@@ -344,6 +398,7 @@ void RedisSession::disconnected(std::string_view why, TimePoint now) {
   if (wants_close_ || phase_ == Phase::down) return;  // it was the session that gave it up
   const bool served_well = phase_ == Phase::up && !open_ && now - up_since_ >= attempt_time;
   last_failure_ = why;
+  last_error_code_.clear();
   drop_connection();
   if (served_well) {
     begin_attempt(now);
@@ -360,7 +415,10 @@ void RedisSession::on_time(TimePoint now) {
   if (oldest_ != nullptr && oldest_->deadline_ <= now) {
     const bool was_open = open_;
     open_breaker(now);
-    if (phase_ == Phase::up) last_failure_ = no_answer();
+    if (phase_ == Phase::up) {
+      last_failure_ = no_answer();
+      last_error_code_.clear();
+    }
     if (!was_open && phase_ == Phase::up) plan_attempt(now);
     fail_all(TakeOutcome::timed_out);
   }

@@ -51,10 +51,13 @@ struct RedisTake {
 /// answer in the longest time counts as lost. The first call that is late fails all that wait and opens the breaker: from then on submit() refuses at once. If the late answers come after
 /// all, before the next attempt is due, the breaker closes again (Redis had a hiccup); else the connection is dropped
 /// and made anew, in pauses that grow from `first_pause` to `longest_pause`. A new connection closes the breaker by a
-/// login and a PING that is answered in time. The pause only starts small again after an answered call or a long quiet life, so that a Redis
-/// which greets but cannot serve (read-only, loading) costs one call in a pause. A connection that served well and ends
-/// (restart, idle time-out of the server) is made anew at once, with the breaker closed: calls wait for it within their
-/// deadlines.
+/// login, a PING that is answered in time, and a call that is decided: the session's own, for a bucket that is nobody's
+/// and always has a token, so that the script does all that it does for others. A Redis which greets but does not serve
+/// (read-only, full, without the right to run the script) thus is down, and costs no call any time. An error that says
+/// so drops the connection as well, also as the answer to a sign of life; after any other the session asks for itself
+/// again. The pause only starts small again after an answered call or a long quiet life, and not soon after such an
+/// error: a Redis at the edge of its memory serves now and then. A connection that served well and ends (restart, idle
+/// time-out of the server) is made anew at once, with the breaker closed: calls wait for it within their deadlines.
 class RedisSession {
  public:
   using TimePoint = runtime::TimePoint;
@@ -139,13 +142,15 @@ class RedisSession {
   [[nodiscard]] bool is_serving() const noexcept { return phase_ == Phase::up && !open_; }
   [[nodiscard]] bool breaker_is_open() const noexcept { return open_; }
   [[nodiscard]] std::size_t outstanding() const noexcept { return outstanding_; }
-  /// Why the last connection or attempt failed; never Redis's own words beyond an error's first, which cannot hold a
+  /// Why the last connection or attempt failed; never Redis's own words beyond an error's code, which cannot hold a
   /// secret.
   [[nodiscard]] const std::string& last_failure() const noexcept { return last_failure_; }
+  /// The code of the error by which Redis refused, if that was it.
+  [[nodiscard]] const std::string& last_error_code() const noexcept { return last_error_code_; }
 
  private:
   struct Slot {
-    enum class Kind : std::uint8_t { auth, select, ping, take, script, heartbeat, goodbye };
+    enum class Kind : std::uint8_t { auth, select, ping, take, script, probe, heartbeat, goodbye };
     Kind kind;
     bool carries_script = false;
     RedisTake* take = nullptr;  // null: nobody waits any more
@@ -157,17 +162,22 @@ class RedisSession {
   void on_reply(const ratelimit::RespValue& reply, TimePoint now);
   void on_login_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
   void on_ping_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
+  void on_script_reply(const ratelimit::RespValue& reply, TimePoint now);
+  void on_probe_reply(const ratelimit::RespValue& reply, TimePoint now);
   void on_heartbeat_reply(const ratelimit::RespValue& reply, TimePoint now);
   void measure(const Slot& slot, TimePoint now) noexcept;
   [[nodiscard]] std::string no_answer() const;
   void send_ping();
   void send_script();
+  void probe();
+  void send_probe();
   void on_take_reply(const Slot& slot, const ratelimit::RespValue& reply, TimePoint now);
   void finish(RedisTake& take, TakeOutcome outcome) noexcept;
   void fail_all(TakeOutcome outcome) noexcept;
   void open_breaker(TimePoint now) noexcept;
   void drop_connection() noexcept;
   void give_up(std::string why, TimePoint now);
+  void refused(std::string_view what, const ratelimit::RespValue& reply, TimePoint now);
   void begin_attempt(TimePoint now) noexcept;
   void plan_attempt(TimePoint now) noexcept;
 
@@ -188,10 +198,13 @@ class RedisSession {
   RedisTake* newest_ = nullptr;
   std::size_t outstanding_ = 0;
   std::string last_failure_;
+  std::string last_error_code_;
+  TimePoint refused_at_ = TimePoint::min();  // by an error that concerns all calls
 
   Duration round_trip_{};  // smoothed; a new connection begins with its PING's
   TimePoint last_sample_{};  // when it was last measured
   unsigned pings_ = 0;  // of this login
+  unsigned probes_ = 0;  // how often the call of the session's own that is under way was sent; 0: none is
 
   std::string gateway_id_;
   TimePoint next_heartbeat_;

@@ -149,6 +149,84 @@ def test_a_server_that_answers_as_redis_does_not(upstream, answers):
         assert gateway.metric("gatehouse_ratelimit_store_requests_total", result="ok") == 0
 
 
+# --- Redis answers, but serves no call
+
+def unable_to_save(store):
+    """Its folder is gone, so that it cannot write its snapshot."""
+    store.command("CONFIG", "SET", "save", "3600 1")
+    store.remove_folder()
+    store.command("BGSAVE")
+    poll(lambda: b"rdb_last_bgsave_status:err" in store.command("INFO", "persistence"), "a failed snapshot")
+
+
+REFUSALS = {
+    "OOM": (lambda store: store.command("CONFIG", "SET", "maxmemory", "1"), lambda store: store.command("CONFIG", "SET", "maxmemory", "0"), "volatile-ttl"),
+    "READONLY": (lambda store: store.command("REPLICAOF", "127.0.0.1", "1"), lambda store: store.command("REPLICAOF", "NO", "ONE"), "the primary"),
+    "MASTERDOWN": (lambda store: (store.command("CONFIG", "SET", "replica-serve-stale-data", "no"), store.command("REPLICAOF", "127.0.0.1", "1")),
+                   lambda store: store.command("REPLICAOF", "NO", "ONE"), "the primary"),
+    "NOREPLICAS": (lambda store: store.command("CONFIG", "SET", "min-replicas-to-write", "1"),
+                   lambda store: store.command("CONFIG", "SET", "min-replicas-to-write", "0"), "min-replicas-to-write"),
+    "MISCONF": (unable_to_save, lambda store: store.command("CONFIG", "SET", "stop-writes-on-bgsave-error", "no"), "disk"),
+    **{f"NOPERM {right}": (lambda store, right=right: store.command("ACL", "SETUSER", "default", f"-{right}"),
+                           lambda store, right=right: store.command("ACL", "SETUSER", "default", f"+{right}"), "gatehouse:*")
+       for right in ("evalsha", "set")},
+}
+
+
+def told(gateway):
+    return [line for line in gateway.log.splitlines() if "edis" in line]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_store_that_answers_but_refuses(store, upstream, refusal):
+    """PING is answered, calls are not: down until a call is decided, told once, and no request waits for it."""
+    refuse, mend, advice = REFUSALS[refusal]
+    with Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://127.0.0.1:{store.port}"}, "workers": 2}) as gateway:
+        gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+        assert statuses(gateway, 1, "/closed") == [200]
+        refuse(store)
+        poll(lambda: gateway.request("/closed", source="127.0.1.8").status == 503, "a refusal to show")
+        gateway.wait_metric(0, "gatehouse_ratelimit_store_up")
+        expect_failure_modes(gateway, "127.0.1.2")
+        end = time.monotonic() + 3  # longer than the longest pause: several attempts
+        ups, answers = set(), []
+        while time.monotonic() < end:
+            answers += statuses(gateway, 5, "/open", "127.0.1.3")
+            ups.add(gateway.metric("gatehouse_ratelimit_store_up"))
+        assert ups == {0}, "it is down all the time"
+        assert set(answers) == {200}
+        asked = sum(gateway.metric("gatehouse_ratelimit_store_requests_total", result=result) for result in ("error", "lost", "timeout"))
+        assert asked <= 8, "only what was under way when it began has waited"
+        lines = told(gateway)
+        assert len(lines) == 1, lines
+        assert f"refused: {refusal.split()[0]}" in lines[0] and advice in lines[0] and "on_store_failure" in lines[0]
+        assert "@user_script" not in gateway.log and "permissions" not in gateway.log, "nothing of the server's own words"
+        begin = time.monotonic()
+        mend(store)
+        gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+        assert time.monotonic() - begin < 2
+        assert statuses(gateway, 4, "/closed", "127.0.1.4") == [200] * 3 + [429]
+        gateway.wait_log("Redis serves the rate limits again")
+        assert len(told(gateway)) == 2
+
+
+def test_a_store_that_refuses_is_noticed_without_a_request(store, upstream):
+    with Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://127.0.0.1:{store.port}"}}) as gateway:
+        gateway.wait_metric(1, "gatehouse_ratelimit_store_up")
+        store.command("CONFIG", "SET", "maxmemory", "1")
+        gateway.wait_metric(0, "gatehouse_ratelimit_store_up")
+        gateway.wait_log("refused: OOM")
+
+
+@pytest.mark.parametrize("code, command", [("OOM", ("CONFIG", "SET", "maxmemory", "1")), ("NOPERM", ("ACL", "SETUSER", "default", "-eval"))])
+def test_a_store_that_refuses_from_the_start(store, upstream, code, command):
+    store.command(*command)
+    with Gateway({"shop": limited(upstream)}, {"redis": {"url": f"redis://127.0.0.1:{store.port}"}}) as gateway:
+        expect_failure_modes(gateway, "127.0.1.2")
+        gateway.wait_log(f"refused: {code}")
+        assert gateway.metric("gatehouse_ratelimit_store_up") == 0
+
+
 # --- what two gateways admit together while Redis comes and goes
 
 RATE, BURST = 40, 40

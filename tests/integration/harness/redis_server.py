@@ -73,6 +73,10 @@ class RedisServer:
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
+    def remove_folder(self):
+        """So that it cannot write a file any more; not to be started again."""
+        shutil.rmtree(self.folder)
+
     def kill(self):
         """Dies as by a power cut."""
         if self.process and self.process.poll() is None:

@@ -50,7 +50,7 @@ class RedisClientTest : public ::testing::Test {
     Loop loop;
     loop_ = &loop;
     loop.on_task_failure = [](const char* what) { ADD_FAILURE() << what; };
-    RedisClient client(loop, settings, metrics, "this");
+    RedisClient client(loop, settings, metrics, "this", trouble);
     loop.spawn(guard(client, std::move(body)));
     loop.run();
     EXPECT_TRUE(client.is_stopped());
@@ -114,6 +114,7 @@ class RedisClientTest : public ::testing::Test {
   std::uint16_t port = free_port();
   config::Redis settings{.url = "redis://127.0.0.1", .host = "127.0.0.1", .port = port};
   runtime::Metrics metrics{1};
+  RedisTrouble trouble;
   Loop* loop_ = nullptr;
 };
 
@@ -398,7 +399,7 @@ TEST_F(RedisClientTest, CanBeDestroyedWithItsLoopEnded) {
   Loop loop;
   loop_ = &loop;
   {
-    RedisClient client(loop, settings, metrics, "this");
+    RedisClient client(loop, settings, metrics, "this", trouble);
     loop.spawn(wait_then_stop(client));
     loop.run();
   }

@@ -396,6 +396,29 @@ TEST(H2Session, EndsTheConnectionOfWhoMakesItResetStreams) {
   EXPECT_EQ(id / 2, 101U);
 }
 
+TEST(H2Session, EndsTheConnectionOfWhoIsRefusedStreamsAgainAndAgain) {
+  Session s;
+  s.give(frame(Type::settings, H2FrameHead::ack, 0));
+  s.refuses = true;  // as of a client whose streams that it has reset still end
+  std::uint32_t id = 1;
+  for (; id < 1000 && !s.session->is_over(); id += 2) {
+    s.give(frame(Type::headers, end_both, id, get_block()));
+    s.written();
+  }
+  EXPECT_EQ(s.session->abuse(), H2Abuse::own_resets);
+  EXPECT_EQ(id / 2, 101U);
+}
+
+TEST(H2Session, DoesNotBlameForStreamsThatWereOpenedBeforeItsSettingsWereAcknowledged) {
+  Session s;
+  std::string requests;
+  for (std::uint32_t i = 0; i < 400; ++i) requests += frame(Type::headers, end_both, 2 * i + 1, get_block());
+  s.give(requests + frame(Type::settings, H2FrameHead::ack, 0));  // the resets are written behind it
+  EXPECT_EQ(s.written(Type::rst_stream).size(), 300U);
+  EXPECT_EQ(s.session->abuse(), H2Abuse::none);
+  EXPECT_FALSE(s.session->is_over());
+}
+
 TEST(H2Session, EndsTheConnectionForHeaderBombs) {
   Session s;
   std::string section = get_block();

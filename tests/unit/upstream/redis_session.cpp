@@ -18,7 +18,9 @@ using ratelimit::Decision;
 using Phase = RedisSession::Phase;
 
 constexpr std::string_view kAllowed = "*4\r\n:1\r\n:19\r\n:0\r\n:100000\r\n";
-constexpr std::string_view kGreeted = "*0\r\n:1\r\n";  // to what follows the login
+constexpr std::string_view kGreeted =
+    "+PONG\r\n*0\r\n*4\r\n:1\r\n:99999\r\n:0\r\n:10\r\n";  // up to the session's own call
+constexpr std::string_view kProbed = kGreeted.substr(7);  // after PONG
 constexpr std::string_view kNoScript = "-NOSCRIPT No matching script. Please use EVAL.\r\n";
 
 /// One call and what became of it.
@@ -74,9 +76,12 @@ class RedisSessionTest : public ::testing::Test {
     connect();
     (void)sent();
     session.received("+PONG\r\n", now);
+    EXPECT_FALSE(session.is_serving());
+    EXPECT_EQ(sent_names(), (std::vector<std::string>{"EVAL ", "EVALSHA gatehouse:probe"})) << "the script, and a call";
+    session.received(kProbed, now);
     ASSERT_TRUE(session.is_serving());
-    EXPECT_EQ(sent_names(), (std::vector<std::string>{"EVAL ", "EVAL gatehouse:gateways"})) << "and the script itself";
-    session.received(kGreeted, now);
+    EXPECT_EQ(sent_names(), (std::vector<std::string>{"EVAL gatehouse:gateways"}));
+    session.received(":1\r\n", now);
   }
 
   void pass(RedisSession::Duration time) {
@@ -94,7 +99,7 @@ TEST_F(RedisSessionTest, LogsInBeforeAnythingElse) {
             (std::vector<std::vector<std::string>>{{"AUTH", "gate", "s e\r\ncret"}, {"SELECT", "3"}, {"PING"}}));
   session.received("+OK\r\n+OK\r\n", now);
   EXPECT_FALSE(session.is_serving());
-  session.received("+PONG\r\n", now);
+  session.received(kGreeted, now);
   EXPECT_TRUE(session.is_serving());
 }
 
@@ -153,6 +158,9 @@ TEST_F(RedisSessionTest, GivesUpWhenRedisKeepsForgettingTheScript) {
   for (int i = 0; i < 3; ++i) session.received(kNoScript, now);
   EXPECT_EQ(call.take.outcome, TakeOutcome::refused);
   EXPECT_TRUE(session.is_serving());
+  for (int i = 0; i < 3; ++i) session.received(kNoScript, now);  // to the session's own call
+  EXPECT_FALSE(session.is_serving());
+  EXPECT_EQ(session.last_failure(), "refused: NOSCRIPT");
 }
 
 TEST_F(RedisSessionTest, CallsWaitForTheFirstConnection) {
@@ -214,7 +222,7 @@ TEST_F(RedisSessionTest, ASilentConnectionIsMadeAnewAfterAPause) {
   connect();
   EXPECT_EQ(sent_names(), std::vector<std::string>{"PING"});
   EXPECT_TRUE(session.breaker_is_open());
-  session.received("+PONG\r\n", now);
+  session.received(kGreeted, now);
   EXPECT_TRUE(session.is_serving());
 }
 
@@ -237,21 +245,104 @@ TEST_F(RedisSessionTest, PausesGrowToASecondAndStartAnewAfterAnAnswer) {
   EXPECT_EQ(session.next_time(), now + 100ms);
 }
 
-TEST_F(RedisSessionTest, AServerThatGreetsButCannotServeCostsOneCallAPause) {
-  for (const auto pause : {100ms, 200ms, 400ms}) {
+constexpr std::string_view kFull = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+
+TEST_F(RedisSessionTest, AServerThatGreetsButDoesNotServeIsDown) {
+  for (const auto& [answers, code] :
+       {std::pair{"*0\r\n-OOM command not allowed when used memory > 'maxmemory'.\r\n", "OOM"},
+        {"*0\r\n-READONLY You can't write against a read only replica.\r\n", "READONLY"},
+        {"-NOPERM this user has no permissions to run the 'eval' command\r\n", "NOPERM"},
+        {"*0\r\n-NOPERM this user has no permissions\r\n", "NOPERM"},
+        {"*0\r\n-MISCONF Redis is configured to save RDB snapshots\r\n", "MISCONF"},
+        {"-LOADING Redis is loading the dataset in memory\r\n", "LOADING"},
+        {"-MASTERDOWN Link with MASTER is down\r\n", "MASTERDOWN"},
+        {"*0\r\n-NOREPLICAS Not enough good replicas to write.\r\n", "NOREPLICAS"},
+        {"*0\r\n-QUOTA of the day is used up\r\n", "QUOTA"}}) {
+    connect();
+    session.received("+PONG\r\n", now);
+    EXPECT_FALSE(session.is_serving());
+    session.received(answers, now);
+    EXPECT_EQ(session.phase(), Phase::down) << answers;
+    EXPECT_TRUE(session.wants_close());
+    EXPECT_EQ(session.last_failure(), std::string{"refused: "} + code);
+    EXPECT_EQ(session.last_error_code(), code);
+    session.closed();
+    Call call{"k"};
+    EXPECT_FALSE(session.submit(call.take, now)) << "no call waits for it";
+    EXPECT_LE(session.next_time(), now + 1s);
+    pass(1s);
+    EXPECT_FALSE(session.submit(call.take, now));
+  }
+  become_up();
+}
+
+TEST_F(RedisSessionTest, AProxyThatWantsAKeyWithTheScriptHasIt) {
+  connect();
+  (void)sent();
+  session.received("+PONG\r\n", now);
+  (void)sent();
+  session.received("-ERR this command needs a key\r\n", now);
+  session.received(kNoScript, now);
+  EXPECT_EQ(sent_names(), std::vector<std::string>{"EVAL gatehouse:probe"});
+  session.received(kAllowed, now);
+  EXPECT_TRUE(session.is_serving());
+}
+
+TEST_F(RedisSessionTest, ACallThatIsRefusedAsAnyOtherWouldBeEndsTheService) {
+  become_up();
+  Call call{"k"};
+  Call other{"k"};
+  ASSERT_TRUE(session.submit(call.take, now));
+  ASSERT_TRUE(session.submit(other.take, now));
+  session.received(kFull, now);
+  EXPECT_EQ(call.take.outcome, TakeOutcome::refused);
+  EXPECT_EQ(other.take.outcome, TakeOutcome::lost);
+  EXPECT_FALSE(session.is_serving());
+  EXPECT_EQ(session.last_failure(), "refused: OOM");
+  session.closed();
+  EXPECT_EQ(session.next_time(), now + 100ms);
+}
+
+TEST_F(RedisSessionTest, ASignOfLifeThatIsRefusedEndsTheServiceWithoutACall) {
+  become_up();
+  pass(RedisSession::heartbeat_interval);
+  session.received(kFull, now);
+  EXPECT_FALSE(session.is_serving());
+  EXPECT_EQ(session.last_error_code(), "OOM");
+}
+
+TEST_F(RedisSessionTest, AServerThatServesNowAndThenIsAskedInGrowingPauses) {
+  for (const auto pause : {100ms, 200ms, 400ms, 800ms, 1000ms, 1000ms}) {
     become_up();
+    Call served{"k"};
+    ASSERT_TRUE(session.submit(served.take, now));
+    session.received(kAllowed, now);
     Call call{"k"};
     ASSERT_TRUE(session.submit(call.take, now));
-    session.received("-READONLY You can't write against a read only replica.\r\n", now);
-    EXPECT_EQ(call.take.outcome, TakeOutcome::refused);
-    EXPECT_EQ(session.last_failure(), "refused: READONLY");
-    EXPECT_TRUE(session.wants_close());
+    session.received(kFull, now);
     session.closed();
-    Call next{"k"};
-    EXPECT_FALSE(session.submit(next.take, now));
     EXPECT_EQ(session.next_time(), now + pause);
     pass(pause);
   }
+}
+
+TEST_F(RedisSessionTest, AnErrorThatItDoesNotKnowMakesItAskForItself) {
+  become_up();
+  Call a{"a"};
+  Call b{"b"};
+  ASSERT_TRUE(session.submit(a.take, now));
+  ASSERT_TRUE(session.submit(b.take, now));
+  (void)sent();
+  session.received("-ERR value is not an integer\r\n-ERR value is not an integer\r\n", now);
+  EXPECT_EQ(sent_names(), std::vector<std::string>{"EVALSHA gatehouse:probe"}) << "once";
+  session.received(kAllowed, now);
+  EXPECT_TRUE(session.is_serving());
+
+  Call c{"c"};
+  ASSERT_TRUE(session.submit(c.take, now));
+  session.received("-ERR max daily request limit exceeded\r\n-ERR max daily request limit exceeded\r\n", now);
+  EXPECT_FALSE(session.is_serving());
+  EXPECT_EQ(session.last_failure(), "refused: ERR");
 }
 
 TEST_F(RedisSessionTest, AnErrorAboutOneCallLeavesTheOthersAlone) {
@@ -260,11 +351,12 @@ TEST_F(RedisSessionTest, AnErrorAboutOneCallLeavesTheOthersAlone) {
   Call b{"b"};
   ASSERT_TRUE(session.submit(a.take, now));
   ASSERT_TRUE(session.submit(b.take, now));
-  session.received("-OOM command not allowed when used memory > 'maxmemory'.\r\n", now);
+  session.received("-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", now);
   session.received(kAllowed, now);
   EXPECT_EQ(a.take.outcome, TakeOutcome::refused);
   EXPECT_EQ(b.take.outcome, TakeOutcome::decided);
   EXPECT_TRUE(session.is_serving());
+  EXPECT_TRUE(sent_names().size() == 2) << "the calls";
 }
 
 TEST_F(RedisSessionTest, GivesUpAServerWhoseAnswersAreNotTheScripts) {
@@ -304,7 +396,14 @@ TEST_F(RedisSessionTest, GivesUpAServerWhoseOtherAnswersAreNotRediss) {
   session.closed();
   pass(200ms);
   connect();
-  session.received("+PONG\r\n*0\r\n+OK\r\n", now);  // to the sign of life
+  session.received("+PONG\r\n*0\r\n+OK\r\n", now);  // to the session's own call
+  EXPECT_FALSE(session.is_serving());
+  session.closed();
+  pass(400ms);
+  connect();
+  session.received(kGreeted, now);
+  EXPECT_TRUE(session.is_serving());
+  session.received("+OK\r\n", now);  // to the sign of life
   EXPECT_FALSE(session.is_serving());
 }
 
@@ -342,7 +441,7 @@ TEST_F(RedisSessionTest, CallsThatWaitForAConnectionFailInTimeWhenThereIsNone) {
   EXPECT_TRUE(session.breaker_is_open());
   session.connected({}, now);  // the attempt goes on, and closes the breaker when it succeeds
   EXPECT_EQ(sent_names(), std::vector<std::string>{"PING"});
-  session.received("+PONG\r\n", now);
+  session.received(kGreeted, now);
   EXPECT_TRUE(session.is_serving());
 }
 
@@ -389,6 +488,7 @@ TEST_F(RedisSessionTest, RefusesToServeWhileRedisLoads) {
 TEST_F(RedisSessionTest, AUserWhoMayNotPingIsLoggedIn) {
   connect();
   session.received("-NOPERM this user has no permissions to run the 'ping' command\r\n", now);
+  session.received(kProbed, now);
   EXPECT_TRUE(session.is_serving());
 }
 
@@ -420,7 +520,7 @@ TEST_F(RedisSessionTest, NothingOfAnOldConnectionReachesANewOne) {
   session.closed();
   connect();
   EXPECT_EQ(sent_names(), std::vector<std::string>{"PING"});
-  session.received("+PONG\r\n", now);
+  session.received(kGreeted, now);
   EXPECT_TRUE(session.is_serving());
 }
 
@@ -569,12 +669,17 @@ class FarRedis : public RedisSessionTest {
     session.written(now);
   }
 
-  /// A login whose PING takes `round_trip`.
+  /// A login whose PING takes `round_trip`, as what follows it does.
   void log_in(RedisSession::Duration round_trip) {
     connect();
     write();
     pass(round_trip);
     session.received("+PONG\r\n", now);
+    if (round_trip >= RedisSession::longest_decision) return;
+    write();
+    pass(round_trip);
+    session.received(kProbed, now);
+    ASSERT_TRUE(session.is_serving());
   }
 
   /// A call that is answered after `round_trip`.
@@ -593,7 +698,7 @@ TEST_F(FarRedis, TheLoginSetsTheTime) {
   ASSERT_TRUE(session.is_serving());
   EXPECT_EQ(session.decision_time(), 43ms);
   write();
-  session.received(kGreeted, now);
+  session.received(":1\r\n", now);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(ask(30ms), TakeOutcome::decided);
   EXPECT_EQ(ask(42ms), TakeOutcome::decided);
 }
@@ -610,7 +715,7 @@ TEST_F(FarRedis, ANearOneHasTheShortestTime) {
 TEST_F(FarRedis, TheTimeFollowsTheAnswers) {
   log_in(0ms);
   write();
-  session.received(kGreeted, now);
+  session.received(":1\r\n", now);
   int late = 0;
   for (int i = 0; i < 40; ++i) late += ask(28ms) == TakeOutcome::timed_out ? 1 : 0;
   EXPECT_LE(late, 3) << "late answers are measured, too";
@@ -622,7 +727,7 @@ TEST_F(FarRedis, TheTimeFollowsTheAnswers) {
 TEST_F(FarRedis, AHiccupIsOneSample) {
   log_in(0ms);
   write();
-  session.received(kGreeted, now);
+  session.received(":1\r\n", now);
   std::vector<std::unique_ptr<Call>> calls;
   for (int i = 0; i < 50; ++i) {
     calls.push_back(std::make_unique<Call>("k"));
@@ -658,7 +763,7 @@ TEST_F(FarRedis, AFrozenOneServesAsSoonAsItAnswersInTime) {
   EXPECT_FALSE(session.is_serving());
   write();
   pass(1ms);
-  session.received("+PONG\r\n", now);
+  session.received(kGreeted, now);
   EXPECT_TRUE(session.is_serving());
   EXPECT_EQ(session.decision_time(), 25ms);
 }
@@ -666,7 +771,7 @@ TEST_F(FarRedis, AFrozenOneServesAsSoonAsItAnswersInTime) {
 TEST_F(FarRedis, OneThatHasMovedTooFarIsGivenUp) {
   log_in(0ms);
   write();
-  session.received(kGreeted, now);
+  session.received(":1\r\n", now);
   int asked = 0;
   for (; asked < 100 && !session.wants_close(); ++asked) {
     Call call{"k"};
@@ -705,7 +810,10 @@ TEST_F(RedisSessionTest, SaysThatItLeavesAndNoMoreThatItLives) {
   connect();
   (void)sent();
   session.received("+PONG\r\n", now);
-  EXPECT_EQ(sent_names(), std::vector<std::string>{"EVAL "}) << "a new connection does not bring it back";
+  (void)sent();
+  session.received(kProbed, now);
+  EXPECT_TRUE(session.is_serving());
+  EXPECT_TRUE(sent().empty()) << "a new connection does not bring it back";
 }
 
 TEST_F(RedisSessionTest, LeavesWithoutAWordWhenThereIsNoConnection) {
