@@ -20,7 +20,7 @@ SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/json\b" \
 SecRule REQBODY_ERROR "!@eq 0" \
     "id:200002,phase:2,deny,status:400,log,t:none,msg:'The request body cannot be parsed',severity:2,tag:'gatehouse/body'"
 
-SecRule MULTIPART_BOUNDARY_WHITESPACE|MULTIPART_DATA_BEFORE|MULTIPART_DATA_AFTER|MULTIPART_HEADER_FOLDING|MULTIPART_LF_LINE|MULTIPART_MISSING_SEMICOLON|MULTIPART_INVALID_QUOTING|MULTIPART_INVALID_PART|MULTIPART_INVALID_HEADER_FOLDING "!@eq 0" \
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" \
     "id:200003,phase:2,deny,status:400,log,t:none,msg:'The multipart body is not well formed',severity:2,tag:'gatehouse/body'"
 
 SecRule MULTIPART_UNMATCHED_BOUNDARY "@eq 1" \

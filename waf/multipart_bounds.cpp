@@ -131,6 +131,7 @@ bool has_plain_boundary(std::string_view content_type) noexcept {
   const std::size_t equals = name == std::string_view::npos ? name : content_type.find('=', name);
   if (equals == std::string_view::npos) return true;  // rule 200002 refuses it
   std::string_view rest = content_type.substr(equals + 1);
+  skip_blanks(rest);  // which rule 200003 refuses
   const bool quoted = rest.starts_with('"');
   if (quoted) rest.remove_prefix(1);
   const std::string_view allowed = quoted ? "'+_.-()/:=?" : "'+_.-";
@@ -162,8 +163,8 @@ class MultipartScan {
     return where_ == Where::data && !form_data_.is_file ? form_data_.name : std::string_view{};
   }
 
-  /// True once a head has ended that does not tell what the part is.
-  [[nodiscard]] bool has_odd_part() const noexcept { return has_odd_part_; }
+  /// True once a head has ended that does not tell for certain what the part is.
+  [[nodiscard]] bool is_ambiguous() const noexcept { return is_ambiguous_; }
 
  private:
   enum class Where { outside, head, data };
@@ -199,7 +200,7 @@ class MultipartScan {
       if (disposition_ == Disposition::understood)
         where_ = Where::data;
       else
-        has_odd_part_ = true;
+        is_ambiguous_ = true;
       return true;
     }
     if (++head_lines_ > max_part_header_lines || ++all_head_lines_ > max_all_header_lines) return false;
@@ -213,7 +214,7 @@ class MultipartScan {
     if (is_repeated(line.substr(0, colon))) return false;
     const std::string_view name = trimmed_end(line.substr(0, colon));
     if (!equals_ignore_case(name, "content-disposition")) return true;
-    if (has_escapes(line)) return false;
+    is_ambiguous_ = is_ambiguous_ || has_escapes(line);
     if (name.size() != colon) return true;  // blanks before the colon: no field of this name to libmodsecurity
     // A second one is not read.
     if (disposition_ != Disposition::none || line.contains('\0')) return true;
@@ -259,7 +260,7 @@ class MultipartScan {
   Where where_ = Where::outside;
   Disposition disposition_ = Disposition::none;
   FormData form_data_;
-  bool has_odd_part_ = false;
+  bool is_ambiguous_ = false;
   unsigned fields_seen_ = 0;  // in this head, of those that may stand there once; see is_repeated()
   std::size_t head_lines_ = 0;
   std::size_t all_head_lines_ = 0;
@@ -313,7 +314,7 @@ bool fields_of_several_lines(std::string_view body, std::string_view content_typ
     }
     at = end;
   }
-  return !scan.has_odd_part();
+  return !scan.is_ambiguous();
 }
 
 }  // namespace gatehouse::waf

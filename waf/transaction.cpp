@@ -51,6 +51,7 @@ class RuleTransaction final : public Transaction {
         budget_(time_budget),
         t_(thread_library(), policy.set(), id_.data(), masker) {
     t_.before_body_rules = [this] {
+      allow_quoted_boundary();
       restore_line_ends();
       add_empty_containers();
     };
@@ -225,6 +226,19 @@ class RuleTransaction final : public Transaction {
   [[nodiscard]] std::string content_type() {
     const std::unique_ptr<std::string> type = t_.m_variableRequestHeaders.resolveFirst("Content-Type");
     return type ? *type : std::string{};
+  }
+
+  // A boundary in quotes, as RFC 2046 has it and many clients send it, is no error, if it is the only one.
+  void allow_quoted_boundary() {
+    if (t_.m_variableMultipartBoundaryQuoted.m_value != "1" || has_parse_error()) return;
+    for (const modsecurity::AnchoredVariable* const flag :
+         {&t_.m_variableMultipartBoundaryWhiteSpace, &t_.m_variableMultipartDataBefore,
+          &t_.m_variableMultipartDataAfter, &t_.m_variableMultipartHeaderFolding, &t_.m_variableMultipartLFLine,
+          &t_.m_variableMultipartMissingSemicolon, &t_.m_variableMultipartInvalidQuoting,
+          &t_.m_variableMultipartInvalidPart, &t_.m_variableMultipartInvalidHeaderFolding,
+          &t_.m_variableMultipartFileLimitExceeded})
+      if (flag->m_value == "1") return;
+    t_.m_variableMultipartStrictError.set("0", 0);
   }
 
   // The parser has left them out of the values of multipart fields. Of arguments with the same name and value it does

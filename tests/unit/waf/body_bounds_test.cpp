@@ -295,15 +295,6 @@ TEST(MultipartBounds, RefusesAFileThatIsNoneToOthers) {
         << names;
 }
 
-TEST(MultipartBounds, RefusesEscapesInNames) {
-  for (const std::string_view names :
-       {R"(name="a\\"; filename="x")", R"(name="a\"; filename="x")", R"(name="a"; filename="x\\")", R"(name="a\"b")",
-        R"(name="a"; filename="\\server\share\a")", R"(name="a"; filename="x\)"})
-    for (const std::string_view field : {"Content-Disposition: form-data; ", "content-disposition : form-data; "})
-      EXPECT_FALSE(multipart_fits(part(std::string(field) + std::string(names) + "\r\n"))) << names;
-  EXPECT_TRUE(multipart_fits(part(std::string(disposition) + "X-A: \\\\ \\\"\r\n")));
-}
-
 // --- fields of several lines
 
 std::vector<std::array<std::string, 3>> fields_of(std::string_view body) {
@@ -357,6 +348,18 @@ TEST(MultipartFields, AreSeenByRulesAsTheyAre) {
     const Request longer = post(std::string(form_data), part(disposition, value) + "--xyz--\r\n");
     EXPECT_THAT(ids(run(*long_lines, longer).outcome), Contains(10001u)) << bytes;
   }
+}
+
+TEST(MultipartFields, WithEscapesInTheirNamesAreReadInSeveralWays) {
+  const auto is_certain = [](const std::string& body) {
+    return fields_of_several_lines(body, form_data, [](const auto&, const auto&, const auto&) {});
+  };
+  for (const std::string_view names :
+       {R"(name="a\\"; filename="x")", R"(name="a\"; filename="x")", R"(name="a"; filename="x\\")", R"(name="a\"b")",
+        R"(name="a"; filename="\\server\share\a")", R"(name="a"; filename="x\)"})
+    for (const std::string_view field : {"Content-Disposition: form-data; ", "content-disposition : form-data; "})
+      EXPECT_FALSE(is_certain(part(std::string(field) + std::string(names) + "\r\n"))) << names;
+  EXPECT_TRUE(is_certain(part(std::string(disposition) + "X-A: \\\\ \\\"\r\n")));
 }
 
 TEST(MultipartFields, AreSeenByRulesHoweverTheirHeadsAreWritten) {
