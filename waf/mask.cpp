@@ -19,6 +19,8 @@ constexpr std::string_view hidden = "***";
 // Of a long value only this much is searched for secrets; nothing behind it is ever shown.
 constexpr std::size_t searched_bytes = std::size_t{64} * 1024;
 constexpr std::size_t searched_layers = 3;  // of escapes: JSON in JSON in a query
+// Of a path, which each record of the access log has: 16 KiB of the worst would cost milliseconds.
+constexpr std::size_t searched_path_bytes = 2048;
 constexpr std::size_t before_focus_bytes = 20;
 constexpr std::size_t shortest_by_looks = 10;  // what is secret without a name: a token, a number
 
@@ -39,6 +41,7 @@ int hex_value(char c) noexcept {
 
 std::string percent_decoded(std::string_view text) {
   std::string out;
+  out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
       out += static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
@@ -193,12 +196,25 @@ void settle(std::vector<Masker::Range>& ranges) {
 
 Masker::Masker(const std::vector<std::string>& names) : names_(names), cookies_(names_.contains("cookie")) {}
 
-bool Masker::is_secret_name(std::string_view name) const {
-  constexpr std::string_view separators = ".[]:";
-  if (name.contains('%') && name.size() <= longest_name_bytes) {  // who decodes it again finds the name
-    const std::string decoded = percent_decoded(name);
-    if (decoded.size() < name.size() && is_secret_name(decoded)) return true;
+bool Masker::is_secret_name(std::string_view name) const { return is_secret_name(name, searched_layers); }
+
+// `layers`: how often somebody may decode the name again and find a secret's.
+bool Masker::is_secret_name(std::string_view name, std::size_t layers) const {
+  if (has_secret_segment(name)) return true;
+  if (name.size() > longest_name_bytes) return false;
+  std::string decoded;
+  for (; layers > 0 && name.contains('%'); --layers) {
+    std::string next = percent_decoded(name);
+    if (next.size() == name.size()) return false;
+    decoded = std::move(next);
+    name = decoded;
+    if (has_secret_segment(name)) return true;
   }
+  return false;
+}
+
+bool Masker::has_secret_segment(std::string_view name) const {
+  constexpr std::string_view separators = ".[]:";
   // Where a name is a path into a structure, what is inside of a secret is one as well.
   const bool path = name.find_first_of("[.") != std::string_view::npos;
   // The last segment that is more than a number or an index: a.b, a[b], ARGS:a.
@@ -230,7 +246,7 @@ bool Masker::is_secret_target(std::string_view target) const {
   return false;
 }
 
-void Masker::named(std::string_view text, std::vector<Range>& found) const {
+void Masker::named(std::string_view text, std::size_t layers, std::vector<Range>& found) const {
   std::size_t at = 0;
   while (at < text.size()) {
     if (!is_name_char(text[at])) {
@@ -240,7 +256,7 @@ void Masker::named(std::string_view text, std::vector<Range>& found) const {
     const std::size_t begin = at;
     while (at < text.size() && is_name_char(text[at])) ++at;
     const std::string_view raw = text.substr(begin, at - begin);
-    if (!is_secret_name(raw)) continue;
+    if (!is_secret_name(raw, layers)) continue;
     // In quotes, maybe with blanks between, which are cut off by who reads it.
     std::size_t before = begin;
     while (before > 0 && is_space(text[before - 1])) --before;
@@ -256,18 +272,18 @@ void Masker::named(std::string_view text, std::vector<Range>& found) const {
 
 std::vector<Masker::Range> Masker::secrets(std::string_view text) const {
   std::vector<Range> found;
-  const auto find = [&](std::string_view plain, const std::vector<std::uint32_t>& from) {
+  const auto find = [&](std::string_view plain, const std::vector<std::uint32_t>& from, std::size_t layers) {
     const std::size_t first = found.size();
-    named(plain, found);
+    named(plain, layers, found);
     find_by_looks(plain, [&](std::size_t begin, std::size_t end) { found.push_back({begin, end}); });
     if (from.empty()) return;
     for (Range& range : std::span(found).subspan(first)) range = {from[range.begin], from[range.end]};
   };
-  find(text, {});
+  find(text, {}, searched_layers);
   // What is under the escapes, and the places in `text` of what is found there.
   std::optional<Unescaped> plain = unescaped(text);
-  for (std::size_t layer = 0; plain && layer < searched_layers; ++layer) {
-    find(plain->text, plain->from);
+  for (std::size_t layers = searched_layers; plain && layers > 0; --layers) {
+    find(plain->text, plain->from, layers - 1);
     std::optional<Unescaped> next = unescaped(plain->text);
     if (next) std::ranges::for_each(next->from, [&](std::uint32_t& at) { at = plain->from[at]; });
     plain = std::move(next);
@@ -309,6 +325,9 @@ std::string Masker::without(std::string_view text, const std::vector<Range>& ran
 
 std::string Masker::path(std::string_view path) const {
   std::string out;
+  const bool whole = path.size() <= searched_path_bytes;
+  // Whole segments: of a part of one nobody could tell what it is.
+  if (!whole) path = path.substr(0, path.substr(0, searched_path_bytes).rfind('/') + 1);  // npos + 1 is 0
   for (std::size_t at = 0; at < path.size();) {
     const std::size_t end = std::min(path.find_first_of("/;", at), path.size());
     const std::string_view piece = path.substr(at, end - at);  // a segment or one of its parameters
@@ -328,6 +347,7 @@ std::string Masker::path(std::string_view path) const {
     if (end < path.size()) out += path[end];
     at = end + 1;
   }
+  if (!whole) out.append(hidden);
   return out;
 }
 

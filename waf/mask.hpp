@@ -22,7 +22,7 @@ class Masker {
   /// True if an argument, header, cookie or field of this name holds a secret. Case, "-" and "_", and a leading "x-"
   /// make no difference. The last segment counts: "user:password", "ARGS:password"; any, where it is a structure's:
   /// "json.password.new", "user[password]", "password.new"; so do names with a secret word at an end: "new_password",
-  /// "token_id", "newPassword2", "passwords", and names that are escaped once more: "pass%77ord".
+  /// "token_id", "newPassword2", "passwords", and names that are escaped up to three times more: "pass%77ord".
   [[nodiscard]] bool is_secret_name(std::string_view name) const;
 
   /// True if everything that was found in this target ("ARGS:password", "REQUEST_HEADERS:Cookie") is secret.
@@ -41,7 +41,8 @@ class Masker {
   /// A query string with the values of secrets as "***"; percent-encoding is kept. Not cut.
   [[nodiscard]] std::string query(std::string_view query) const;
 
-  /// A path with the values of secrets in its segments and their parameters as "***". Not cut.
+  /// A path with the values of secrets in its segments and their parameters as "***", and so what is behind its first
+  /// 2 KiB, down to a whole segment: a path is masked for each record of the access log, within no budget.
   [[nodiscard]] std::string path(std::string_view path) const;
 
   struct Range {
@@ -57,7 +58,9 @@ class Masker {
                                            std::size_t max_bytes, std::size_t start = 0);
 
  private:
-  void named(std::string_view text, std::vector<Range>& found) const;
+  [[nodiscard]] bool is_secret_name(std::string_view name, std::size_t layers) const;
+  [[nodiscard]] bool has_secret_segment(std::string_view name) const;
+  void named(std::string_view text, std::size_t layers, std::vector<Range>& found) const;
   SecretNames names_;
   bool cookies_ = false;  // the whole Cookie header is a secret, and so each cookie
 };

@@ -1,5 +1,6 @@
 // Secrets stay out of what is shown.
 #include <algorithm>
+#include <ctime>
 #include <string>
 #include <string_view>
 
@@ -63,6 +64,19 @@ TEST(MaskNames, KnowSecretsByTheirLastSegment) {
        {"", "name", "compass", "passwordless", "comment", "...", "array_0", "12", "[]", "s", "a.b", "na%6De", "100%"}) {
     EXPECT_FALSE(masker().is_secret_name(name)) << name;
   }
+}
+
+TEST(MaskNames, AreDecodedSoManyTimes) {
+  EXPECT_TRUE(masker().is_secret_name("pass%252577ord"));
+  EXPECT_FALSE(masker().is_secret_name("pass%25252577ord"));
+}
+
+TEST(MaskNames, KnowWordsBesideNumbersAtAnyPlace) {
+  for (const char* name :
+       {"password_1_old", "old_1_password_2", "1_token", "tokens_2_3_x", "x_password", "a__pin", "pin__a"})
+    EXPECT_TRUE(masker().is_secret_name(name)) << name;
+  for (const char* name : {"a_password_b", "1_2_3", "_1_", "a_1_2", "x_1"})
+    EXPECT_FALSE(masker().is_secret_name(name)) << name;
 }
 
 TEST(MaskNames, KnowSecretsInAnyWayOfWritingThem) {
@@ -320,6 +334,51 @@ TEST(MaskPath, HidesParametersAndKeepsTheRest) {
   EXPECT_EQ(masker().path("/pay/4111111111111111/now"), "/pay/***/now");
   for (const char* path : {"", "/", "//", "/password/reset", "/a;b=c/d", "/a/;/b;"})
     EXPECT_EQ(masker().path(path), path);
+}
+
+TEST(MaskPath, SearchesSoMuchAndHidesTheRest) {
+  const std::string ordinary = "/" + std::string(1000, 'a') + "/" + std::string(1000, 'b');
+  EXPECT_EQ(masker().path(ordinary), ordinary);
+  EXPECT_EQ(masker().path(ordinary + "/" + std::string(100, 'c') + "/password=x"), ordinary + "/***");
+  EXPECT_EQ(masker().path("/a/b;token=" + std::string(3000, 's')), "/a/***");
+  EXPECT_EQ(masker().path("/" + std::string(3000, 'a')), "/***");
+  EXPECT_EQ(masker().path(std::string(3000, 'a')), "***");
+}
+
+// The thread's processor time, which others on the machine do not add to; the least of several.
+template <typename Work>
+double least_seconds(Work work) {
+  double least = 1e9;
+  for (int i = 0; i < 5; ++i) {
+    const auto now = [] {
+      timespec time{};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+      return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+    };
+    const double begin = now();
+    work();
+    least = std::min(least, now() - begin);
+  }
+  return least;
+}
+
+TEST(MaskTexts, TakeNoMuchLongerForHostileTexts) {
+  const auto repeated = [](const std::string& unit) {
+    std::string text = "/";
+    while (text.size() < 16'000) text += unit;
+    return text;
+  };
+  std::string escaped = "%25";
+  for (int i = 0; i < 120; ++i) escaped += "25";
+  const std::string plain = repeated(std::string(250, 'a') + "&");
+  const double usual = least_seconds([&] { EXPECT_EQ(masker().text(plain, 100).size(), 100u); });
+  for (const std::string unit : {escaped + "&", escaped + "/", std::string("a;%252525=b"), std::string("token="),
+                                 std::string("_1"), std::string("."), std::string("="), std::string("DE89+")}) {
+    const std::string text = repeated(unit);
+    EXPECT_LT(least_seconds([&] { EXPECT_LE(masker().text(text, 100).size(), 100u); }), 60 * usual) << unit;
+    // At most an eighth of it is searched.
+    EXPECT_LT(least_seconds([&] { EXPECT_FALSE(masker().path(text).empty()); }), 8 * usual) << unit;
+  }
 }
 
 TEST(MaskTexts, TakeHostileTextsInTheirStride) {
