@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "config/gateway_config.hpp"
+#include "waf/harvest.hpp"
 #include "waf/mask.hpp"
 #include "waf/mask_looks.hpp"
 #include "waf/printable.hpp"
@@ -372,8 +373,8 @@ TEST(MaskTexts, TakeNoMuchLongerForHostileTexts) {
   for (int i = 0; i < 120; ++i) escaped += "25";
   const std::string plain = repeated(std::string(250, 'a') + "&");
   const double usual = least_seconds([&] { EXPECT_EQ(masker().text(plain, 100).size(), 100u); });
-  for (const std::string unit : {escaped + "&", escaped + "/", std::string("a;%252525=b"), std::string("token="),
-                                 std::string("_1"), std::string("."), std::string("="), std::string("DE89+")}) {
+  for (const std::string& unit : {escaped + "&", escaped + "/", std::string("a;%252525=b"), std::string("token="),
+                                  std::string("_1"), std::string("."), std::string("="), std::string("DE89+")}) {
     const std::string text = repeated(unit);
     EXPECT_LT(least_seconds([&] { EXPECT_LE(masker().text(text, 100).size(), 100u); }), 60 * usual) << unit;
     // At most an eighth of it is searched.
@@ -409,6 +410,26 @@ TEST(MaskTexts, TakeHostileTextsInTheirStride) {
     while (text.size() < 60'000) text += unit;
     EXPECT_LE(masker().text(text, 100).size(), 100u) << unit;
   }
+}
+
+TEST(Replaced, IsTheBeginningOfTheTextWithEachReplaced) {
+  EXPECT_EQ(replaced("", "ab", "c", 10), "");
+  EXPECT_EQ(replaced("ab", "ab", "c", 10), "c");
+  EXPECT_EQ(replaced("xababyab", "ab", "***", 100), "x******y***");
+  EXPECT_EQ(replaced("aaa", "aa", "a", 10), "aa");  // what was put there is not looked at again
+  EXPECT_EQ(replaced("xyab", "ab", "***", 3), "xy*");  // begins before the end
+  EXPECT_EQ(replaced("xyzab", "ab", "***", 3), "xyz");
+  EXPECT_EQ(replaced("abababx", "ab", "", 1), "x");  // as much as can be shown
+  EXPECT_EQ(replaced("abababx", "ab", "c", 2), "cc");
+}
+
+TEST(Replaced, TakesNoMuchLongerForVeryMany) {
+  std::string many;
+  while (many.size() < 1'000'000) many += "203.0.113.77";
+  const auto seconds = [&](std::string_view from, std::string_view to) {
+    return least_seconds([&] { EXPECT_EQ(replaced(many, from, to, 65'536).size(), 65'536u); });
+  };
+  EXPECT_LT(seconds("203.0.113.77", "203.0.113.0"), 30 * seconds("203.0.113.78", "203.0.113.0"));
 }
 
 TEST(Printable, EscapesAndCutsBetweenCharacters) {
@@ -496,6 +517,34 @@ TEST(MaskedEvents, ShowTheClientAsItMayBeShown) {
     ASSERT_NE(find(outcome, 10002), nullptr);
     EXPECT_EQ(find(outcome, 10002)->match, shown);
   }
+}
+
+TEST(MaskedEvents, ShowTheClientSoInLongValuesToo) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before =
+      "SecRule REQUEST_HEADERS:X-A \"@rx (addresses|attack\\d)\" \"id:10001,phase:1,pass,log,capture,msg:'m'\"\n";
+  const auto policy = policy_of(config);
+  const auto match = [&](const std::string& value) {
+    const auto transaction = crs_engine().begin(*policy,
+                                                {.request_id = "x",
+                                                 .client_ip = "2001:db8:1:2:3:4:5:6",
+                                                 .client_shown = "2001:db8:1::",
+                                                 .server_ip = "192.0.2.2",
+                                                 .method = "GET",
+                                                 .target = "/",
+                                                 .http_version = "1.1"},
+                                                std::chrono::seconds(20));
+    transaction->add_request_header("X-A", value);
+    EXPECT_EQ(transaction->request_headers(), Step::proceed);
+    const Outcome outcome = transaction->finish();
+    const RuleMatch* const found = find(outcome, 10001);
+    return found != nullptr ? found->match : "none";
+  };
+  std::string many;
+  while (many.size() < 80'000) many += "2001:db8:1:2:3:4:5:6,";
+  EXPECT_EQ(match("addresses " + many).substr(0, 36), "addresses 2001:db8:1::,2001:db8:1::,");
+  // Behind the first 64 KiB, and within them once the addresses are shorter.
+  EXPECT_EQ(match(many + "attack7"), "b8:1::,2001:db8:1::,attack7");
 }
 
 TEST(MaskedEvents, HideSecretsInTheTenantsMessages) {
