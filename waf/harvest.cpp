@@ -117,12 +117,7 @@ void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::
   if (message.m_rule != nullptr && message.m_rule->hasSeverity()) {
     match.severity = seclang::severity_name(message.m_rule->severity());
   }
-  // Of a name of a cookie the target tells the value.
-  constexpr std::string_view cookie_names = "REQUEST_COOKIES_NAMES:";
-  const std::size_t name = target.find(cookie_names);
-  match.target = name != std::string::npos && masker_.is_secret_target(target)
-                     ? target.substr(0, name + cookie_names.size()) + "***"
-                     : masker_.text(with_client_shown(target), event_text_bytes);
+  match.target = masker_.target(with_client_shown(target));
   match.match = encodes || (cut && !is_part_of_exchange(target)) ? "***" : shown_match(target, transaction);
   matches_.push_back(std::move(match));
 }

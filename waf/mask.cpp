@@ -177,6 +177,25 @@ std::optional<Masker::Range> value_after(std::string_view text, std::size_t begi
   return Masker::Range{at, std::min(text.find_first_of(",}] \r\n\t", at), text.size())};
 }
 
+// Where the name begins that somebody else has chosen: behind the collection's, and behind that of a chained rule, which
+// names the first one's target within its own: "MATCHED_VARS:REQUEST_COOKIES:id".
+std::size_t name_begin(std::string_view target) noexcept {
+  for (std::size_t at = 0;;) {
+    const std::string_view rest = target.substr(at);
+    const std::size_t colon = rest.find(':');
+    if (colon == std::string_view::npos) return at;
+    at += colon + 1;
+    if (!rest.starts_with("MATCHED_VARS")) return at;
+  }
+}
+
+// A token of RFC 9110 section 5.6.2, and the brackets of PHP's names.
+bool is_cookie_name(std::string_view name) noexcept {
+  static constexpr std::string_view others = "!#$%&'*+-.^_`|~[]";
+  return std::ranges::all_of(
+      name, [](char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || others.contains(c); });
+}
+
 // Sorted, without overlaps and without what is empty.
 void settle(std::vector<Masker::Range>& ranges) {
   std::erase_if(ranges, [](const Masker::Range& range) { return range.begin >= range.end; });
@@ -244,6 +263,18 @@ bool Masker::is_secret_target(std::string_view target) const {
     return is_secret_name(target.substr(colon + 1));
   }
   return false;
+}
+
+std::string Masker::target(std::string_view target) const {
+  const std::size_t begin = name_begin(target);
+  const std::string_view collection = target.substr(0, begin);
+  const std::string_view name = target.substr(begin);
+  std::string out;
+  if (!append_printable(collection, event_text_bytes, out)) return out;
+  // Of REQUEST_COOKIES_NAMES the name is the value.
+  const bool hides = cookies_ && (collection.ends_with("REQUEST_COOKIES_NAMES:") ||
+                                  (collection.ends_with("REQUEST_COOKIES:") && !is_cookie_name(name)));
+  return out += hides ? hidden : text(name, event_text_bytes - out.size());
 }
 
 void Masker::named(std::string_view text, std::size_t layers, std::vector<Range>& found) const {

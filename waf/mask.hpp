@@ -28,6 +28,11 @@ class Masker {
   /// True if everything that was found in this target ("ARGS:password", "REQUEST_HEADERS:Cookie") is secret.
   [[nodiscard]] bool is_secret_target(std::string_view target) const;
 
+  /// What an event shows of the target itself, at most 100 bytes: the collection's name as it is, and that of the
+  /// argument, header or cookie, which is no secret ("ARGS:password"), unless it has one in it. If cookies are secret,
+  /// "***" for what is no cookie's name (RFC 6265 section 4.1.1), but was read as one.
+  [[nodiscard]] std::string target(std::string_view target) const;
+
   /// What an event shows of `value`, found in `target`: at most 100 bytes, printable, "***" for each secret.
   /// `focus`: a part of `value` that should be seen (what the pattern matched), if it is long; empty: its beginning.
   [[nodiscard]] std::string shown(std::string_view target, std::string_view value, std::string_view focus = {}) const;

@@ -225,6 +225,15 @@ def test_secrets_in_paths_are_in_no_log(gateway):
     assert gateway.access_record(http__request__id=response.header("x-request-id"))["url.path"] == "/x;password=***/y"
 
 
+def test_an_attack_in_a_cookie_is_told_by_the_cookies_name(gateway):
+    response = gateway.request("/x", headers=[("Cookie", f"lang=de; basket={SECRET}' OR '1'='1' -- ")])
+    assert response.status == 403
+    event = gateway.waf_event(request_id=response.header("x-request-id"))
+    assert ("REQUEST_COOKIES:basket", "***") in [(rule["target"], rule["match"]) for rule in event["rules"]]
+    with open(gateway.audit_log, encoding="utf-8") as file:
+        assert SECRET not in file.read()
+
+
 def test_a_clean_request_writes_none(gateway, upstream):
     upstream.forget()
     assert gateway.request("/clean", headers=[("User-Agent", "x"), ("Accept", "*/*")]).status == 200

@@ -133,6 +133,29 @@ TEST(MaskNames, OfTargets) {
   EXPECT_FALSE(Masker({"password"}).is_secret_target("REQUEST_COOKIES:anything"));
 }
 
+TEST(MaskTargets, ShowNamesAndHideValues) {
+  for (const char* target :
+       {"REQUEST_COOKIES:basket", "REQUEST_COOKIES:session", "REQUEST_COOKIES:a[b]",
+        "REQUEST_COOKIES:", "MATCHED_VARS:REQUEST_COOKIES:basket", "MATCHED_VARS:MATCHED_VARS:REQUEST_COOKIES:basket",
+        "REQUEST_HEADERS:Cookie", "REQUEST_HEADERS:X-Token", "ARGS:password", "ARGS:json.user.password",
+        "MATCHED_VARS:ARGS:token", "ARGS_NAMES:password", "REQUEST_BODY", "XML:/*", "TX:1", ""})
+    EXPECT_EQ(masker().target(target), target);
+  EXPECT_EQ(masker().target("ARGS:password:hunter2"), "ARGS:password:***");
+  EXPECT_EQ(masker().target("MATCHED_VARS:ARGS:{\"password\":\"hunter2\"}"),
+            "MATCHED_VARS:ARGS:{\"password\":\"***\"}");
+  EXPECT_EQ(masker().target("ARGS_NAMES:token=hunter2&b=1"), "ARGS_NAMES:token=***&b=1");
+  EXPECT_EQ(masker().target("ARGS:MATCHED_VARS:password:hunter2"), "ARGS:MATCHED_VARS:password:***");
+  EXPECT_EQ(masker().target("REQUEST_COOKIES_NAMES:hunter2"), "REQUEST_COOKIES_NAMES:***");
+  EXPECT_EQ(masker().target("MATCHED_VARS:REQUEST_COOKIES_NAMES:hunter2"), "MATCHED_VARS:REQUEST_COOKIES_NAMES:***");
+  EXPECT_EQ(masker().target("REQUEST_COOKIES:hunter2' or 1"), "REQUEST_COOKIES:***");
+  EXPECT_EQ(masker().target("REQUEST_COOKIES:4111111111111111"), "REQUEST_COOKIES:***");
+  const Masker without_cookies({"password"});
+  EXPECT_EQ(without_cookies.target("REQUEST_COOKIES_NAMES:a b"), "REQUEST_COOKIES_NAMES:a b");
+  EXPECT_EQ(without_cookies.target("REQUEST_COOKIES:a b"), "REQUEST_COOKIES:a b");
+  EXPECT_EQ(masker().target("ARGS:" + std::string(200, 'a')).size(), event_text_bytes);
+  EXPECT_EQ(masker().target("ARGS:a\n"), "ARGS:a\\x0A");
+}
+
 struct Shown {
   const char* value;
   const char* shown;
@@ -486,6 +509,21 @@ TEST(MaskedEvents, HideSecretsThatRulesMatched) {
 
 TEST(MaskedEvents, HideNamesOfCookies) {
   expect_hidden(get("/").header("Cookie", "hunter2' union select 1 from b -- =1"), "hunter2");
+}
+
+TEST(MaskedEvents, NameTheCookieThatAnAttackIsIn) {
+  config::TenantConfig config = tenant();
+  config.waf.rules_before =
+      "SecRule REQUEST_COOKIES \"@contains hunter2\" \"id:10001,phase:1,pass,log,msg:'m',chain\"\n"
+      "  SecRule MATCHED_VARS \"@contains hunter2\" \"t:none\"\n";
+  const Result result =
+      run(*policy_of(config), get("/").header("Cookie", "lang=de; basket=hunter2' or '1'='1' -- ; id=5"));
+  ASSERT_NE(find(result.outcome, 942100), nullptr);
+  EXPECT_EQ(find(result.outcome, 942100)->target, "REQUEST_COOKIES:basket");
+  EXPECT_EQ(find(result.outcome, 942100)->match, "***");
+  ASSERT_NE(find(result.outcome, 10001), nullptr);
+  EXPECT_EQ(find(result.outcome, 10001)->target, "MATCHED_VARS:REQUEST_COOKIES:basket");
+  EXPECT_EQ(find(result.outcome, 10001)->match, "***");
 }
 
 TEST(MaskedEvents, ShowTheClientAsItMayBeShown) {
