@@ -196,6 +196,25 @@ bool is_cookie_name(std::string_view name) noexcept {
       name, [](char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || others.contains(c); });
 }
 
+// What `find(plain, layers, found)` finds in a text and in what is under its escapes, at its places in the text.
+// `layers`: how many there are below.
+template <typename Find>
+std::vector<Masker::Range> in_layers(std::string_view text, Find find) {
+  std::vector<Masker::Range> found;
+  find(text, searched_layers, found);
+  std::optional<Unescaped> plain = unescaped(text);
+  for (std::size_t layers = searched_layers; plain && layers > 0; --layers) {
+    const std::size_t first = found.size();
+    find(plain->text, layers - 1, found);
+    for (Masker::Range& range : std::span(found).subspan(first))
+      range = {plain->from[range.begin], plain->from[range.end]};
+    std::optional<Unescaped> next = unescaped(plain->text);
+    if (next) std::ranges::for_each(next->from, [&](std::uint32_t& at) { at = plain->from[at]; });
+    plain = std::move(next);
+  }
+  return found;
+}
+
 // Sorted, without overlaps and without what is empty.
 void settle(std::vector<Masker::Range>& ranges) {
   std::erase_if(ranges, [](const Masker::Range& range) { return range.begin >= range.end; });
@@ -302,23 +321,10 @@ void Masker::named(std::string_view text, std::size_t layers, std::vector<Range>
 }
 
 std::vector<Masker::Range> Masker::secrets(std::string_view text) const {
-  std::vector<Range> found;
-  const auto find = [&](std::string_view plain, const std::vector<std::uint32_t>& from, std::size_t layers) {
-    const std::size_t first = found.size();
-    named(plain, layers, found);
-    find_by_looks(plain, [&](std::size_t begin, std::size_t end) { found.push_back({begin, end}); });
-    if (from.empty()) return;
-    for (Range& range : std::span(found).subspan(first)) range = {from[range.begin], from[range.end]};
-  };
-  find(text, {}, searched_layers);
-  // What is under the escapes, and the places in `text` of what is found there.
-  std::optional<Unescaped> plain = unescaped(text);
-  for (std::size_t layers = searched_layers; plain && layers > 0; --layers) {
-    find(plain->text, plain->from, layers - 1);
-    std::optional<Unescaped> next = unescaped(plain->text);
-    if (next) std::ranges::for_each(next->from, [&](std::uint32_t& at) { at = plain->from[at]; });
-    plain = std::move(next);
-  }
+  std::vector<Range> found = in_layers(text, [&](std::string_view plain, std::size_t layers, std::vector<Range>& out) {
+    named(plain, layers, out);
+    find_by_looks(plain, [&](std::size_t begin, std::size_t end) { out.push_back({begin, end}); });
+  });
   settle(found);
   return found;
 }
@@ -355,29 +361,34 @@ std::string Masker::without(std::string_view text, const std::vector<Range>& ran
 }
 
 std::string Masker::path(std::string_view path) const {
-  std::string out;
   const bool whole = path.size() <= searched_path_bytes;
   // Whole segments: of a part of one nobody could tell what it is.
   if (!whole) path = path.substr(0, path.substr(0, searched_path_bytes).rfind('/') + 1);  // npos + 1 is 0
+  // The slashes of a URL part segments here.
+  std::vector<Range> found = in_layers(path, [](std::string_view plain, std::size_t, std::vector<Range>& out) {
+    find_url_credentials(plain, [&](std::size_t begin, std::size_t end) { out.push_back({begin, end}); });
+  });
+  // A "/" ends a segment and its parameters, a ";" begins another parameter, whatever a value was meant to hold (RFC 3986
+  // section 3.3): of "/;session=a/b" endpoints see the segment "b", and it tells where the request went.
   for (std::size_t at = 0; at < path.size();) {
     const std::size_t end = std::min(path.find_first_of("/;", at), path.size());
     const std::string_view piece = path.substr(at, end - at);  // a segment or one of its parameters
     const std::size_t equals = piece.find('=');
-    if (piece.size() < shortest_by_looks && piece.find_first_of("=:%") == std::string_view::npos) {
-      out.append(piece);
-    } else if (equals != std::string_view::npos && is_secret_name(piece.substr(0, equals))) {
-      out.append(piece.substr(0, equals + 1)).append(hidden);
-    } else {
-      std::size_t shown = 0;
-      for (const Range& range : secrets(piece)) {
-        out.append(piece.substr(shown, range.begin - shown)).append(hidden);
-        shown = range.end;
-      }
-      out.append(piece.substr(shown));
+    if (equals != std::string_view::npos && is_secret_name(piece.substr(0, equals))) {
+      found.push_back({at + equals + 1, end});
+    } else if (piece.size() >= shortest_by_looks || piece.find_first_of("=:%") != std::string_view::npos) {
+      for (const Range& range : secrets(piece)) found.push_back({at + range.begin, at + range.end});
     }
-    if (end < path.size()) out += path[end];
     at = end + 1;
   }
+  settle(found);
+  std::string out;
+  std::size_t shown = 0;
+  for (const Range& range : found) {
+    out.append(path.substr(shown, range.begin - shown)).append(hidden);
+    shown = range.end;
+  }
+  out.append(path.substr(shown));
   if (!whole) out.append(hidden);
   return out;
 }

@@ -70,10 +70,11 @@ void web_tokens(std::string_view text, const Report& report) {
   }
 }
 
-// scheme://user:password@host; the password may have been decoded, so that anything may be in it.
+// scheme://user:password@host; the password may have been decoded, so that anything may be in it, and slashes merged.
 void url_credentials(std::string_view text, const Report& report) {
-  for (std::size_t at = text.find("://"); at != std::string_view::npos; at = text.find("://", at + 3)) {
-    const std::size_t begin = at + 3;
+  std::size_t begin = 0;
+  for (std::size_t at = text.find(":/"); at != std::string_view::npos; at = text.find(":/", begin)) {
+    begin = std::min(text.find_first_not_of('/', at + 1), text.size());
     const std::string_view rest = text.substr(begin, longest_credentials_bytes);
     const std::size_t end = std::min(rest.find_first_of("/?#\r\n"), rest.size());
     const std::size_t sign = rest.substr(0, end).rfind('@');
@@ -187,6 +188,8 @@ bool is_iban(std::string_view text) noexcept {
   }
   return rest == 1;
 }
+
+void find_url_credentials(std::string_view text, const Report& report) { url_credentials(text, report); }
 
 void find_by_looks(std::string_view text, const std::function<void(std::size_t, std::size_t)>& report) {
   credentials(text, report);

@@ -360,6 +360,21 @@ TEST(MaskPath, HidesParametersAndKeepsTheRest) {
     EXPECT_EQ(masker().path(path), path);
 }
 
+TEST(MaskPath, HidesCredentialsOfUrlsInIt) {
+  EXPECT_EQ(masker().path("/fetch/http://bob:hunter2secret@db.internal/x"), "/fetch/http://bob:***@db.internal/x");
+  EXPECT_EQ(masker().path("/fetch/http:/bob:hunter2@db/x"), "/fetch/http:/bob:***@db/x");
+  EXPECT_EQ(masker().path("/fetch/http:%2F/bob%3Ahun;ter2%40db/x"), "/fetch/http:%2F/bob%3A***%40db/x");
+  EXPECT_EQ(masker().path("/fetch/http%253A%252F%252Fbob:hunter2@db/x"), "/fetch/http%253A%252F%252Fbob:***@db/x");
+  for (const char* path : {"/fetch/http://db.internal:80/x@y", "/a:/b:c/d@e", "/@a/b:c"})
+    EXPECT_EQ(masker().path(path), path);
+}
+
+// RFC 3986 section 3.3: what is behind "/" and ";" is another segment, another parameter.
+TEST(MaskPath, ShowsWhatFollowsASecretParameter) {
+  EXPECT_EQ(masker().path("/shop;jsessionid=abc/cart"), "/shop;jsessionid=***/cart");
+  EXPECT_EQ(masker().path("/a;token=abc/def;password=ab;cd"), "/a;token=***/def;password=***;cd");
+}
+
 TEST(MaskPath, SearchesSoMuchAndHidesTheRest) {
   const std::string ordinary = "/" + std::string(1000, 'a') + "/" + std::string(1000, 'b');
   EXPECT_EQ(masker().path(ordinary), ordinary);
