@@ -1,13 +1,15 @@
 #include "waf/mask.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "waf/mask_chars.hpp"
 #include "waf/mask_looks.hpp"
+#include "waf/mask_sql.hpp"
+#include "waf/mask_values.hpp"
 #include "waf/printable.hpp"
 #include "waf/secret_names.hpp"
 #include "waf/unescape.hpp"
@@ -23,15 +25,6 @@ constexpr std::size_t searched_layers = 3;  // of escapes: JSON in JSON in a que
 constexpr std::size_t searched_path_bytes = 2048;
 constexpr std::size_t before_focus_bytes = 20;
 constexpr std::size_t shortest_by_looks = 10;  // what is secret without a name: a token, a number
-
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-// NUL as well: some servers cut it off.
-bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0'; }
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-bool is_name_char(char c) noexcept {
-  return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || c == '-' || c == '.' || c == '[' ||
-         c == ']' || c == '%' || static_cast<unsigned char>(c) >= 0x80;
-}
 
 int hex_value(char c) noexcept {
   if (is_digit(c)) return c - '0';
@@ -51,130 +44,6 @@ std::string percent_decoded(std::string_view text) {
     }
   }
   return out;
-}
-
-std::size_t skip_spaces(std::string_view text, std::size_t at) noexcept {
-  while (at < text.size() && is_space(text[at])) ++at;
-  return at;
-}
-
-// The end of a quoted string whose content begins at `at`; a truncated one ends with the text.
-std::size_t quoted_end(std::string_view text, std::size_t at, char quote) noexcept {
-  for (; at < text.size() && text[at] != quote; ++at) {
-    if (text[at] == '\\') ++at;
-  }
-  return std::min(at, text.size());
-}
-
-// The end of an unquoted value after "name=": "&" or a line's end, or ";" if another "name=" follows (cookies). A
-// blank does not end it: transformations may have decoded one inside a password.
-std::size_t plain_end(std::string_view text, std::size_t at) noexcept {
-  for (; at < text.size(); ++at) {
-    if (text[at] == '&' || text[at] == '\n' || text[at] == '\r') return at;
-    if (text[at] != ';') continue;
-    std::size_t name = skip_spaces(text, at + 1);
-    const std::size_t start = name;
-    while (name < text.size() && is_name_char(text[name])) ++name;
-    if (name > start && name < text.size() && text[name] == '=') return at;
-  }
-  return at;
-}
-
-std::size_t line_end(std::string_view text, std::size_t at) noexcept {
-  return std::min(text.find_first_of("\r\n", at), text.size());
-}
-
-// Where the element's name begins with its prefix, if what is at `begin` is one's local name: <wsse:Password.
-std::optional<std::size_t> element_name(std::string_view text, std::size_t begin) noexcept {
-  std::size_t at = begin;
-  if (at > 0 && text[at - 1] == ':') {
-    const std::size_t farthest = at - std::min(at, longest_name_bytes);
-    for (--at; at > farthest && is_name_char(text[at - 1]);) --at;
-  }
-  return at > 0 && text[at - 1] == '<' ? std::optional(at) : std::nullopt;
-}
-
-// What is in an element whose local name begins at `begin` and ends at `after`, whatever it holds: CDATA, comments,
-// other elements. Of one without content what may be in its attributes.
-std::optional<Masker::Range> content_of(std::string_view text, std::size_t begin, std::size_t after) {
-  const std::string name = folded_name(text.substr(begin, after - begin));
-  const std::size_t open = text.find('>', after);
-  if (open == std::string_view::npos) return Masker::Range{after, text.size()};
-  if (text[open - 1] == '/') return Masker::Range{after, open - 1};
-  std::size_t end = text.size();
-  for (std::size_t at = text.find("</", open); at != std::string_view::npos; at = text.find("</", at + 2)) {
-    std::size_t stop = at + 2;
-    while (stop < text.size() && stop - at < longest_name_bytes && (is_name_char(text[stop]) || text[stop] == ':'))
-      ++stop;
-    const std::string_view closed = text.substr(at + 2, stop - at - 2);
-    if (folded_name(closed.substr(closed.rfind(':') + 1)) != name) continue;
-    end = at;
-    break;
-  }
-  return Masker::Range{skip_spaces(text, open + 1) < end ? open + 1 : after, end};
-}
-
-// The value behind a name in what PHP serialises: s:8:"password";s:4:"abcd"; - of an array or object all that follows.
-std::optional<Masker::Range> serialised_value(std::string_view text, std::size_t at) {
-  if (at + 1 >= text.size() || text[at + 1] != ':') return std::nullopt;
-  if (text[at] == 'a' || text[at] == 'O' || text[at] == 'C') return Masker::Range{at, text.size()};
-  const std::string_view end = text[at] == 's' ? "\";" : ";";
-  const std::size_t begin = text[at] == 's' ? std::min(text.find('"', at), text.size() - 1) + 1 : at + 2;
-  return Masker::Range{begin, std::min(text.find(end, begin), text.size())};
-}
-
-// The value that SQL compares a column with: >= 'a', like 'a', not in ('a', 'b'). The sign alone is no comparison.
-std::optional<Masker::Range> sql_value(std::string_view text, std::size_t at) {
-  const std::size_t signs = std::min(text.find_first_not_of("<>=!", at), text.size());
-  std::size_t end = signs;
-  bool word = false;
-  for (; signs == at; word = true) {
-    std::size_t stop = end;
-    while (stop < text.size() && ((lower(text[stop]) >= 'a' && lower(text[stop]) <= 'z'))) ++stop;
-    const std::string name = folded_name(text.substr(end, std::min<std::size_t>(stop - end, 10)));
-    constexpr std::array<std::string_view, 10> words{"not", "like", "ilike", "rlike", "regexp",
-                                                     "in",  "is",   "glob",  "match", "between"};
-    if (std::ranges::find(words, name) == words.end()) break;
-    end = skip_spaces(text, stop);
-  }
-  if (!word && (signs == at || (signs == at + 1 && text[at] == '='))) return std::nullopt;
-  end = skip_spaces(text, end);
-  const bool listed = end < text.size() && text[end] == '(';
-  if (listed) end = skip_spaces(text, end + 1);
-  if (end >= text.size() || (text[end] != '"' && text[end] != '\'')) return std::nullopt;
-  if (listed) return Masker::Range{end, std::min(text.find(')', end), text.size())};
-  return Masker::Range{end + 1, quoted_end(text, end + 1, text[end])};
-}
-
-// What belongs to a secret name that ends at `after`, in any of the forms in which bodies, headers and markup write
-// it. `quoted`: the name stood in quotes.
-std::optional<Masker::Range> value_after(std::string_view text, std::size_t begin, std::size_t after, bool quoted) {
-  if (after < text.size() && (text[after] == '>' || text[after] == '/' || is_space(text[after])) &&
-      element_name(text, begin))
-    return content_of(text, begin, after);
-  std::size_t at = skip_spaces(text, after);
-  if (quoted && begin >= 6 && text.substr(begin - 6, 5) == "name=") {
-    // multipart: name="password" CRLF CRLF value CRLF --boundary
-    const std::size_t part_end = std::min(text.find("\n--", after), text.size());
-    return Masker::Range{after, part_end};
-  }
-  if (at >= text.size()) return std::nullopt;
-  if (quoted && text[at] == ';') return serialised_value(text, at + 1);
-  if (const auto compared = sql_value(text, at)) return compared;
-  if (text[at] == '=') {
-    at = at + 1 < text.size() ? skip_spaces(text, at + 1) : at + 1;
-    if (at < text.size() && (text[at] == '"' || text[at] == '\'')) {
-      return Masker::Range{at + 1, quoted_end(text, at + 1, text[at])};
-    }
-    return Masker::Range{at, plain_end(text, at)};
-  }
-  if (text[at] != ':') return std::nullopt;
-  at = skip_spaces(text, at + 1);
-  if (!quoted) return Masker::Range{at, line_end(text, at)};  // a header line
-  if (at >= text.size()) return std::nullopt;
-  if (text[at] == '"' || text[at] == '\'') return Masker::Range{at + 1, quoted_end(text, at + 1, text[at])};
-  if (text[at] == '{' || text[at] == '[') return Masker::Range{at, text.size()};  // what is inside is secret as well
-  return Masker::Range{at, std::min(text.find_first_of(",}] \r\n\t", at), text.size())};
 }
 
 // Where the name begins that somebody else has chosen: behind the collection's, and behind that of a chained rule, which
@@ -317,6 +186,8 @@ void Masker::named(std::string_view text, std::size_t layers, std::vector<Range>
       found.push_back(*range);
       at = std::max(at, range->end);
     }
+    if (quoted) continue;
+    if (const auto range = sql_value_before(text, begin)) found.push_back(*range);
   }
 }
 

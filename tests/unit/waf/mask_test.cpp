@@ -242,6 +242,40 @@ INSTANTIATE_TEST_SUITE_P(
                       Shown{"IDENTIFIED  BY PASSWORD \"hunter2\"", "IDENTIFIED  BY PASSWORD \"***\""},
                       Shown{"identified by its name", "identified by its name"}));
 
+INSTANTIATE_TEST_SUITE_P(
+    Comparisons, MaskTexts,
+    ::testing::Values(Shown{"1' or password ~ 'hunter2' or '1'='1", "1' or password ~ '***' or '1'='1"},
+                      Shown{"password !~* 'hunter2' or 1", "password !~* '***' or 1"},
+                      Shown{"where (password)='hunter2' or 1", "where (password)='***' or 1"},
+                      Shown{"where ( u.`password` ) = 'hunter2' or 1", "where ( u.`password` ) = '***' or 1"},
+                      Shown{"`password`='hunter2' WHERE 1", "`password`='***' WHERE 1"},
+                      Shown{"lower(password)like'hunter2' or 1", "lower(password)like'***' or 1"},
+                      Shown{"password/**/='hunter2' or 1", "password/**/='***' or 1"},
+                      Shown{"password /* a */ = /*b*/ 'hunter2' or 1", "password /* a */ = /*b*/ '***' or 1"},
+                      Shown{"password -- a\n = 'hunter2' or 1", "password -- a\\x0A = '***' or 1"},
+                      Shown{"password not/**/like 'hunter2' or 1", "password not/**/like '***' or 1"},
+                      Shown{"password like/**/'hunter2' or 1", "password like/**/'***' or 1"},
+                      Shown{"password like binary 'hunter2' or 1", "password like binary '***' or 1"},
+                      Shown{"password collate utf8_bin='hunter2' or 1", "password collate utf8_bin='***' or 1"},
+                      Shown{"password between 'hunter1' and 'hunter2' or 1", "password between '***' or 1"},
+                      Shown{"password between/**/'hunter1'/**/AND('hunter2') or 1", "password between/**/'***') or 1"},
+                      Shown{"password between 'hunter1", "password between '***"},
+                      Shown{"password in/**/('a)hunter2', \"hunter3\",'b') or 1", "password in/**/(***) or 1"},
+                      Shown{"password in ('hunter2', 5) or 1", "password in (***) or 1"},
+                      Shown{"1' or 'hunter2'=password or '1'='1", "1' or '***'=password or '1'='1"},
+                      Shown{"'hunter2' /**/ <> /**/ (password)", "'***' /**/ <> /**/ (password)"},
+                      Shown{"'hun''ter2'=password or 1", "'***'=password or 1"},
+                      Shown{"'hun\\'ter2'=password or 1", "'***'=password or 1"},
+                      Shown{"\"hunter2\" not like u.password or 1", "\"***\" not like u.password or 1"},
+                      Shown{"('hunter2')=`password`", "('***')=`password`"}, Shown{"''=password", "''=password"},
+                      Shown{"<a b='c'>password</a>", "<a b='c'>password</a>"}, Shown{"x'=password", "x'=password"},
+                      Shown{"'a' password", "'a' password"}, Shown{"password /* 'a'", "password /* 'a'"},
+                      Shown{"password and 'a'", "password and 'a'"}, Shown{"password *'a'", "password *'a'"}));
+
+TEST(MaskTexts, HideAValueBeforeItsColumnHoweverLong) {
+  EXPECT_THAT(masker().text("'" + std::string(5000, 's') + "hunter2'=password", 10'000), Not(HasSubstr("hunter2")));
+}
+
 INSTANTIATE_TEST_SUITE_P(Serialised, MaskTexts,
                          ::testing::Values(Shown{R"(a:1:{s:8:"password";s:7:"hunter2";s:1:"b";i:1;})",
                                                  R"(a:1:{s:8:"password";s:7:"***";s:1:"b";i:1;})"},
@@ -371,7 +405,7 @@ TEST(MaskPath, HidesCredentialsOfUrlsInIt) {
 
 // RFC 3986 section 3.3: what is behind "/" and ";" is another segment, another parameter.
 TEST(MaskPath, ShowsWhatFollowsASecretParameter) {
-  EXPECT_EQ(masker().path("/shop;jsessionid=abc/cart"), "/shop;jsessionid=***/cart");
+  EXPECT_EQ(masker().path("/shop;session=abc/cart"), "/shop;session=***/cart");
   EXPECT_EQ(masker().path("/a;token=abc/def;password=ab;cd"), "/a;token=***/def;password=***;cd");
 }
 
@@ -443,7 +477,11 @@ TEST(MaskTexts, TakeHostileTextsInTheirStride) {
                                  "%25",
                                  "&#x22;",
                                  "\\\"",
-                                 "\\u0022password\\u0022:"}) {
+                                 "\\u0022password\\u0022:",
+                                 "token/*",
+                                 "token not/*token not/*x*/",
+                                 "'=pin",
+                                 "*/=pin"}) {
     std::string text;
     while (text.size() < 60'000) text += unit;
     EXPECT_LE(masker().text(text, 100).size(), 100u) << unit;
