@@ -117,12 +117,7 @@ void Harvest::add(const modsecurity::RuleMessage& message, std::span<const std::
   if (message.m_rule != nullptr && message.m_rule->hasSeverity()) {
     match.severity = seclang::severity_name(message.m_rule->severity());
   }
-  // Of a name of a cookie the target tells the value.
-  constexpr std::string_view cookie_names = "REQUEST_COOKIES_NAMES:";
-  const std::size_t name = target.find(cookie_names);
-  match.target = name != std::string::npos && masker_.is_secret_target(target)
-                     ? target.substr(0, name + cookie_names.size()) + "***"
-                     : masker_.text(with_client_shown(target), event_text_bytes);
+  match.target = masker_.target(with_client_shown(target));
   match.match = encodes || (cut && !is_part_of_exchange(target)) ? "***" : shown_match(target, transaction);
   matches_.push_back(std::move(match));
 }
@@ -169,10 +164,21 @@ std::string Harvest::shown_match(std::string_view target, modsecurity::Transacti
 }
 
 std::string Harvest::with_client_shown(std::string_view text) const {
-  std::string out(text);
-  if (client_.empty()) return out;
-  for (std::size_t at = out.find(client_); at != std::string::npos; at = out.find(client_, at + client_shown_.size()))
-    out.replace(at, client_.size(), client_shown_);
+  if (client_.empty()) return std::string(text.substr(0, searched_bytes));
+  return replaced(text, client_, client_shown_, searched_bytes);
+}
+
+std::string replaced(std::string_view text, std::string_view from, std::string_view to, std::size_t max_bytes) {
+  std::string out;
+  while (out.size() < max_bytes) {
+    const std::size_t missing = max_bytes - out.size();
+    // One that begins before the end counts.
+    const std::size_t at = text.substr(0, missing + from.size() - 1).find(from);
+    if (at == std::string_view::npos) return out.append(text.substr(0, missing));
+    out.append(text.substr(0, at)).append(to);
+    text.remove_prefix(at + from.size());
+  }
+  out.resize(max_bytes);
   return out;
 }
 

@@ -45,6 +45,7 @@ class Harvest {
                                           std::span<const std::string> constants, bool hide,
                                           modsecurity::Transaction& transaction);
   [[nodiscard]] std::string shown_match(std::string_view target, modsecurity::Transaction& transaction);
+  /// As much of it as is ever searched for secrets; nothing behind that is shown.
   [[nodiscard]] std::string with_client_shown(std::string_view text) const;
 
   const Masker& masker_;  // the engine's, which outlives every transaction
@@ -53,6 +54,11 @@ class Harvest {
   std::string client_shown_;
   std::vector<RuleMatch> matches_;
 };
+
+/// The first `max_bytes` of `text` with `to` for each `from`, which is not empty. In one pass, whatever is replaced by
+/// what, and reads no more of `text` than that takes.
+[[nodiscard]] std::string replaced(std::string_view text, std::string_view from, std::string_view to,
+                                   std::size_t max_bytes);
 
 /// The texts around the macros of a rule's msg, in order: n + 1 for n macros, of which some may be empty. None if
 /// there is no macro.

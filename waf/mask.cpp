@@ -1,13 +1,15 @@
 #include "waf/mask.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "waf/mask_chars.hpp"
 #include "waf/mask_looks.hpp"
+#include "waf/mask_sql.hpp"
+#include "waf/mask_values.hpp"
 #include "waf/printable.hpp"
 #include "waf/secret_names.hpp"
 #include "waf/unescape.hpp"
@@ -19,17 +21,10 @@ constexpr std::string_view hidden = "***";
 // Of a long value only this much is searched for secrets; nothing behind it is ever shown.
 constexpr std::size_t searched_bytes = std::size_t{64} * 1024;
 constexpr std::size_t searched_layers = 3;  // of escapes: JSON in JSON in a query
+// Of a path, which each record of the access log has: 16 KiB of the worst would cost milliseconds.
+constexpr std::size_t searched_path_bytes = 2048;
 constexpr std::size_t before_focus_bytes = 20;
 constexpr std::size_t shortest_by_looks = 10;  // what is secret without a name: a token, a number
-
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-// NUL as well: some servers cut it off.
-bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0'; }
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-bool is_name_char(char c) noexcept {
-  return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || c == '-' || c == '.' || c == '[' ||
-         c == ']' || c == '%' || static_cast<unsigned char>(c) >= 0x80;
-}
 
 int hex_value(char c) noexcept {
   if (is_digit(c)) return c - '0';
@@ -39,6 +34,7 @@ int hex_value(char c) noexcept {
 
 std::string percent_decoded(std::string_view text) {
   std::string out;
+  out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
       out += static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
@@ -50,128 +46,42 @@ std::string percent_decoded(std::string_view text) {
   return out;
 }
 
-std::size_t skip_spaces(std::string_view text, std::size_t at) noexcept {
-  while (at < text.size() && is_space(text[at])) ++at;
-  return at;
-}
-
-// The end of a quoted string whose content begins at `at`; a truncated one ends with the text.
-std::size_t quoted_end(std::string_view text, std::size_t at, char quote) noexcept {
-  for (; at < text.size() && text[at] != quote; ++at) {
-    if (text[at] == '\\') ++at;
+// Where the name begins that somebody else has chosen: behind the collection's, and behind that of a chained rule, which
+// names the first one's target within its own: "MATCHED_VARS:REQUEST_COOKIES:id".
+std::size_t name_begin(std::string_view target) noexcept {
+  for (std::size_t at = 0;;) {
+    const std::string_view rest = target.substr(at);
+    const std::size_t colon = rest.find(':');
+    if (colon == std::string_view::npos) return at;
+    at += colon + 1;
+    if (!rest.starts_with("MATCHED_VARS")) return at;
   }
-  return std::min(at, text.size());
 }
 
-// The end of an unquoted value after "name=": "&" or a line's end, or ";" if another "name=" follows (cookies). A
-// blank does not end it: transformations may have decoded one inside a password.
-std::size_t plain_end(std::string_view text, std::size_t at) noexcept {
-  for (; at < text.size(); ++at) {
-    if (text[at] == '&' || text[at] == '\n' || text[at] == '\r') return at;
-    if (text[at] != ';') continue;
-    std::size_t name = skip_spaces(text, at + 1);
-    const std::size_t start = name;
-    while (name < text.size() && is_name_char(text[name])) ++name;
-    if (name > start && name < text.size() && text[name] == '=') return at;
+// A token of RFC 9110 section 5.6.2, and the brackets of PHP's names.
+bool is_cookie_name(std::string_view name) noexcept {
+  static constexpr std::string_view others = "!#$%&'*+-.^_`|~[]";
+  return std::ranges::all_of(
+      name, [](char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || others.contains(c); });
+}
+
+// What `find(plain, layers, found)` finds in a text and in what is under its escapes, at its places in the text.
+// `layers`: how many there are below.
+template <typename Find>
+std::vector<Masker::Range> in_layers(std::string_view text, Find find) {
+  std::vector<Masker::Range> found;
+  find(text, searched_layers, found);
+  std::optional<Unescaped> plain = unescaped(text);
+  for (std::size_t layers = searched_layers; plain && layers > 0; --layers) {
+    const std::size_t first = found.size();
+    find(plain->text, layers - 1, found);
+    for (Masker::Range& range : std::span(found).subspan(first))
+      range = {plain->from[range.begin], plain->from[range.end]};
+    std::optional<Unescaped> next = unescaped(plain->text);
+    if (next) std::ranges::for_each(next->from, [&](std::uint32_t& at) { at = plain->from[at]; });
+    plain = std::move(next);
   }
-  return at;
-}
-
-std::size_t line_end(std::string_view text, std::size_t at) noexcept {
-  return std::min(text.find_first_of("\r\n", at), text.size());
-}
-
-// Where the element's name begins with its prefix, if what is at `begin` is one's local name: <wsse:Password.
-std::optional<std::size_t> element_name(std::string_view text, std::size_t begin) noexcept {
-  std::size_t at = begin;
-  if (at > 0 && text[at - 1] == ':') {
-    const std::size_t farthest = at - std::min(at, longest_name_bytes);
-    for (--at; at > farthest && is_name_char(text[at - 1]);) --at;
-  }
-  return at > 0 && text[at - 1] == '<' ? std::optional(at) : std::nullopt;
-}
-
-// What is in an element whose local name begins at `begin` and ends at `after`, whatever it holds: CDATA, comments,
-// other elements. Of one without content what may be in its attributes.
-std::optional<Masker::Range> content_of(std::string_view text, std::size_t begin, std::size_t after) {
-  const std::string name = folded_name(text.substr(begin, after - begin));
-  const std::size_t open = text.find('>', after);
-  if (open == std::string_view::npos) return Masker::Range{after, text.size()};
-  if (text[open - 1] == '/') return Masker::Range{after, open - 1};
-  std::size_t end = text.size();
-  for (std::size_t at = text.find("</", open); at != std::string_view::npos; at = text.find("</", at + 2)) {
-    std::size_t stop = at + 2;
-    while (stop < text.size() && stop - at < longest_name_bytes && (is_name_char(text[stop]) || text[stop] == ':'))
-      ++stop;
-    const std::string_view closed = text.substr(at + 2, stop - at - 2);
-    if (folded_name(closed.substr(closed.rfind(':') + 1)) != name) continue;
-    end = at;
-    break;
-  }
-  return Masker::Range{skip_spaces(text, open + 1) < end ? open + 1 : after, end};
-}
-
-// The value behind a name in what PHP serialises: s:8:"password";s:4:"abcd"; - of an array or object all that follows.
-std::optional<Masker::Range> serialised_value(std::string_view text, std::size_t at) {
-  if (at + 1 >= text.size() || text[at + 1] != ':') return std::nullopt;
-  if (text[at] == 'a' || text[at] == 'O' || text[at] == 'C') return Masker::Range{at, text.size()};
-  const std::string_view end = text[at] == 's' ? "\";" : ";";
-  const std::size_t begin = text[at] == 's' ? std::min(text.find('"', at), text.size() - 1) + 1 : at + 2;
-  return Masker::Range{begin, std::min(text.find(end, begin), text.size())};
-}
-
-// The value that SQL compares a column with: >= 'a', like 'a', not in ('a', 'b'). The sign alone is no comparison.
-std::optional<Masker::Range> sql_value(std::string_view text, std::size_t at) {
-  const std::size_t signs = std::min(text.find_first_not_of("<>=!", at), text.size());
-  std::size_t end = signs;
-  bool word = false;
-  for (; signs == at; word = true) {
-    std::size_t stop = end;
-    while (stop < text.size() && ((lower(text[stop]) >= 'a' && lower(text[stop]) <= 'z'))) ++stop;
-    const std::string name = folded_name(text.substr(end, std::min<std::size_t>(stop - end, 10)));
-    constexpr std::array<std::string_view, 10> words{"not", "like", "ilike", "rlike", "regexp",
-                                                     "in",  "is",   "glob",  "match", "between"};
-    if (std::ranges::find(words, name) == words.end()) break;
-    end = skip_spaces(text, stop);
-  }
-  if (!word && (signs == at || (signs == at + 1 && text[at] == '='))) return std::nullopt;
-  end = skip_spaces(text, end);
-  const bool listed = end < text.size() && text[end] == '(';
-  if (listed) end = skip_spaces(text, end + 1);
-  if (end >= text.size() || (text[end] != '"' && text[end] != '\'')) return std::nullopt;
-  if (listed) return Masker::Range{end, std::min(text.find(')', end), text.size())};
-  return Masker::Range{end + 1, quoted_end(text, end + 1, text[end])};
-}
-
-// What belongs to a secret name that ends at `after`, in any of the forms in which bodies, headers and markup write
-// it. `quoted`: the name stood in quotes.
-std::optional<Masker::Range> value_after(std::string_view text, std::size_t begin, std::size_t after, bool quoted) {
-  if (after < text.size() && (text[after] == '>' || text[after] == '/' || is_space(text[after])) &&
-      element_name(text, begin))
-    return content_of(text, begin, after);
-  std::size_t at = skip_spaces(text, after);
-  if (quoted && begin >= 6 && text.substr(begin - 6, 5) == "name=") {
-    // multipart: name="password" CRLF CRLF value CRLF --boundary
-    const std::size_t part_end = std::min(text.find("\n--", after), text.size());
-    return Masker::Range{after, part_end};
-  }
-  if (at >= text.size()) return std::nullopt;
-  if (quoted && text[at] == ';') return serialised_value(text, at + 1);
-  if (const auto compared = sql_value(text, at)) return compared;
-  if (text[at] == '=') {
-    at = at + 1 < text.size() ? skip_spaces(text, at + 1) : at + 1;
-    if (at < text.size() && (text[at] == '"' || text[at] == '\'')) {
-      return Masker::Range{at + 1, quoted_end(text, at + 1, text[at])};
-    }
-    return Masker::Range{at, plain_end(text, at)};
-  }
-  if (text[at] != ':') return std::nullopt;
-  at = skip_spaces(text, at + 1);
-  if (!quoted) return Masker::Range{at, line_end(text, at)};  // a header line
-  if (at >= text.size()) return std::nullopt;
-  if (text[at] == '"' || text[at] == '\'') return Masker::Range{at + 1, quoted_end(text, at + 1, text[at])};
-  if (text[at] == '{' || text[at] == '[') return Masker::Range{at, text.size()};  // what is inside is secret as well
-  return Masker::Range{at, std::min(text.find_first_of(",}] \r\n\t", at), text.size())};
+  return found;
 }
 
 // Sorted, without overlaps and without what is empty.
@@ -193,12 +103,25 @@ void settle(std::vector<Masker::Range>& ranges) {
 
 Masker::Masker(const std::vector<std::string>& names) : names_(names), cookies_(names_.contains("cookie")) {}
 
-bool Masker::is_secret_name(std::string_view name) const {
-  constexpr std::string_view separators = ".[]:";
-  if (name.contains('%') && name.size() <= longest_name_bytes) {  // who decodes it again finds the name
-    const std::string decoded = percent_decoded(name);
-    if (decoded.size() < name.size() && is_secret_name(decoded)) return true;
+bool Masker::is_secret_name(std::string_view name) const { return is_secret_name(name, searched_layers); }
+
+// `layers`: how often somebody may decode the name again and find a secret's.
+bool Masker::is_secret_name(std::string_view name, std::size_t layers) const {
+  if (has_secret_segment(name)) return true;
+  if (name.size() > longest_name_bytes) return false;
+  std::string decoded;
+  for (; layers > 0 && name.contains('%'); --layers) {
+    std::string next = percent_decoded(name);
+    if (next.size() == name.size()) return false;
+    decoded = std::move(next);
+    name = decoded;
+    if (has_secret_segment(name)) return true;
   }
+  return false;
+}
+
+bool Masker::has_secret_segment(std::string_view name) const {
+  constexpr std::string_view separators = ".[]:";
   // Where a name is a path into a structure, what is inside of a secret is one as well.
   const bool path = name.find_first_of("[.") != std::string_view::npos;
   // The last segment that is more than a number or an index: a.b, a[b], ARGS:a.
@@ -230,7 +153,19 @@ bool Masker::is_secret_target(std::string_view target) const {
   return false;
 }
 
-void Masker::named(std::string_view text, std::vector<Range>& found) const {
+std::string Masker::target(std::string_view target) const {
+  const std::size_t begin = name_begin(target);
+  const std::string_view collection = target.substr(0, begin);
+  const std::string_view name = target.substr(begin);
+  std::string out;
+  if (!append_printable(collection, event_text_bytes, out)) return out;
+  // Of REQUEST_COOKIES_NAMES the name is the value.
+  const bool hides = cookies_ && (collection.ends_with("REQUEST_COOKIES_NAMES:") ||
+                                  (collection.ends_with("REQUEST_COOKIES:") && !is_cookie_name(name)));
+  return out += hides ? hidden : text(name, event_text_bytes - out.size());
+}
+
+void Masker::named(std::string_view text, std::size_t layers, std::vector<Range>& found) const {
   std::size_t at = 0;
   while (at < text.size()) {
     if (!is_name_char(text[at])) {
@@ -240,7 +175,7 @@ void Masker::named(std::string_view text, std::vector<Range>& found) const {
     const std::size_t begin = at;
     while (at < text.size() && is_name_char(text[at])) ++at;
     const std::string_view raw = text.substr(begin, at - begin);
-    if (!is_secret_name(raw)) continue;
+    if (!is_secret_name(raw, layers)) continue;
     // In quotes, maybe with blanks between, which are cut off by who reads it.
     std::size_t before = begin;
     while (before > 0 && is_space(text[before - 1])) --before;
@@ -251,27 +186,16 @@ void Masker::named(std::string_view text, std::vector<Range>& found) const {
       found.push_back(*range);
       at = std::max(at, range->end);
     }
+    if (quoted) continue;
+    if (const auto range = sql_value_before(text, begin)) found.push_back(*range);
   }
 }
 
 std::vector<Masker::Range> Masker::secrets(std::string_view text) const {
-  std::vector<Range> found;
-  const auto find = [&](std::string_view plain, const std::vector<std::uint32_t>& from) {
-    const std::size_t first = found.size();
-    named(plain, found);
-    find_by_looks(plain, [&](std::size_t begin, std::size_t end) { found.push_back({begin, end}); });
-    if (from.empty()) return;
-    for (Range& range : std::span(found).subspan(first)) range = {from[range.begin], from[range.end]};
-  };
-  find(text, {});
-  // What is under the escapes, and the places in `text` of what is found there.
-  std::optional<Unescaped> plain = unescaped(text);
-  for (std::size_t layer = 0; plain && layer < searched_layers; ++layer) {
-    find(plain->text, plain->from);
-    std::optional<Unescaped> next = unescaped(plain->text);
-    if (next) std::ranges::for_each(next->from, [&](std::uint32_t& at) { at = plain->from[at]; });
-    plain = std::move(next);
-  }
+  std::vector<Range> found = in_layers(text, [&](std::string_view plain, std::size_t layers, std::vector<Range>& out) {
+    named(plain, layers, out);
+    find_by_looks(plain, [&](std::size_t begin, std::size_t end) { out.push_back({begin, end}); });
+  });
   settle(found);
   return found;
 }
@@ -308,26 +232,35 @@ std::string Masker::without(std::string_view text, const std::vector<Range>& ran
 }
 
 std::string Masker::path(std::string_view path) const {
-  std::string out;
+  const bool whole = path.size() <= searched_path_bytes;
+  // Whole segments: of a part of one nobody could tell what it is.
+  if (!whole) path = path.substr(0, path.substr(0, searched_path_bytes).rfind('/') + 1);  // npos + 1 is 0
+  // The slashes of a URL part segments here.
+  std::vector<Range> found = in_layers(path, [](std::string_view plain, std::size_t, std::vector<Range>& out) {
+    find_url_credentials(plain, [&](std::size_t begin, std::size_t end) { out.push_back({begin, end}); });
+  });
+  // A "/" ends a segment and its parameters, a ";" begins another parameter, whatever a value was meant to hold (RFC 3986
+  // section 3.3): of "/;session=a/b" endpoints see the segment "b", and it tells where the request went.
   for (std::size_t at = 0; at < path.size();) {
     const std::size_t end = std::min(path.find_first_of("/;", at), path.size());
     const std::string_view piece = path.substr(at, end - at);  // a segment or one of its parameters
     const std::size_t equals = piece.find('=');
-    if (piece.size() < shortest_by_looks && piece.find_first_of("=:%") == std::string_view::npos) {
-      out.append(piece);
-    } else if (equals != std::string_view::npos && is_secret_name(piece.substr(0, equals))) {
-      out.append(piece.substr(0, equals + 1)).append(hidden);
-    } else {
-      std::size_t shown = 0;
-      for (const Range& range : secrets(piece)) {
-        out.append(piece.substr(shown, range.begin - shown)).append(hidden);
-        shown = range.end;
-      }
-      out.append(piece.substr(shown));
+    if (equals != std::string_view::npos && is_secret_name(piece.substr(0, equals))) {
+      found.push_back({at + equals + 1, end});
+    } else if (piece.size() >= shortest_by_looks || piece.find_first_of("=:%") != std::string_view::npos) {
+      for (const Range& range : secrets(piece)) found.push_back({at + range.begin, at + range.end});
     }
-    if (end < path.size()) out += path[end];
     at = end + 1;
   }
+  settle(found);
+  std::string out;
+  std::size_t shown = 0;
+  for (const Range& range : found) {
+    out.append(path.substr(shown, range.begin - shown)).append(hidden);
+    shown = range.end;
+  }
+  out.append(path.substr(shown));
+  if (!whole) out.append(hidden);
   return out;
 }
 

@@ -22,11 +22,16 @@ class Masker {
   /// True if an argument, header, cookie or field of this name holds a secret. Case, "-" and "_", and a leading "x-"
   /// make no difference. The last segment counts: "user:password", "ARGS:password"; any, where it is a structure's:
   /// "json.password.new", "user[password]", "password.new"; so do names with a secret word at an end: "new_password",
-  /// "token_id", "newPassword2", "passwords", and names that are escaped once more: "pass%77ord".
+  /// "token_id", "newPassword2", "passwords", and names that are escaped up to three times more: "pass%77ord".
   [[nodiscard]] bool is_secret_name(std::string_view name) const;
 
   /// True if everything that was found in this target ("ARGS:password", "REQUEST_HEADERS:Cookie") is secret.
   [[nodiscard]] bool is_secret_target(std::string_view target) const;
+
+  /// What an event shows of the target itself, at most 100 bytes: the collection's name as it is, and that of the
+  /// argument, header or cookie, which is no secret ("ARGS:password"), unless it has one in it. If cookies are secret,
+  /// "***" for what is no cookie's name (RFC 6265 section 4.1.1), but was read as one.
+  [[nodiscard]] std::string target(std::string_view target) const;
 
   /// What an event shows of `value`, found in `target`: at most 100 bytes, printable, "***" for each secret.
   /// `focus`: a part of `value` that should be seen (what the pattern matched), if it is long; empty: its beginning.
@@ -41,7 +46,8 @@ class Masker {
   /// A query string with the values of secrets as "***"; percent-encoding is kept. Not cut.
   [[nodiscard]] std::string query(std::string_view query) const;
 
-  /// A path with the values of secrets in its segments and their parameters as "***". Not cut.
+  /// A path with the values of secrets in its segments and their parameters as "***", and so what is behind its first
+  /// 2 KiB, down to a whole segment: a path is masked for each record of the access log, within no budget.
   [[nodiscard]] std::string path(std::string_view path) const;
 
   struct Range {
@@ -57,7 +63,9 @@ class Masker {
                                            std::size_t max_bytes, std::size_t start = 0);
 
  private:
-  void named(std::string_view text, std::vector<Range>& found) const;
+  [[nodiscard]] bool is_secret_name(std::string_view name, std::size_t layers) const;
+  [[nodiscard]] bool has_secret_segment(std::string_view name) const;
+  void named(std::string_view text, std::size_t layers, std::vector<Range>& found) const;
   SecretNames names_;
   bool cookies_ = false;  // the whole Cookie header is a secret, and so each cookie
 };

@@ -1,8 +1,8 @@
 #include "waf/mask_looks.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
-#include <string>
 
 namespace gatehouse::waf {
 namespace {
@@ -26,6 +26,14 @@ bool matches_word(std::string_view text, std::size_t at, std::string_view lower_
 }
 
 constexpr std::size_t longest_credentials_bytes = 1024;
+constexpr std::size_t shortest_iban = 15;
+constexpr std::size_t longest_iban = 34;
+
+// Of the number that letters (as 10 to 35) and digits make, the rest of its division by 97, with one more of them.
+int with_next(int rest, char c) noexcept {
+  c = upper(c);
+  return is_digit(c) ? (rest * 10 + (c - '0')) % 97 : (rest * 100 + (c - 'A' + 10)) % 97;
+}
 
 using Report = std::function<void(std::size_t, std::size_t)>;
 
@@ -33,7 +41,8 @@ using Report = std::function<void(std::size_t, std::size_t)>;
 void credentials(std::string_view text, const Report& report) {
   for (const std::string_view scheme : {"bearer", "basic"}) {
     for (std::size_t at = 0; at + scheme.size() + 1 < text.size(); ++at) {
-      if (!matches_word(text, at, scheme) || (at > 0 && is_alnum(text[at - 1]))) continue;
+      if ((text[at] != 'b' && text[at] != 'B') || !matches_word(text, at, scheme) || (at > 0 && is_alnum(text[at - 1])))
+        continue;
       std::size_t begin = at + scheme.size();
       const std::size_t blank = begin;
       if (matches_word(text, begin, "%20")) begin += 3;
@@ -61,10 +70,11 @@ void web_tokens(std::string_view text, const Report& report) {
   }
 }
 
-// scheme://user:password@host; the password may have been decoded, so that anything may be in it.
+// scheme://user:password@host; the password may have been decoded, so that anything may be in it, and slashes merged.
 void url_credentials(std::string_view text, const Report& report) {
-  for (std::size_t at = text.find("://"); at != std::string_view::npos; at = text.find("://", at + 3)) {
-    const std::size_t begin = at + 3;
+  std::size_t begin = 0;
+  for (std::size_t at = text.find(":/"); at != std::string_view::npos; at = text.find(":/", begin)) {
+    begin = std::min(text.find_first_not_of('/', at + 1), text.size());
     const std::string_view rest = text.substr(begin, longest_credentials_bytes);
     const std::size_t end = std::min(rest.find_first_of("/?#\r\n"), rest.size());
     const std::size_t sign = rest.substr(0, end).rfind('@');
@@ -82,12 +92,13 @@ void cards(std::string_view text, const Report& report) {
       ++at;
       continue;
     }
-    std::string digits;
+    std::array<char, 40> digits{};
+    std::size_t count = 0;
     std::size_t end = at;
     std::size_t last = at;
-    while (end < text.size() && digits.size() < 40) {
+    while (end < text.size() && count < digits.size()) {
       if (is_digit(text[end])) {
-        digits += text[end];
+        digits[count++] = text[end];
         last = ++end;
       } else if ((text[end] == ' ' || text[end] == '-' || text[end] == '+') && end + 1 < text.size() &&
                  is_digit(text[end + 1])) {
@@ -98,7 +109,7 @@ void cards(std::string_view text, const Report& report) {
         break;
       }
     }
-    if (is_card_number(digits)) report(at, last);
+    if (is_card_number({digits.data(), count})) report(at, last);
     at = std::max(last, at + 1);
   }
 }
@@ -109,13 +120,18 @@ void accounts(std::string_view text, const Report& report) {
     if (!is_letter(text[at]) || !is_letter(text[at + 1]) || !is_digit(text[at + 2]) || !is_digit(text[at + 3]))
       continue;
     // Printed in groups of four; the longest prefix that checks counts, since words may follow.
-    std::string account;
+    std::size_t count = 0;
+    int rest = 0;
     std::size_t end = at;
     std::size_t found = 0;
-    while (end < text.size() && account.size() < 34) {
+    while (end < text.size() && count < longest_iban) {
       if (is_alnum(text[end])) {
-        account += upper(text[end++]);
-        if (account.size() >= 15 && (end == text.size() || !is_alnum(text[end])) && is_iban(account)) found = end;
+        if (++count > 4) rest = with_next(rest, text[end]);
+        ++end;
+        if (count < shortest_iban || (end < text.size() && is_alnum(text[end]))) continue;
+        int whole = rest;
+        for (const char c : text.substr(at, 4)) whole = with_next(whole, c);
+        if (whole == 1) found = end;
       } else if ((text[end] == ' ' || text[end] == '+') && end + 1 < text.size() && is_alnum(text[end + 1])) {
         ++end;
       } else {
@@ -162,16 +178,18 @@ bool is_card_number(std::string_view digits) noexcept {
 }
 
 bool is_iban(std::string_view text) noexcept {
-  if (text.size() < 15 || text.size() > 34) return false;
+  if (text.size() < shortest_iban || text.size() > longest_iban) return false;
   if (!is_letter(text[0]) || !is_letter(text[1]) || !is_digit(text[2]) || !is_digit(text[3])) return false;
   int rest = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = upper(text[(i + 4) % text.size()]);  // country and check digits move to the end
+    const char c = text[(i + 4) % text.size()];  // country and check digits move to the end
     if (!is_alnum(c)) return false;
-    rest = is_digit(c) ? (rest * 10 + (c - '0')) % 97 : (rest * 100 + (c - 'A' + 10)) % 97;
+    rest = with_next(rest, c);
   }
   return rest == 1;
 }
+
+void find_url_credentials(std::string_view text, const Report& report) { url_credentials(text, report); }
 
 void find_by_looks(std::string_view text, const std::function<void(std::size_t, std::size_t)>& report) {
   credentials(text, report);

@@ -35,6 +35,7 @@ class SecretNames {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
   };
+  [[nodiscard]] bool is_word(std::string_view word) const;
   [[nodiscard]] bool is_known(std::string_view word) const;
   [[nodiscard]] bool has_known_end(std::string_view words) const;
 

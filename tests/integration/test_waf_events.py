@@ -209,20 +209,61 @@ def test_masked_headers_are_in_no_field_of_the_logs(upstream):
     assert SECRET not in text and "203.0.113" not in text and "shop.test" not in text and "0af7651916cd" not in text
 
 
-@pytest.mark.parametrize("detail, shown", [("full", "127.0.0.7"), ("truncated", "127.0.0.0"), ("none", "***")])
-def test_the_client_is_shown_in_no_more_detail_than_the_access_log_has(upstream, detail, shown):
-    rule = 'SecRule REMOTE_ADDR "@ipMatch 127.0.0.0/8" "id:10001,phase:1,pass,log,msg:\'from %{REMOTE_ADDR}\'"'
-    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "block", "rules_before": rule})}, {"access_log": {"client_ip": detail}}) as gateway:
-        assert gateway.request("/x", source="127.0.0.7").status == 200
-        event = gateway.waf_event(path="/x")
-        assert [(rule["msg"], rule["match"]) for rule in event["rules"] if rule["id"] == 10001] == [("from " + shown, shown)]
-        assert event.get("client_ip") == (None if detail == "none" else shown)
+CLIENTS = {"203.0.113.177": "203.0.113.0", "2001:db8:1:2:3:4:5:6": "2001:db8:1::"}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("detail", ["full", "truncated", "none"])
+def test_the_client_is_shown_in_no_more_detail_than_the_access_log_has(upstream, detail, client):
+    shown = {"full": client, "truncated": CLIENTS[client], "none": "***"}[detail]
+    rules = "\n".join([
+        'SecRule REMOTE_ADDR "@rx ." "id:10001,phase:1,pass,log,msg:\'from %{REMOTE_ADDR} and %{REMOTE_ADDR}, so\'"',
+        'SecRule ARGS "@rx (first|last)" "id:10002,phase:2,pass,log,capture,msg:\'x\'"',
+        'SecRule ARGS_NAMES "@beginsWith of-" "id:10003,phase:2,pass,log,msg:\'x\'"'])
+    settings = {"access_log": {"client_ip": detail}, "trusted_proxies": ["127.0.0.5/32"]}
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "detect", "rules_before": rules})}, settings) as gateway:
+        def rules_of(path, body):
+            gateway.request(path, method="POST", body=body, source="127.0.0.5",
+                            headers=[("X-Forwarded-For", client), ("Content-Type", "application/x-www-form-urlencoded")])
+            event = gateway.waf_event(path=path)
+            assert event.get("client_ip") == (None if detail == "none" else shown)
+            return {rule["id"]: (rule["msg"], rule["target"], rule["match"]) for rule in event["rules"]}
+        short = rules_of("/short", f"of-{client}=first,{client},{client}")
+        assert short[10001] == (f"from {shown} and {shown}, so", "REMOTE_ADDR", shown)
+        assert short[10002] == ("x", "ARGS:of-" + shown, f"first,{shown},{shown}")
+        assert short[10003] == ("x", "ARGS_NAMES:of-" + shown, "of-" + shown)
+        many = f"{client}," * (60_000 // len(client))
+        assert rules_of("/long", "a=first," + many)[10002][2] == ("first," + f"{shown}," * 50)[:100]
+        assert rules_of("/last", "a=" + many + "last")[10002][2] == (f"{shown}," * 50)[-20:] + "last"
+        with open(gateway.audit_log, encoding="utf-8") as file:
+            assert detail == "full" or client not in file.read()
+
+
+def test_values_full_of_the_clients_address_cost_no_more_than_others(upstream):
+    settings = {"trusted_proxies": ["127.0.0.5/32"], "access_log": {"client_ip": "truncated"}}
+    with Gateway({"shop": tenant(upstream=upstream, waf={"mode": "detect"})}, settings) as gateway:
+        def cpu_seconds(client):
+            before = gateway.cpu_seconds()
+            gateway.request("/" + client, method="POST", body="x=%00" + "1.1.1.11" * 130_000, source="127.0.0.5",
+                            headers=[("X-Forwarded-For", client), ("Content-Type", "application/x-www-form-urlencoded")])
+            gateway.waf_event(path="/" + client)
+            return gateway.cpu_seconds() - before
+        assert cpu_seconds("1.1.1.11") < 2 * cpu_seconds("1.1.1.12") + 0.3
 
 
 def test_secrets_in_paths_are_in_no_log(gateway):
     response = gateway.request(f"/x;password={SECRET}/y?id=1%27%20OR%20%271%27=%271")
     assert gateway.waf_event(request_id=response.header("x-request-id"))["path"] == "/x;password=***/y"
     assert gateway.access_record(http__request__id=response.header("x-request-id"))["url.path"] == "/x;password=***/y"
+
+
+def test_an_attack_in_a_cookie_is_told_by_the_cookies_name(gateway):
+    response = gateway.request("/x", headers=[("Cookie", f"lang=de; basket={SECRET}' OR '1'='1' -- ")])
+    assert response.status == 403
+    event = gateway.waf_event(request_id=response.header("x-request-id"))
+    assert ("REQUEST_COOKIES:basket", "***") in [(rule["target"], rule["match"]) for rule in event["rules"]]
+    with open(gateway.audit_log, encoding="utf-8") as file:
+        assert SECRET not in file.read()
 
 
 def test_a_clean_request_writes_none(gateway, upstream):
