@@ -49,12 +49,15 @@ bool has_known_charset(std::string_view content_type) noexcept {
   if (!rest.starts_with('=')) return false;  // charset*=, charset:
   rest.remove_prefix(1);
   skip_blanks(rest);
-  const bool quoted = rest.starts_with('"');
-  if (quoted) rest.remove_prefix(1);
-  const std::string_view charset = rest.substr(0, rest.find_first_of("\"; \t"));
+  // The single quote is none by RFC 9110, but some clients believe it is.
+  const char quote = rest.starts_with('"') || rest.starts_with('\'') ? rest.front() : '\0';
+  if (quote != '\0') rest.remove_prefix(1);
+  const std::string_view charset = rest.substr(0, rest.find_first_of("\"'; \t"));
   rest.remove_prefix(charset.size());
-  if (quoted && !rest.starts_with('"')) return false;
-  if (quoted) rest.remove_prefix(1);
+  if (quote != '\0') {
+    if (!rest.starts_with(quote)) return false;
+    rest.remove_prefix(1);
+  }
   skip_blanks(rest);
   return is_like_ascii(charset) && (rest.empty() || rest.starts_with(';'));
 }

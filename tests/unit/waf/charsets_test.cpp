@@ -10,7 +10,7 @@ constexpr std::string_view form = "application/x-www-form-urlencoded";
 
 TEST(Charsets, LikeAsciiAreKnown) {
   for (const std::string_view parameters :
-       {"", "; charset=utf-8", ";charset=UTF-8", "; charset=\"utf-8\"", "; Charset = us-ascii ",
+       {"", "; charset=utf-8", ";charset=UTF-8", "; charset=\"utf-8\"", ";charset='utf-8'", "; Charset = us-ascii ",
         ";charset=iso-8859-15;a=b", "; a=b; charset=windows-1252", "; charset=utf8", "; boundary=x"})
     EXPECT_TRUE(has_known_charset(std::string(form) + std::string(parameters))) << parameters;
   EXPECT_TRUE(has_known_charset(""));
@@ -21,7 +21,9 @@ TEST(Charsets, AreUnknownHoweverTheyAreWritten) {
                                             ";charset = ibm037",
                                             ";CHARSET=utf-7",
                                             ";charset=\"utf-16\"",
-                                            ";charset='utf-8'",
+                                            ";charset='ibm037'",
+                                            ";charset='utf-8",
+                                            ";charset='utf-8\"",
                                             ";charset*=utf-8''ibm037",
                                             ";charset*0=ibm;charset*1=037",
                                             "; charset=utf-8; charset=ibm037",
