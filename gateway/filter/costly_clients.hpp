@@ -65,13 +65,35 @@ class CostlyClients {
   ClientTable<Record> records_;
 };
 
-/// What each client has had of the loop's present turn. One a worker.
+/// What each client has had of the loop's present turn, and how many of its requests wait for another. One a worker.
 class TurnShares {
  public:
+  /// A request that waits; who comes later is to wait behind it.
+  class Waiting {
+   public:
+    Waiting(TurnShares& shares, std::uint64_t client) noexcept : shares_(shares), client_(client) {
+      ++shares_.shares_.of(client_).waiting;
+    }
+    ~Waiting() {
+      if (Share& share = shares_.shares_.of(client_); share.waiting > 0) --share.waiting;
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+   private:
+    TurnShares& shares_;
+    std::uint64_t client_;
+  };
+
+  [[nodiscard]] bool has_waiting(std::uint64_t client) const noexcept {
+    const Share* const share = shares_.find(client);
+    return share != nullptr && share->waiting > 0;
+  }
   /// `turn`: the time at which it began.
   void add(std::uint64_t client, runtime::TimePoint turn, std::chrono::nanoseconds spent) noexcept {
     Share& share = shares_.of(client);
-    if (share.turn != turn) share = {turn, {}};
+    if (share.turn != turn) share.spent = {};
+    share.turn = turn;
     share.spent += spent;
   }
   [[nodiscard]] std::chrono::nanoseconds spent(std::uint64_t client, runtime::TimePoint turn) const noexcept {
@@ -83,6 +105,7 @@ class TurnShares {
   struct Share {
     runtime::TimePoint turn;
     std::chrono::nanoseconds spent{0};
+    unsigned waiting = 0;
   };
   ClientTable<Share> shares_;
 };

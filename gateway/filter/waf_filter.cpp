@@ -31,8 +31,9 @@ constexpr std::chrono::nanoseconds light_budget = 50ms;
 constexpr auto long_turn = 20ms;
 constexpr std::size_t tiny_bytes = 1024;
 constexpr std::chrono::nanoseconds late_budget = 2ms;
-// Of such a turn a client that has had so much gets no more: the others on the loop are next.
-constexpr std::chrono::nanoseconds turn_share = 5ms;
+// Of a turn that has lasted so long, a client that has had so much gets no more: the others on the loop are next.
+constexpr auto shared_turn = 6ms;
+constexpr std::chrono::nanoseconds turn_share = 3ms;
 constexpr std::size_t worker_response_bytes = 4 * 1024;  // of a response's body
 
 // Clients with IPv6 have a /64 each, at the least.
@@ -206,7 +207,10 @@ bool is_costly_client(const Exchange& exchange) noexcept {
   return exchange.worker.costly_clients.contains(visitor_of(exchange), exchange.worker.loop.now());
 }
 
-bool is_long_turn(const Exchange& exchange) noexcept { return Clock::now() - exchange.worker.loop.now() > long_turn; }
+bool is_turn_longer(const Exchange& exchange, runtime::Duration than) noexcept {
+  return Clock::now() - exchange.worker.loop.now() > than;
+}
+bool is_long_turn(const Exchange& exchange) noexcept { return is_turn_longer(exchange, long_turn); }
 
 // What the worker may spend on it here and now.
 std::chrono::nanoseconds budget_here(Exchange& exchange) noexcept {
@@ -304,8 +308,13 @@ runtime::Task<Step> visit_pool(Exchange& exchange, Work work, std::string_view r
 
 // Whether the loop has others to serve first.
 bool must_yield(const Exchange& exchange) noexcept {
-  return is_long_turn(exchange) &&
+  return is_turn_longer(exchange, shared_turn) &&
          exchange.worker.turn_shares.spent(client_of(exchange), exchange.worker.loop.now()) > turn_share;
+}
+
+// The same of a request that comes in, behind those of its client that wait already.
+bool must_wait(const Exchange& exchange) noexcept {
+  return must_yield(exchange) || exchange.worker.turn_shares.has_waiting(client_of(exchange));
 }
 
 // What the worker found, unless it ran out of the time that it has for one request: the pool begins anew then.
@@ -336,6 +345,7 @@ Step inspect_body_here(Exchange& exchange) {
 // What a client's request waits for: its turn on the loop, or the pool.
 runtime::Task<Step> wait_for(Exchange& exchange, Work work) {
   if (std::exchange(exchange.waf_later, false)) {
+    const TurnShares::Waiting waiting(exchange.worker.turn_shares, client_of(exchange));
     do co_await exchange.worker.loop.yield();
     while (must_yield(exchange));
     const Step step = work == Work::head ? inspect_head_here(exchange) : inspect_body_here(exchange);
@@ -368,7 +378,7 @@ Step waf_on_request(Exchange& exchange) {
     else
       exchange.waf_weight.add(field.value);
   if (belongs_to_pool(exchange)) return Step::wait;
-  exchange.waf_later = has_pool(exchange) && must_yield(exchange);
+  exchange.waf_later = has_pool(exchange) && must_wait(exchange);
   return exchange.waf_later ? Step::wait : inspect_head_here(exchange);
 }
 
@@ -391,7 +401,7 @@ Step waf_on_request_body(Exchange& exchange) {
     if (step == Step::answer) return step;
   }
   if (belongs_to_pool(exchange) || exchange.waf_restart) return Step::wait;
-  exchange.waf_later = has_pool(exchange) && must_yield(exchange);
+  exchange.waf_later = has_pool(exchange) && must_yield(exchange);  // its head has waited
   return exchange.waf_later ? Step::wait : inspect_body_here(exchange);
 }
 

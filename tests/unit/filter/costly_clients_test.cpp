@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <vector>
 
 namespace gatehouse::filter {
 namespace {
@@ -60,6 +61,36 @@ TEST(TurnShares, BelongToOneTurn) {
   EXPECT_EQ(shares->spent(7, next).count(), 0);
   shares->add(7, next, std::chrono::nanoseconds(5));
   EXPECT_EQ(shares->spent(7, next).count(), 5);
+}
+
+TEST(TurnShares, KnowWhoseRequestsWait) {
+  const auto shares = std::make_unique<TurnShares>();
+  const runtime::TimePoint turn = runtime::Clock::now();
+  EXPECT_FALSE(shares->has_waiting(7));
+  {
+    const TurnShares::Waiting first(*shares, 7);
+    {
+      const TurnShares::Waiting second(*shares, 7);
+      EXPECT_TRUE(shares->has_waiting(7));
+      EXPECT_FALSE(shares->has_waiting(8));
+    }
+    shares->add(7, turn, std::chrono::nanoseconds(30));
+    EXPECT_TRUE(shares->has_waiting(7));  // in the next turn as well
+  }
+  EXPECT_FALSE(shares->has_waiting(7));
+  EXPECT_EQ(shares->spent(7, turn).count(), 30);
+}
+
+TEST(TurnShares, ForgetThoseWhoseEntryAnotherTakes) {
+  const auto shares = std::make_unique<TurnShares>();
+  {
+    const TurnShares::Waiting first(*shares, 0);
+    std::vector<std::unique_ptr<TurnShares::Waiting>> others;
+    for (std::uint64_t client = 1; client < 5'000; ++client)
+      others.push_back(std::make_unique<TurnShares::Waiting>(*shares, client));
+    EXPECT_FALSE(shares->has_waiting(0));
+  }
+  for (std::uint64_t client = 0; client < 5'000; ++client) EXPECT_FALSE(shares->has_waiting(client)) << client;
 }
 
 }  // namespace
