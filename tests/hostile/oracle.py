@@ -72,7 +72,18 @@ class Strict(yaml.loader.BaseLoader):
 
 
 def read(data):
-    documents = list(yaml.load_all(data.decode("utf-8-sig"), Loader=Strict))
+    text = data.decode("utf-8-sig")
+    while True:
+        try:
+            documents = list(yaml.load_all(text, Loader=Strict))
+            break
+        except yaml.parser.ParserError as error:
+            # YAML 1.2 section 7.3.3: a plain scalar may begin with a colon that no blank follows, in flow collections too,
+            # which this library, of YAML 1.1, does not know. What begins with another character is as harmless or not.
+            at = error.problem_mark.index
+            if not re.match(r":[^\s,\[\]{}]", text[at:at + 2]):
+                raise
+            text = text[:at] + "." + text[at + 1:]
     if len(documents) != 1:
         raise ValueError(f"{len(documents)} documents")
     return documents[0]
