@@ -38,7 +38,7 @@ SecRule &ARGS "@ge 1000" \
 SecRule INBOUND_DATA_ERROR "@eq 2" \
     "id:200008,phase:2,deny,status:400,log,t:none,msg:'The XML body has too much markup, an odd encoding or a document type of its own',severity:2,tag:'gatehouse/body'"
 
-SecRule INBOUND_DATA_ERROR "@eq 3" \
+SecRule INBOUND_DATA_ERROR "@rx ^[37]$" \
     "id:200009,phase:2,deny,status:400,log,t:none,msg:'The multipart body has too many parts or lines in their heads, or can be read in more than one way',severity:2,tag:'gatehouse/body'"
 
 SecRule REQUEST_BODY_LENGTH "@gt 0" \
@@ -48,14 +48,15 @@ SecRule REQUEST_BODY_LENGTH "@gt 0" \
 SecRule &REQUEST_HEADERS:Content-Type "@eq 0" \
     "id:200011,phase:1,pass,nolog,t:none,ctl:requestBodyProcessor=URLENCODED"
 
-SecRule INBOUND_DATA_ERROR "@eq 4" \
+SecRule INBOUND_DATA_ERROR "@rx ^[47]$" \
     "id:200012,phase:2,deny,status:415,log,t:none,msg:'The charset of the body is one in which text may be other than it seems',severity:2,tag:'gatehouse/body'"
 
 SecRule INBOUND_DATA_ERROR "@eq 5" \
     "id:200013,phase:2,deny,status:400,log,t:none,msg:'The names in the JSON body are too long for as many values',severity:2,tag:'gatehouse/body'"
 )rules";
 static_assert(xml_beyond_bounds == 2 && multipart_beyond_bounds == 3, "rules 200008 and 200009 name the numbers");
-static_assert(unknown_charset == 4 && json_beyond_bounds == 5, "rules 200012 and 200013 name the numbers");
+static_assert(unknown_charset == 4 && unknown_charset_and_multipart == 7 && json_beyond_bounds == 5,
+              "rules 200012 and 200013 name the numbers");
 static_assert(max_arguments + 1 == 1000, "rule 200007 names the number");
 
 void set(modsecurity::ConfigDouble& to, std::size_t value) {

@@ -18,6 +18,7 @@ inline constexpr int multipart_beyond_bounds = 3;  // rule 200009
 inline constexpr int json_beyond_bounds = 5;  // rule 200013
 // And of one that its parser is given all the same.
 inline constexpr int unknown_charset = 4;  // rule 200012
+inline constexpr int unknown_charset_and_multipart = 7;  // rules 200009 and 200012
 
 /// SecLang: which body is read by which processor, and what is refused because it could not be read for certain.
 /// Rules 200000 to 200013.

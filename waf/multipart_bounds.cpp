@@ -146,6 +146,7 @@ class MultipartScan {
   // A line with its end; false: beyond the bounds, or in a head that may be read in two ways.
   [[nodiscard]] bool line(std::string_view line) noexcept {
     if (is_cut_boundary(line)) return false;
+    is_ambiguous_ = is_ambiguous_ || has_line_within(line);
     // In a head, a boundary is a line like any other.
     if (where_ != Where::head && is_boundary(line)) {
       line.remove_prefix(2 + boundary_.size());
@@ -188,6 +189,15 @@ class MultipartScan {
       if (!line.starts_with(c)) return false;
       line.remove_prefix(1);
       more_than_dashes = more_than_dashes || is_alphanumeric(c);
+    }
+    return false;
+  }
+
+  // CR alone ends a line for some (werkzeug): a head then has fields, or the data parts, that the engine does not see.
+  [[nodiscard]] bool has_line_within(std::string_view line) const noexcept {
+    for (std::size_t at = line.find('\r'); at != std::string_view::npos; at = line.find('\r', at + 1)) {
+      const std::string_view rest = line.substr(at + 1);
+      if (rest != "\n" && (where_ == Where::head || is_boundary(rest))) return true;
     }
     return false;
   }

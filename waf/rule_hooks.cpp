@@ -25,9 +25,11 @@ enum Hook : unsigned {
   log_data = 8,
   value = 16,
   transformation = 32,
-  operation = 64
+  operation = 64,
+  element = 128
 };
-constexpr unsigned all_hooks = expansion | set_variable | message | log_data | value | transformation | operation;
+constexpr unsigned all_hooks =
+    expansion | set_variable | message | log_data | value | transformation | operation | element;
 
 // What of the thread's current rule makes a text.
 enum class Maker { argument, variable, message };
@@ -68,6 +70,17 @@ constexpr std::size_t work_per_value = 300;
 constexpr std::size_t work_per_transformation = 100;
 constexpr std::size_t work_per_transformed_byte = 3;
 constexpr std::size_t work_per_operation = 100;
+constexpr std::size_t work_per_compared_byte = 2;
+
+// What it takes the library to find a place for one more: its hash is the sum of the bytes, so that names by the hundred
+// may be compared with each other.
+std::size_t work_to_insert(const modsecurity::AnchoredSetVariable& set, const std::string& key) {
+  const std::size_t bucket = set.bucket(key);
+  const auto first = set.begin(bucket);
+  if (first == set.end(bucket)) return 0;
+  const std::size_t names = modsecurity::MyEqual()(first->first, key) ? 1 : set.bucket_size(bucket);
+  return work_per_compared_byte * key.size() * names;
+}
 
 // The text of a tenant's rule, within its bound.
 void bound(std::string& text) {
@@ -195,6 +208,25 @@ GATEHOUSE_EXPORT bool RuleWithOperator::executeOperatorAt(Transaction* transacti
     return false;
   if (budget_spent(work_per_operation + value.size())) return false;
   return real(this, transaction, key, value, std::move(message));
+}
+
+// Arguments, cookies, files and the like.
+GATEHOUSE_EXPORT void AnchoredSetVariable::set(const std::string& key, const std::string& value, std::size_t offset) {
+  using namespace gatehouse::waf;
+  static auto* const real =
+      library_definition<void(AnchoredSetVariable*, const std::string&, const std::string&, std::size_t)>(
+          "_ZN11modsecurity19AnchoredSetVariable3setERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES8_m");
+  current.called |= element;
+  if (!budget_spent(work_to_insert(*this, key))) real(this, key, value, offset);
+}
+
+GATEHOUSE_EXPORT void AnchoredSetVariable::set(const std::string& key, const std::string& value, std::size_t offset,
+                                               std::size_t length) {
+  using namespace gatehouse::waf;
+  static auto* const real =
+      library_definition<void(AnchoredSetVariable*, const std::string&, const std::string&, std::size_t, std::size_t)>(
+          "_ZN11modsecurity19AnchoredSetVariable3setERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEES8_mm");
+  if (!budget_spent(work_to_insert(*this, key))) real(this, key, value, offset, length);
 }
 
 namespace actions {

@@ -253,7 +253,8 @@ class RuleTransaction final : public Transaction {
           for (modsecurity::AnchoredSetVariable* const set : {&t_.m_variableArgs, &t_.m_variableArgsPost}) {
             const auto [first, last] = set->equal_range(name);
             const auto found = std::find_if(first, last, [&](const auto& argument) {
-              return !budget_spent(work_per_argument) && argument.second->getValue() == as_read;
+              if (budget_spent(work_per_argument)) return false;
+              return argument.second->getValue() == as_read || argument.second->getValue() == value;
             });
             if (found != last)
               found->second->setValue(value);
@@ -263,7 +264,8 @@ class RuleTransaction final : public Transaction {
         });
     if (agreed || has_parse_error()) return;
     body_read_otherwise_ = true;
-    t_.m_variableInboundDataError.set(std::to_string(multipart_beyond_bounds), 0);
+    const int code = charset_unknown_ ? unknown_charset_and_multipart : multipart_beyond_bounds;
+    t_.m_variableInboundDataError.set(std::to_string(code), 0);
   }
 
   [[nodiscard]] bool has_parse_error() const noexcept {

@@ -22,9 +22,12 @@ class ClientTable {
     return entry.value;
   }
   /// The client's value; null if nothing is known.
-  [[nodiscard]] const Value* find(std::uint64_t client) const noexcept {
-    const Entry& entry = entries_[slot(client)];
+  [[nodiscard]] Value* find(std::uint64_t client) noexcept {
+    Entry& entry = entries_[slot(client)];
     return entry.client == client ? &entry.value : nullptr;
+  }
+  [[nodiscard]] const Value* find(std::uint64_t client) const noexcept {
+    return const_cast<ClientTable*>(this)->find(client);
   }
 
  private:
@@ -75,7 +78,8 @@ class TurnShares {
       ++shares_.shares_.of(client_).waiting;
     }
     ~Waiting() {
-      if (Share& share = shares_.shares_.of(client_); share.waiting > 0) --share.waiting;
+      Share* const share = shares_.shares_.find(client_);
+      if (share != nullptr && share->waiting > 0) --share->waiting;
     }
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;

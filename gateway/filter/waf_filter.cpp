@@ -36,23 +36,26 @@ constexpr auto shared_turn = 6ms;
 constexpr std::chrono::nanoseconds turn_share = 3ms;
 constexpr std::size_t worker_response_bytes = 4 * 1024;  // of a response's body
 
-// Clients with IPv6 have a /64 each, at the least.
-std::uint64_t client_of(const Exchange& exchange) noexcept {
-  if (exchange.client.is_v4()) return exchange.client.v4_value();
-  std::uint64_t client = 0;
-  std::memcpy(&client, exchange.client.bytes().data(), sizeof client);
-  return client;
-}
-
-// A client of one tenant: what it costs there, through that tenant's rules and upstreams, is nothing to the others. Nobody
-// can know whose entries in a table lie in one place.
-std::uint64_t visitor_of(const Exchange& exchange) noexcept {
+// Nobody can know whose entries in a table lie in one place.
+std::uint64_t seeded(std::uint64_t value) noexcept {
   static const std::uint64_t seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   constexpr std::uint64_t odd = 0xD6E8FEB86659FD93U;
-  const auto tenant = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(exchange.tenant->load.get()));
-  std::uint64_t visitor = (client_of(exchange) ^ seed) * odd;
-  visitor = (visitor ^ visitor >> 32 ^ tenant) * odd;
-  return visitor ^ visitor >> 32;
+  value = (value ^ seed) * odd;
+  value = (value ^ value >> 32) * odd;
+  return value ^ value >> 32;
+}
+
+// Clients with IPv6 have a /64 each, at the least.
+std::uint64_t client_of(const Exchange& exchange) noexcept {
+  if (exchange.client.is_v4()) return seeded(exchange.client.v4_value());
+  std::uint64_t client = 0;
+  std::memcpy(&client, exchange.client.bytes().data(), sizeof client);
+  return seeded(client);
+}
+
+// A client of one tenant: what it costs there, through that tenant's rules and upstreams, is nothing to the others.
+std::uint64_t visitor_of(const Exchange& exchange) noexcept {
+  return seeded(client_of(exchange) ^ reinterpret_cast<std::uintptr_t>(exchange.tenant->load.get()));
 }
 
 // Adds the time of a scope to the exchange's WAF time.
@@ -345,7 +348,10 @@ Step inspect_body_here(Exchange& exchange) {
 // What a client's request waits for: its turn on the loop, or the pool.
 runtime::Task<Step> wait_for(Exchange& exchange, Work work) {
   if (std::exchange(exchange.waf_later, false)) {
+    const bool others_wait = exchange.worker.turn_shares.has_waiting(client_of(exchange));
     const TurnShares::Waiting waiting(exchange.worker.turn_shares, client_of(exchange));
+    // Who comes while those that wait have their turn would be before them in the next.
+    if (others_wait) co_await exchange.worker.loop.yield();
     do co_await exchange.worker.loop.yield();
     while (must_yield(exchange));
     const Step step = work == Work::head ? inspect_head_here(exchange) : inspect_body_here(exchange);

@@ -68,7 +68,7 @@ class Certificates final : public acme::Environment {
   struct Summary {
     std::size_t members = 1;
     bool is_leading = false;
-    std::string trouble;  // why the storage does not answer, or what cannot be acted by of what is in it
+    std::string trouble;  // why the storage does not answer, or what in it cannot be acted on
   };
   [[nodiscard]] Summary summary();
 

@@ -1,4 +1,5 @@
 """What one request can cost the engine: made to take minutes of pattern matching, it ends with waf.time_budget."""
+import itertools
 from urllib.parse import quote
 
 import pytest
@@ -50,6 +51,24 @@ def test_many_cookies(gateway):
     before = gateway.cpu_seconds()
     assert gateway.request(headers=[("Cookie", "a=1;" * 14_500)]).status in (200, 403, 503)
     assert gateway.cpu_seconds() - before < BOUND / 2
+
+
+@pytest.mark.parametrize("kind", ["form", "json", "multipart"])
+def test_names_that_are_one_to_the_engines_hash(gateway, kind):
+    """It is the sum of a name's bytes: such names have to be compared with each other."""
+    tails = itertools.islice(itertools.permutations("bcdefghi"), 990)
+    names = ["a" * 900 + "".join(tail) for tail in tails]
+    headers, body = {
+        "form": (FORM, "&".join(f"{name}=1" for name in names)),
+        "json": ([("Content-Type", "application/json")], "{" + ",".join(f'"{name}":1' for name in names) + "}"),
+        "multipart": (MULTIPART, "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n1\r\n' for name in names) + "--b--\r\n"),
+    }[kind]
+    before = gateway.cpu_seconds()
+    assert gateway.request(method="POST", headers=headers, body=body).status == 503
+    assert gateway.cpu_seconds() - before < BOUND
+    # The same one is no such name.
+    body = "&".join(["items%5B%5D=1"] * 990)
+    assert gateway.request(method="POST", headers=FORM, body=body).status == 200
 
 
 MULTIPART = [("Content-Type", "multipart/form-data; boundary=b")]

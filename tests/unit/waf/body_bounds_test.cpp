@@ -374,6 +374,20 @@ TEST(MultipartFields, AreSeenByRulesHoweverTheirHeadsAreWritten) {
     }
 }
 
+TEST(MultipartFields, HaveNoLinesWithinLines) {
+  // CR alone ends a line for some upstreams.
+  const std::string file = "Content-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n";
+  const std::string field = "Content-Disposition: form-data; name=\"id\"";
+  for (const std::string& body :
+       {part("X: y\r" + field + "\r\n" + file, "1 or 1=1\r\n"), part(file, "x\r--xyz\r" + field + "\r\r1 or 1=1\r\n"),
+        part(file, std::string(5'000, 'x') + "\r--xyz\r" + field + "\r\r1 or 1=1\r\n"),
+        part(file + "\rX: y\r\n", "1\r\n"), part(disposition, "x\r--xyz--\r\n"), "a\r--xyz\r\n" + part(file, "1\r\n")})
+    EXPECT_EQ(run(post(std::string(form_data), body + "--xyz--\r\n")).last, Step::deny) << body;
+  for (const std::string& data : {"a\rb\r\r\n", "\r--xy\r\n", "a\r\r\n"})
+    for (const std::string_view head : {std::string_view(file), std::string_view(disposition)})
+      EXPECT_EQ(run(post(std::string(form_data), part(head, data) + "--xyz--\r\n")).last, Step::proceed) << data;
+}
+
 TEST(MultipartFields, AreOfOneKindToAllReaders) {
   const auto run_with = [](std::string_view parameters) {
     const std::string head = "Content-Disposition: form-data; " + std::string(parameters) + "\r\n";
