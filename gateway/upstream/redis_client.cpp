@@ -153,6 +153,7 @@ void RedisClient::reconfigure(config::Redis settings) {
   find_series();  // they are gone where no Redis was configured in between
   settings_ = std::move(settings);
   tls_.reset();
+  told_code_ = not_lost;  // not of these settings
   stopping_ = false;
   session_.restart(loop_.now());
   after_event();

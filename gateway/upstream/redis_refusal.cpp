@@ -27,6 +27,10 @@ constexpr Refusal kRefusals[] = {
     {"WRONGPASS", true, "Redis knows another password or user: see redis.username and redis.password_file"},
     {"CLUSTERDOWN", true, "the cluster does not serve: see CLUSTER INFO"},
     {"MOVED", true, "this is one node of several in a cluster: let redis.url lead to a Redis that has all keys"},
+    {redis_maxclients, false, "Redis takes no more connections: raise its maxclients, or see to who holds them"},
+    {redis_login_refused, false,
+     "see redis.username and redis.password_file: a Redis without a password refuses one, one before 6 knows no users"},
+    {redis_database_refused, false, "see the database in redis.url: Redis has fewer; a cluster has 0 alone"},
     {"ERR", false, "redis.url must lead to Redis 5 or later that runs scripts (EVAL, EVALSHA)"},
     {"WRONGTYPE", false, "a key of the gateway's holds something else: delete it"},
 };
@@ -37,13 +41,15 @@ const Refusal* find(std::string_view code) noexcept {
 }
 
 /// Before Redis 7 what a script met is told within an ERR of its own: "ERR Error running script (call to f_...):
-/// @user_script:1: @user_script: 1: -OOM command not allowed ...". What the user may not do within one has no code, ever.
+/// @user_script:1: @user_script: 1: -OOM command not allowed ..." of the server, "...: @user_script:1: WRONGTYPE ..." of
+/// a key. What the user may not do within one has no code, ever.
 std::string_view code_within_script(std::string_view text) noexcept {
   if (text.contains("The user executing the script can't run this command")) return "NOPERM";
   if (!text.starts_with("ERR Error running script")) return {};
   for (const Refusal& refusal : kRefusals) {
     const std::size_t at = text.find(refusal.code);
-    if (at == std::string_view::npos || at < 2 || text.substr(at - 2, 2) != " -") continue;
+    if (at == std::string_view::npos || at < 2) continue;
+    if (const std::string_view before = text.substr(at - 2, 2); before != " -" && before != ": ") continue;
     if (text.substr(at + refusal.code.size()).starts_with(' ')) return refusal.code;
   }
   return {};
@@ -55,6 +61,7 @@ std::string redis_error_code(const ratelimit::RespValue& error) {
   constexpr std::size_t kLongest = 24;
   const std::string_view text = error.text;
   if (const std::string_view within = code_within_script(text); !within.empty()) return std::string{within};
+  if (text.starts_with("ERR max number of clients")) return std::string{redis_maxclients};
   const std::string_view word = text.substr(0, std::min(text.find(' '), text.size()));
   const bool is_code = !word.empty() && word.size() <= kLongest &&
                        std::ranges::all_of(word, [](char c) { return c >= 'A' && c <= 'Z'; });

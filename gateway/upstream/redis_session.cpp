@@ -26,6 +26,10 @@ bool is_error(const RespValue& reply, std::string_view code) {
          (reply.text.size() == code.size() || reply.text[code.size()] == ' ');
 }
 
+bool is_about_one_key(const RespValue& reply) {
+  return reply.type == RespValue::Type::error && redis_error_code(reply) == "WRONGTYPE";
+}
+
 bool is_about_the_server(const RespValue& reply) {
   return reply.type == RespValue::Type::error && refuses_all_calls(redis_error_code(reply));
 }
@@ -112,7 +116,8 @@ void RedisSession::probe() {
   if (probes_ == 0) send_probe();
 }
 
-/// As send() does: without the script's text first, which may need a right of its own.
+/// As send() does: EVALSHA first; EVAL, which carries the script's text, only when that is asked for. A user may have the
+/// right to the one and not to the other.
 void RedisSession::send_probe() {
   ratelimit::append_take_command(output_, {&probe_request(), 1}, {}, probes_ != 0);
   slots_.push_back({.kind = Slot::Kind::probe});
@@ -197,20 +202,20 @@ void RedisSession::give_up(std::string why, TimePoint now) {
   phase_ = Phase::down;
 }
 
-void RedisSession::refused(std::string_view what, const RespValue& reply, TimePoint now) {
+void RedisSession::refused(std::string_view what, const RespValue& reply, TimePoint now, std::string_view code) {
   std::string why{what};
   if (reply.type != RespValue::Type::error) {
     give_up(kNotRedis, now);
     return;
   }
-  std::string code = redis_error_code(reply);
-  if (reply.text == "ERR max number of clients reached")
+  const std::string said = redis_error_code(reply);
+  if (said == redis_maxclients)
     why += ": maxclients is reached";
   else
-    why += ": " + (code.empty() ? "an error" : code);
-  if (refuses_all_calls(code)) refused_at_ = now;
+    why += ": " + (said.empty() ? "an error" : said);
+  if (refuses_all_calls(said)) refused_at_ = now;
   give_up(std::move(why), now);
-  last_error_code_ = std::move(code);
+  last_error_code_ = !code.empty() && (said.empty() || said == "ERR") ? code : said;
 }
 
 void RedisSession::connected(const RedisLogin& login, TimePoint) {
@@ -280,10 +285,10 @@ void RedisSession::on_login_reply(const Slot& slot, const RespValue& reply, Time
   const bool is_status = reply.type == RespValue::Type::status;
   switch (slot.kind) {
     case Slot::Kind::auth:
-      if (!is_status) refused("login refused", reply, now);
+      if (!is_status) refused("login refused", reply, now, redis_login_refused);
       return;
     case Slot::Kind::select:
-      if (!is_status) refused("database refused", reply, now);
+      if (!is_status) refused("database refused", reply, now, redis_database_refused);
       return;
     case Slot::Kind::ping: on_ping_reply(slot, reply, now); return;
     case Slot::Kind::take:
@@ -328,7 +333,7 @@ void RedisSession::on_probe_reply(const RespValue& reply, TimePoint now) {
     return;
   }
   ratelimit::Decision decision;
-  if (!ratelimit::read_take_reply(reply, {&decision, 1})) {
+  if (!ratelimit::read_take_reply(reply, {&decision, 1}) && !is_about_one_key(reply)) {
     refused("refused", reply, now);
     return;
   }
@@ -362,7 +367,7 @@ void RedisSession::on_take_reply(const Slot& slot, const RespValue& reply, TimeP
   }
   if (phase_ != Phase::up) return;
   // Whether it was about this call alone: unless that is clear, the session asks for itself.
-  if (!is_answer && !is_error(reply, "WRONGTYPE")) probe();
+  if (!is_answer && !is_about_one_key(reply)) probe();
   const bool refused_lately = refused_at_ != TimePoint::min() && now - refused_at_ < long_life;
   if (is_answer && !refused_lately) pause_ = first_pause;
 }

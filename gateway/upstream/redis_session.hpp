@@ -48,11 +48,13 @@ struct RedisTake {
 /// A call has decision_time() from the moment that it is written (until then: from submit()): what Redis has lately
 /// taken to answer twice over and a margin, within bounds that leave it below 50 ms. So a Redis that is far away is
 /// given the time it needs, and the loss of one that is near is noticed sooner; one that is so far that it could not
-/// answer in the longest time counts as lost. The first call that is late fails all that wait and opens the breaker: from then on submit() refuses at once. If the late answers come after
-/// all, before the next attempt is due, the breaker closes again (Redis had a hiccup); else the connection is dropped
-/// and made anew, in pauses that grow from `first_pause` to `longest_pause`. A new connection closes the breaker by a
-/// login, a PING that is answered in time, and a call that is decided: the session's own, for a bucket that is nobody's
-/// and always has a token, so that the script does all that it does for others. A Redis which greets but does not serve
+/// answer in the longest time counts as lost. The first call that is late fails all that wait and opens the breaker: from
+/// then on submit() refuses at once. If the late answers come after all, before the next attempt is due, the breaker
+/// closes again (Redis had a hiccup); else the connection is dropped and made anew, in pauses that grow from
+/// `first_pause` to `longest_pause`. A new connection closes the breaker by a login, a PING that is answered in time, and
+/// a call that is decided: the session's own, for a bucket that is nobody's and always has a token, so that the script
+/// does all that it does for others; where the bucket's key holds something else, that is the key's fault alone, and
+/// counts the same. A Redis which greets but does not serve
 /// (read-only, full, without the right to run the script) thus is down, and costs no call any time. An error that says
 /// so drops the connection as well, also as the answer to a sign of life; after any other the session asks for itself
 /// again. The pause only starts small again after an answered call or a long quiet life, and not soon after such an
@@ -145,7 +147,7 @@ class RedisSession {
   /// Why the last connection or attempt failed; never Redis's own words beyond an error's code, which cannot hold a
   /// secret.
   [[nodiscard]] const std::string& last_failure() const noexcept { return last_failure_; }
-  /// The code of the error by which Redis refused, if that was it.
+  /// The code of the error by which Redis refused, if that was it: redis_advice() knows it.
   [[nodiscard]] const std::string& last_error_code() const noexcept { return last_error_code_; }
 
  private:
@@ -177,7 +179,8 @@ class RedisSession {
   void open_breaker(TimePoint now) noexcept;
   void drop_connection() noexcept;
   void give_up(std::string why, TimePoint now);
-  void refused(std::string_view what, const ratelimit::RespValue& reply, TimePoint now);
+  /// `code`: what says more than ERR, or than an error without a code; empty where nothing does.
+  void refused(std::string_view what, const ratelimit::RespValue& reply, TimePoint now, std::string_view code = {});
   void begin_attempt(TimePoint now) noexcept;
   void plan_attempt(TimePoint now) noexcept;
 

@@ -31,6 +31,7 @@ class RedisTrouble {
 
   std::mutex mutex_;
   std::set<const void*> lost_;
+  std::set<const void*> waiting_;  // to say again that they are served
   bool is_told_ = false;
   std::string url_;
   std::set<std::string, std::less<>> codes_;  // that were told

@@ -30,8 +30,16 @@ TEST(RedisErrorCode, OfAScriptIsWhatTheScriptMet) {
   EXPECT_EQ(code_of(before_7 + "-READONLY You can't write against a read only replica."), "READONLY");
   EXPECT_EQ(code_of(before_7 + "The user executing the script can't run this command or subcommand"), "NOPERM");
   EXPECT_EQ(code_of("ERR The user executing the script can't run this command or subcommand script: 0123"), "NOPERM");
+  EXPECT_EQ(code_of("ERR Error running script (call to f_0123): @user_script:17: WRONGTYPE Operation against a key"),
+            "WRONGTYPE");
   EXPECT_EQ(code_of(before_7 + "attempt to index a nil value"), "ERR");
   EXPECT_EQ(code_of(before_7 + "-SECRET is wrong"), "ERR") << "only codes that are known";
+}
+
+TEST(RedisErrorCode, OfTooManyConnectionsIsNotRediss) {
+  EXPECT_EQ(code_of("ERR max number of clients reached"), redis_maxclients);
+  EXPECT_EQ(code_of("ERR max number of clients + cluster connections reached"), redis_maxclients);
+  EXPECT_EQ(code_of("ERR max daily request limit exceeded"), "ERR");
 }
 
 TEST(RedisRefusal, TellsWhatConcernsAllCalls) {
@@ -43,6 +51,10 @@ TEST(RedisRefusal, TellsWhatConcernsAllCalls) {
 
 TEST(RedisRefusal, AdvisesOnEveryCode) {
   EXPECT_TRUE(redis_advice("OOM").contains("maxmemory"));
+  EXPECT_TRUE(redis_advice("ERR").contains("Redis 5"));
+  EXPECT_TRUE(redis_advice(redis_maxclients).contains("maxclients"));
+  EXPECT_TRUE(redis_advice(redis_login_refused).contains("redis.password_file"));
+  EXPECT_TRUE(redis_advice(redis_database_refused).contains("database"));
   EXPECT_TRUE(redis_advice("QUOTA").contains("documentation"));
 }
 

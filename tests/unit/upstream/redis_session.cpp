@@ -359,6 +359,30 @@ TEST_F(RedisSessionTest, AnErrorAboutOneCallLeavesTheOthersAlone) {
   EXPECT_TRUE(sent_names().size() == 2) << "the calls";
 }
 
+TEST_F(RedisSessionTest, AKeyOfItsOwnThatHoldsSomethingElseCostsNoService) {
+  for (const std::string_view answer :
+       {"-WRONGTYPE Operation against a key holding the wrong kind of value script: f_0123, on @user_script:17.\r\n",
+        "-ERR Error running script (call to f_0123): @user_script:17: WRONGTYPE Operation against a key\r\n"}) {
+    connect();
+    (void)sent();
+    session.received("+PONG\r\n*0\r\n", now);
+    EXPECT_FALSE(session.is_serving());
+    session.received(answer, now);
+    EXPECT_TRUE(session.is_serving()) << answer;
+    session.received(":1\r\n", now);
+    (void)sent();
+
+    Call call{"k"};
+    ASSERT_TRUE(session.submit(call.take, now));
+    session.received("-ERR value is not an integer\r\n", now);
+    EXPECT_EQ(sent_names(), (std::vector<std::string>{"EVALSHA k", "EVALSHA gatehouse:probe"}));
+    session.received(answer, now);
+    EXPECT_TRUE(session.is_serving()) << answer;
+    session.restart(now);
+    session.closed();
+  }
+}
+
 TEST_F(RedisSessionTest, GivesUpAServerWhoseAnswersAreNotTheScripts) {
   const std::string_view answers[] = {"+OK\r\n", ":1\r\n",       "$2\r\nOK\r\n",
                                       "*-1\r\n", "*1\r\n:1\r\n", "*4\r\n:1\r\n:19\r\n:0\r\n$1\r\n1\r\n"};
@@ -476,6 +500,38 @@ TEST_F(RedisSessionTest, ARefusedLoginIsNamedWithoutRedissWords) {
   connect({.authenticate = true, .username = "u", .password = "hunter2"});
   session.received("-hunter2\r\n", now);
   EXPECT_EQ(session.last_failure(), "login refused: an error");
+}
+
+TEST_F(RedisSessionTest, ARefusalWithoutACodeOfItsOwnIsKnownByItsPlace) {
+  struct Case {
+    std::string_view answers;
+    std::string_view failure;
+    std::string_view code;
+  };
+  for (const Case& a :
+       {Case{"-ERR invalid password\r\n", "login refused: ERR", "login"},
+        {"-ERR Client sent AUTH, but no password is set\r\n", "login refused: ERR", "login"},
+        {"-hunter2\r\n", "login refused: an error", "login"},
+        {"-WRONGPASS invalid username-password pair\r\n", "login refused: WRONGPASS", "WRONGPASS"},
+        {"-ERR max number of clients reached\r\n", "login refused: maxclients is reached", "maxclients"},
+        {"+OK\r\n-ERR DB index is out of range\r\n", "database refused: ERR", "database"},
+        {"+OK\r\n-ERR SELECT is not allowed in cluster mode\r\n", "database refused: ERR", "database"},
+        {"+OK\r\n-NOPERM no\r\n", "database refused: NOPERM", "NOPERM"},
+        {"+OK\r\n+OK\r\n-ERR no\r\n", "not ready: ERR", "ERR"}}) {
+    connect({.authenticate = true, .password = "hunter2", .database = 3});
+    session.received(a.answers, now);
+    EXPECT_EQ(session.last_failure(), a.failure);
+    EXPECT_EQ(session.last_error_code(), a.code) << a.answers;
+    session.closed();
+    pass(1s);
+  }
+}
+
+TEST_F(RedisSessionTest, ARefusedConnectionIsNamed) {
+  connect();
+  session.received("-ERR max number of clients reached\r\n", now);
+  EXPECT_EQ(session.last_failure(), "not ready: maxclients is reached");
+  EXPECT_EQ(session.last_error_code(), "maxclients");
 }
 
 TEST_F(RedisSessionTest, RefusesToServeWhileRedisLoads) {

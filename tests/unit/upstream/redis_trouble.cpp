@@ -37,6 +37,12 @@ TEST_F(RedisTroubleTest, HasEachOfItsErrorsToldOnce) {
   EXPECT_EQ(trouble.lost(&one, kUrl, "LOADING"), "");
 }
 
+TEST_F(RedisTroubleTest, TellsThatARedisThatRefusedIsUnreachable) {
+  EXPECT_EQ(trouble.lost(&one, kUrl, "OOM"), kRefuses);
+  EXPECT_EQ(trouble.lost(&one, kUrl, ""), kUnreachable);
+  EXPECT_EQ(trouble.lost(&two, kUrl, ""), "");
+}
+
 TEST_F(RedisTroubleTest, ThatComesAndGoesIsOne) {
   EXPECT_EQ(trouble.lost(&one, kUrl, "OOM"), kRefuses);
   EXPECT_EQ(trouble.serves(&one, now), kAgain);
@@ -61,6 +67,27 @@ TEST_F(RedisTroubleTest, EndsWithoutAWordWhereNoRedisIsUsed) {
   trouble.forget(&one);
   EXPECT_EQ(trouble.serves(&one, now), "");
   EXPECT_EQ(trouble.lost(&one, kUrl, ""), kUnreachable);
+}
+
+TEST_F(RedisTroubleTest, HasItsEndToldAlthoughAnotherHasGone) {
+  EXPECT_EQ(trouble.lost(&one, kUrl, ""), kUnreachable);
+  EXPECT_EQ(trouble.serves(&one, now), kAgain);
+  now += 1s;
+  EXPECT_EQ(trouble.lost(&one, kUrl, ""), kUnreachable);
+  EXPECT_EQ(trouble.serves(&one, now), std::nullopt);
+  trouble.forget(&two);
+  now += RedisTrouble::calm;
+  EXPECT_EQ(trouble.serves(&one, now), kAgain);
+}
+
+TEST_F(RedisTroubleTest, EndsWithoutAWordWhenWhoWasToSayItHasGone) {
+  EXPECT_EQ(trouble.lost(&one, kUrl, ""), kUnreachable);
+  EXPECT_EQ(trouble.serves(&one, now), kAgain);
+  now += 1s;
+  EXPECT_EQ(trouble.lost(&one, kUrl, ""), kUnreachable);
+  EXPECT_EQ(trouble.serves(&one, now), std::nullopt);
+  trouble.forget(&one);
+  EXPECT_EQ(trouble.lost(&two, kUrl, ""), kUnreachable);
 }
 
 }  // namespace
