@@ -186,8 +186,7 @@ void Masker::named(std::string_view text, std::size_t layers, std::vector<Range>
       found.push_back(*range);
       at = std::max(at, range->end);
     }
-    if (quoted) continue;
-    if (const auto range = sql_value_before(text, begin)) found.push_back(*range);
+    if (const auto range = sql_value_before(text, quoted ? before - 1 : begin)) found.push_back(*range);
   }
 }
 

@@ -32,4 +32,11 @@ inline std::size_t quoted_end(std::string_view text, std::size_t at, char quote)
   return std::min(at, text.size());
 }
 
+/// The same of what may be SQL, where two quotes stand for one within.
+inline std::size_t sql_quoted_end(std::string_view text, std::size_t at, char quote) noexcept {
+  std::size_t end = quoted_end(text, at, quote);
+  while (end + 1 < text.size() && text[end + 1] == quote) end = quoted_end(text, end + 2, quote);
+  return end;
+}
+
 }  // namespace gatehouse::waf

@@ -4,12 +4,12 @@
 #include <array>
 #include <iterator>
 
+#include "waf/mask_chars.hpp"
+
 namespace gatehouse::waf {
 namespace {
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 char upper(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c; }
-bool is_letter(char c) noexcept { return upper(c) >= 'A' && upper(c) <= 'Z'; }
 bool is_alnum(char c) noexcept { return is_digit(c) || is_letter(c); }
 bool is_token_char(char c) noexcept {
   return is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '~' || c == '+' || c == '/' || c == '=' || c == '%';
@@ -158,8 +158,8 @@ void sql_passwords(std::string_view text, const Report& report) {
         ++end;
     }
     if (count < 2 || end >= text.size() || (text[end] != '\'' && text[end] != '"')) continue;
-    report(end + 1, std::min(text.find(text[end], end + 1), text.size()));
-    at = end;
+    at = sql_quoted_end(text, end + 1, text[end]);
+    report(end + 1, at);
   }
 }
 

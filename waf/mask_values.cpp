@@ -85,7 +85,7 @@ std::optional<Masker::Range> value_after(std::string_view text, std::size_t begi
   if (text[at] == '=') {
     at = at + 1 < text.size() ? skip_spaces(text, at + 1) : at + 1;
     if (at < text.size() && (text[at] == '"' || text[at] == '\'')) {
-      return Masker::Range{at + 1, quoted_end(text, at + 1, text[at])};
+      return Masker::Range{at + 1, sql_quoted_end(text, at + 1, text[at])};
     }
     return Masker::Range{at, plain_end(text, at)};
   }

@@ -258,7 +258,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Shown{"password like binary 'hunter2' or 1", "password like binary '***' or 1"},
                       Shown{"password collate utf8_bin='hunter2' or 1", "password collate utf8_bin='***' or 1"},
                       Shown{"password between 'hunter1' and 'hunter2' or 1", "password between '***' or 1"},
-                      Shown{"password between/**/'hunter1'/**/AND('hunter2') or 1", "password between/**/'***') or 1"},
+                      Shown{"password between/**/'hunter1'/**/AND('hunter2') or 1", "password between/**/'***) or 1"},
                       Shown{"password between 'hunter1", "password between '***"},
                       Shown{"password in/**/('a)hunter2', \"hunter3\",'b') or 1", "password in/**/(***) or 1"},
                       Shown{"password in ('hunter2', 5) or 1", "password in (***) or 1"},
@@ -272,7 +272,66 @@ INSTANTIATE_TEST_SUITE_P(
                       Shown{"'a' password", "'a' password"}, Shown{"password /* 'a'", "password /* 'a'"},
                       Shown{"password and 'a'", "password and 'a'"}, Shown{"password *'a'", "password *'a'"}));
 
+INSTANTIATE_TEST_SUITE_P(
+    DoubledQuotes, MaskTexts,
+    ::testing::Values(Shown{"password like 'hun''ter2' or 1", "password like '***' or 1"},
+                      Shown{"password='hun''ter2' or 1", "password='***' or 1"},
+                      Shown{"password = \"hun\"\"ter2\" or 1", "password = \"***\" or 1"},
+                      Shown{"password between 'a''b' and 'c''d' or 1", "password between '***' or 1"},
+                      Shown{"password in ('a'')b', 'c') or 1", "password in (***) or 1"},
+                      Shown{"identified by 'hun''ter2' or 1", "identified by '***' or 1"},
+                      Shown{"password='' or 1", "password='' or 1"}, Shown{"password='''' or 1", "password='***' or 1"},
+                      Shown{"password='hunter''", "password='***"},
+                      Shown{R"({"password":"a","b":""})", R"({"password":"***","b":""})"},
+                      Shown{R"(<a password="b" c="">)", R"(<a password="***" c="">)"}));
+
+INSTANTIATE_TEST_SUITE_P(QuotedColumns, MaskTexts,
+                         ::testing::Values(Shown{"'hunter2' = \"password\" or 1", "'***' = \"password\" or 1"},
+                                           Shown{"'hunter2' like \" password \"", "'***' like \" password \""},
+                                           Shown{"'hunter2'=(\"password\")", "'***'=(\"password\")"},
+                                           Shown{R"({"a":"b","password":"c"})", R"({"a":"b","password":"***"})"},
+                                           Shown{"<input id='a' type='password'>", "<input id='a' type='password'>"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Prefixes, MaskTexts,
+    ::testing::Values(
+        Shown{"password like N'hunter2' or 1", "password like N'***' or 1"},
+        Shown{"password >= x'6162' or 1", "password >= x'***' or 1"},
+        Shown{"password like _utf8mb4'hunter2' or 1", "password like _utf8mb4'***' or 1"},
+        Shown{"password like _utf8 'hunter2' or 1", "password like _utf8 '***' or 1"},
+        Shown{"password like U&'hunter2' or 1", "password like U&'***' or 1"},
+        Shown{"password ~ text 'hunter2' or 1", "password ~ text '***' or 1"},
+        Shown{"password in (N'a', N'b)c') or 1", "password in (***) or 1"},
+        Shown{"password between N'a' and N'b' or 1", "password between N'***' or 1"},
+        Shown{"password like lower('hunter2') or 1", "password like lower(***) or 1"},
+        Shown{"password like concat ( trim('a'), 'b)' /*)*/ ) or 1", "password like concat ( trim(***) or 1"},
+        Shown{"password in (lower('a'), lower('b')) or 1", "password in (lower(***) or 1"},
+        Shown{"password between lower('a') and lower('b') or 1", "password between lower('***) or 1"},
+        Shown{"password like lower('hunter2", "password like lower(***"},
+        Shown{"N'hunter2' = password", "N'***' = password"},
+        Shown{"'hunter2' = lower(password) or 1", "'***' = lower(password) or 1"},
+        Shown{"'hunter2' not like trim (lower(u.`password`))", "'***' not like trim (lower(u.`password`))"},
+        Shown{"'hunter2' = lower(\"password\")", "'***' = lower(\"password\")"},
+        Shown{"'a' and lower(password)", "'a' and lower(password)"}, Shown{"'a' = b password", "'a' = b password"},
+        Shown{"'my password is long', token='hunter2'", "'my password is long', token='***'"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Numbers, MaskTexts,
+    ::testing::Values(Shown{"pin > 1234 or 1", "pin > *** or 1"}, Shown{"pin<>-1234 or 1", "pin<>*** or 1"},
+                      Shown{"pin in (1234) or 1", "pin in (***) or 1"},
+                      Shown{"pin not in ( 1234, '5', 6 ) or 1", "pin not in ( ***) or 1"},
+                      Shown{"pin between 1234 and 5678 or 1", "pin between *** or 1"},
+                      Shown{"pin between (1234) and (5678) or 1", "pin between (***) or 1"},
+                      Shown{"pin between 1234", "pin between ***"}, Shown{"pin like 12.34", "pin like ***"},
+                      Shown{"pin < .5", "pin < ***"}, Shown{"pin/**/=1234 or 1", "pin/**/=*** or 1"},
+                      Shown{"password like 0x68756e746572 or 1", "password like *** or 1"},
+                      Shown{"1234 = pin or 1", "*** = pin or 1"}, Shown{"0x6162=lower(pin)", "***=lower(pin)"},
+                      Shown{"pin > 1' or 'a'='a", "pin > ***' or 'a'='a"},
+                      Shown{"pin > 1234 (a) or 1", "pin > *** (a) or 1"}, Shown{"a1 = pin", "a1 = pin"},
+                      Shown{"pin > a1", "pin > a1"}, Shown{"pin > -", "pin > -"}));
+
 TEST(MaskTexts, HideAValueBeforeItsColumnHoweverLong) {
+  EXPECT_THAT(masker().text(std::string(5000, 'a') + "7777=pin", 10'000), Not(HasSubstr("7777")));
   EXPECT_THAT(masker().text("'" + std::string(5000, 's') + "hunter2'=password", 10'000), Not(HasSubstr("hunter2")));
 }
 
@@ -481,7 +540,16 @@ TEST(MaskTexts, TakeHostileTextsInTheirStride) {
                                  "token/*",
                                  "token not/*token not/*x*/",
                                  "'=pin",
-                                 "*/=pin"}) {
+                                 "*/=pin",
+                                 "pin like'\'",
+                                 "pin='\'\'",
+                                 "pin>(",
+                                 "pin in(1/*",
+                                 "pin in(1,'a)",
+                                 "pin>f(f(f(f( ",
+                                 "f(f(f(f(pin ",
+                                 "1=\"pin\"",
+                                 "identified by '\'\'"}) {
     std::string text;
     while (text.size() < 60'000) text += unit;
     EXPECT_LE(masker().text(text, 100).size(), 100u) << unit;
