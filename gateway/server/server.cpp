@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <latch>
 #include <set>
 #include <stdexcept>
 
@@ -18,6 +17,7 @@
 #include "gateway/server/admin.hpp"
 #include "gateway/server/status.hpp"
 #include "gateway/server/watched_files.hpp"
+#include "gateway/server/worker_thread.hpp"
 
 namespace gatehouse::server {
 
@@ -30,14 +30,11 @@ namespace {
 
 constexpr auto longest_load = std::chrono::seconds(5);  // of stored certificates, at start
 constexpr auto longest_leave = std::chrono::seconds(1);  // for telling the other gateways that the lease is free
-constexpr auto farewell_time = std::chrono::milliseconds(40);  // for telling the other gateways that this one stops
 constexpr std::size_t spare_descriptors = 512;  // upstream pools, logs, Redis, admin
 constexpr std::size_t most_connections = 50'000;
 constexpr auto watch_interval = std::chrono::seconds(1);
-constexpr auto pool_idle_time = std::chrono::seconds(60);
 constexpr auto handshakes_end =
     std::chrono::milliseconds(150);  // those of TCP that are under way when the drain begins
-constexpr auto flush_interval = std::chrono::milliseconds(200);
 
 // One a usable processor.
 std::size_t usable_processors() {
@@ -94,70 +91,6 @@ std::string random_id() {
 }
 
 }  // namespace
-
-// One worker: its thread, loop, listeners and Redis connection.
-struct Server::WorkerThread {
-  WorkerThread(unsigned index, Server& server)
-      : metrics(server.metrics_),
-        redis_serving(server.redis_serving_),
-        redis_trouble(server.redis_trouble_),
-        gateway_id(server.gateway_id_),
-        worker(index, loop, server.metrics_, server.memory_, *server.shared_) {}
-  runtime::Metrics& metrics;
-  std::atomic<int>& redis_serving;  // workers that Redis serves
-  upstream::RedisTrouble& redis_trouble;
-  const std::string& gateway_id;
-  runtime::Loop loop;
-  proxy::Worker worker;
-  std::optional<config::Redis> redis_config;
-  std::unique_ptr<upstream::RedisClient> redis;
-  std::atomic<std::uint64_t> live_gateways = 1;  // as its Redis says
-  std::vector<std::unique_ptr<net::Listener>> listeners;
-  std::thread thread;
-
-  // Follows what the configuration says of Redis. On the worker's thread.
-  void use_redis(const std::optional<config::Redis>& wanted) {
-    if (wanted == redis_config) return;
-    redis_config = wanted;
-    worker.context.redis = nullptr;
-    if (!wanted) {
-      redis->stop();  // stays: requests may still wait for its answers
-      return;
-    }
-    if (redis == nullptr || redis->is_stopped()) {
-      redis = std::make_unique<upstream::RedisClient>(loop, *wanted, metrics, gateway_id, redis_trouble);
-      redis->on_change = [this](bool serving) {
-        redis_serving.fetch_add(serving ? 1 : -1, std::memory_order_relaxed);
-        if (!serving)
-          worker.context.memory.store_lost(
-              std::chrono::duration_cast<ratelimit::Microseconds>(loop.now().time_since_epoch()));
-      };
-    } else {
-      redis->reconfigure(*wanted);
-    }
-    worker.context.redis = redis.get();
-  }
-
-  // Tells the other gateways that this one stops, if Redis hears it in time.
-  static Task<void> leave(WorkerThread& self, std::shared_ptr<std::atomic<std::size_t>> staying) {
-    if (self.redis != nullptr) {
-      self.redis->leave();
-      const auto end = runtime::Clock::now() + farewell_time;
-      while (!self.redis->has_left() && runtime::Clock::now() < end) co_await self.loop.sleep(farewell_time / 10);
-    }
-    staying->fetch_sub(1, std::memory_order_relaxed);
-  }
-
-  // Hands access records and figures over and closes old upstream connections, until the loop stops.
-  static Task<void> housekeeping(WorkerThread& self) {
-    for (unsigned turn = 0;; ++turn) {
-      co_await self.loop.sleep(flush_interval);
-      self.worker.context.flush_access_records();
-      if (self.redis) self.live_gateways.store(self.redis->live_gateways(), std::memory_order_relaxed);
-      if (turn % 25 == 0) self.worker.context.pools.sweep(pool_idle_time);
-    }
-  }
-};
 
 Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
     : gateway_(std::move(gateway)),
@@ -265,83 +198,6 @@ void Server::report(const config::Problems& problems) {
             {{"log.origin.file.name", problem.place.file},
              {"log.origin.file.line", std::to_string(problem.place.line)},
              {"log.origin.file.column", std::to_string(problem.place.column)}});
-}
-
-void Server::make_workers() {
-  for (const config::Listener& listener : gateway_->listeners) {
-    auto facts = std::make_unique<proxy::ListenerFacts>();
-    facts->address = listener.address;
-    facts->protocol = listener.protocol;
-    facts->proxy_protocol_required = listener.proxy_protocol_required;
-    facts->redirect_port = listener.redirect_port;
-    const std::string name = listener.address.to_string();
-    facts->connections = metrics_.gauge(families::connections, {name});
-    facts->refused_total_limit = metrics_.counter(families::connections_refused_total, {name, "limit"});
-    facts->refused_client_limit = metrics_.counter(families::connections_refused_total, {name, "client_limit"});
-    facts->accept_pauses = metrics_.counter(families::accept_pauses_total, {name});
-    facts->refused_proxy_header = metrics_.counter(families::connections_refused_total, {name, "proxy_header"});
-    if (const std::string conflict = net::address_conflict(listener.address); !conflict.empty())
-      throw std::runtime_error(conflict);
-    listeners_.push_back(std::move(facts));
-  }
-  for (unsigned i = 0; i < worker_count_; ++i) {
-    auto thread = std::make_unique<WorkerThread>(i, *this);
-    proxy::Worker& worker = thread->worker;
-    worker.snapshot = proxy::SnapshotRef(snapshot_);
-    worker.context.access_log = access_log_;
-    worker.context.audit_log = audit_log_;
-    worker.context.challenges = certificates_->challenges();
-    worker.context.work_pool = work_pool_.get();
-    worker.context.held_bytes = &held_bytes_;
-    worker.context.client_bytes = &client_bytes_;
-    thread->loop.on_task_failure = [](const char* what) {
-      journal(Level::error, "a connection's task failed", {{"error.message", what}});
-    };
-    for (const auto& facts : listeners_) {
-      const auto fd = net::open_listener(facts->address, net::Sharing::with_other_workers);
-      if (!fd) throw std::runtime_error(fd.error());
-      const proxy::ListenerFacts& listener = *facts;
-      thread->listeners.push_back(std::make_unique<net::Listener>(
-          thread->loop, *fd,
-          [&worker, &listener](int client, const SocketAddress& peer) { worker.accept(client, peer, listener); }));
-      thread->listeners.back()->on_exhausted = [this, &listener](int error) { tell_of_exhaustion(listener, error); };
-    }
-    workers_.push_back(std::move(thread));
-  }
-}
-
-// On any worker's thread; `error` 0: connections are accepted again. Told once a minute at most.
-void Server::tell_of_exhaustion(const proxy::ListenerFacts& listener, int error) {
-  constexpr std::int64_t pause_seconds = 60;
-  const std::int64_t now = std::chrono::floor<std::chrono::seconds>(runtime::Clock::now()).time_since_epoch().count();
-  if (error == 0) {
-    if (exhaustion_is_told_.exchange(false)) journal(Level::info, "new connections are accepted again");
-    return;
-  }
-  listener.accept_pauses->add();
-  std::int64_t due = exhaustion_told_next_.load();
-  if (now < due || !exhaustion_told_next_.compare_exchange_strong(due, now + pause_seconds)) return;
-  exhaustion_is_told_.store(true);
-  journal(
-      Level::error, "new connections wait: the process has no descriptors, or the kernel no memory, for them",
-      {{"server.address", listener.address.to_string()}, {"error.message", std::generic_category().message(error)}});
-}
-
-void Server::start_workers() {
-  const auto running = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(worker_count_));
-  for (auto& thread : workers_) {
-    WorkerThread* const self = thread.get();
-    self->thread = std::thread([this, self, running] {
-      runtime::set_metric_writer(self->worker.context.id);
-      self->use_redis(snapshot_->config->redis);
-      self->loop.spawn(WorkerThread::housekeeping(*self));
-      for (const auto& listener : self->listeners) listener->start();
-      running->count_down();
-      self->loop.run();
-    });
-  }
-  running->wait();
-  certificates_->workers_run();
 }
 
 namespace {
@@ -576,81 +432,6 @@ int Server::run() {
   journal_.reset();
   std::fflush(nullptr);
   ::_exit(exit_code_);
-}
-
-std::string Server::metrics_text() {
-  update_gauges();
-  return metrics_.serialize();
-}
-
-void Server::update_gauges() {
-  update_snapshot_gauges(metrics_, *snapshot_, certificate_states());
-  if (gateway_->redis) {
-    const bool all = redis_serving_.load(std::memory_order_relaxed) == static_cast<int>(worker_count_);
-    metrics_.gauge(families::ratelimit_store_up, {})->set_whole(all ? 1 : 0);
-    std::uint64_t gateways = 1;
-    for (const auto& thread : workers_)
-      gateways = std::max(gateways, thread->live_gateways.load(std::memory_order_relaxed));
-    metrics_.gauge(families::ratelimit_gateways, {})->set_whole(static_cast<std::int64_t>(gateways));
-  }
-  for (const auto& [name, lane] :
-       {std::pair("light", runtime::WorkPool::Lane::light), std::pair("heavy", runtime::WorkPool::Lane::heavy)}) {
-    const runtime::WorkPool::Figures figures = work_pool_->figures(lane);
-    metrics_.gauge(families::pool_waiting, {name})->set_whole(static_cast<std::int64_t>(figures.waiting));
-    metrics_.counter(families::pool_jobs_total, {name, "done"})->set_whole(figures.done);
-    metrics_.counter(families::pool_jobs_total, {name, "refused"})->set_whole(figures.refused);
-  }
-  metrics_.gauge(families::buffered_bytes, {})
-      ->set_whole(static_cast<std::int64_t>(held_bytes_.load(std::memory_order_relaxed)));
-  std::size_t idle = 0;
-  std::size_t open = 0;
-  std::size_t relayed = 0;
-  for (const auto& thread : workers_) {
-    const filter::WorkerContext& context = thread->worker.context;
-    idle += context.pools.idle_count();
-    open += context.pools.open_count();
-    relayed += context.body_buffers.bytes();
-  }
-  metrics_.gauge(families::upstream_connections, {"idle"})->set_whole(static_cast<std::int64_t>(idle));
-  metrics_.gauge(families::upstream_connections, {"active"})
-      ->set_whole(static_cast<std::int64_t>(open - std::min(idle, open)));
-  metrics_.gauge(families::relay_buffer_bytes, {})->set_whole(static_cast<std::int64_t>(relayed));
-  const auto log_figures = [&](const char* name, const runtime::LogFile* log) {
-    if (log == nullptr) return;
-    metrics_.gauge(families::log_dropped_bytes, {name})->set_whole(static_cast<std::int64_t>(log->dropped_bytes()));
-    metrics_.gauge(families::log_queued_bytes, {name})->set_whole(static_cast<std::int64_t>(log->queued_bytes()));
-    metrics_.gauge(families::log_write_errors, {name})->set_whole(static_cast<std::int64_t>(log->write_errors()));
-  };
-  log_figures("access", access_log_.get());
-  log_figures("audit", audit_log_.get());
-  log_figures("journal", journal_.get());
-}
-
-std::map<std::string, acme::Certifier::State> Server::certificate_states() const {
-  std::map<std::string, acme::Certifier::State> states;
-  for (acme::Certifier::State& state : certificates_->certifier().states()) {
-    if (state.name.is_second) continue;  // `certs list` has it
-    std::string host = acme::host_of(state.name.host);
-    states.emplace(std::move(host), std::move(state));
-  }
-  return states;
-}
-
-std::string Server::status_json() {
-  StatusInput input;
-  const auto certificates = certificate_states();
-  input.certificates = &certificates;
-  input.fleet = certificates_->summary();
-  input.gateway = gateway_.get();
-  input.snapshot = snapshot_.get();
-  input.tenants = &tenant_states_;
-  input.ready = ready();
-  input.draining = draining_;
-  input.workers = worker_count_;
-  input.connections = shared_->connections.load(std::memory_order_relaxed);
-  input.max_connections = shared_->max_connections.load(std::memory_order_relaxed);
-  input.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now() - started_);
-  return status_json_of(input);
 }
 
 }  // namespace gatehouse::server
