@@ -18,7 +18,7 @@ using runtime::Task;
 
 namespace {
 
-constexpr std::size_t yield_after_bytes = 1024 * 1024;  // then other connections have their turn
+constexpr std::size_t yield_after_bytes = 64 * 1024;  // then other connections have their turn
 constexpr std::size_t max_pieces = 2;                   // in one write
 
 bool is_lateness(Errc error) noexcept { return error == Errc::timed_out || error == Errc::too_slow; }
@@ -139,7 +139,7 @@ Task<Upload::State> upload_body(ServerStream& stream, upstream::UpstreamConnecti
     if (status == BodyReader::Status::truncated) co_return Upload::State::client_failed;
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
-      co_await exchange.worker.loop.yield();
+      co_await exchange.worker.loop.yield_bulk();
       if (upload.stop) co_return Upload::State::stopped;
     }
     if (status != BodyReader::Status::need_read) continue;
@@ -244,7 +244,7 @@ Task<RelayResult> relay_answer(ServerStream& stream, upstream::UpstreamConnectio
     if (status == BodyReader::Status::truncated) co_return upstream_cut(exchange, Errc::end_of_stream);
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
-      co_await exchange.worker.loop.yield();
+      co_await exchange.worker.loop.yield_bulk();
     }
     if (status != BodyReader::Status::need_read) continue;
     const std::size_t window = stream.window();
@@ -353,7 +353,7 @@ Task<void> pump_up(Tunnel& tunnel) {
     }
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
-      co_await exchange.worker.loop.yield();
+      co_await exchange.worker.loop.yield_bulk();
     }
   }
 }
@@ -406,7 +406,7 @@ Task<void> pump_down(Tunnel& tunnel) {
     }
     if (since_yield >= yield_after_bytes) {
       since_yield = 0;
-      co_await exchange.worker.loop.yield();
+      co_await exchange.worker.loop.yield_bulk();
     }
   }
 }

@@ -173,6 +173,17 @@ void Loop::run_ready() {
   ready_next_ = 0;
 }
 
+// In the order in which they came, until the slice is over: who yields again is behind the others.
+void Loop::run_bulk() {
+  const TimePoint end = Clock::now() + bulk_slice;
+  do {
+    const auto coroutine = bulk_.front();
+    bulk_.pop_front();
+    coroutine.resume();
+    run_ready();
+  } while (!bulk_.empty() && Clock::now() < end);
+}
+
 namespace {
 
 // The frame of a spawned task: starts at once, frees itself at its end.
@@ -282,7 +293,8 @@ void Loop::run() {
   while (!stopping_.load(std::memory_order_acquire)) {
     event_count_ = 0;
     event_next_ = 0;
-    const int count = ::epoll_wait(epoll_fd_, events_, batch, next_turn_.empty() ? wait_milliseconds() : 0);
+    const int count =
+        ::epoll_wait(epoll_fd_, events_, batch, next_turn_.empty() && bulk_.empty() ? wait_milliseconds() : 0);
     now_ = Clock::now();
     event_count_ = count > 0 ? count : 0;
     while (event_next_ < event_count_) {
@@ -302,6 +314,7 @@ void Loop::run() {
       ready_.swap(next_turn_);
       run_ready();
     }
+    if (!bulk_.empty()) run_bulk();
   }
   running_.store(false, std::memory_order_release);
   stopping_.store(false, std::memory_order_release);

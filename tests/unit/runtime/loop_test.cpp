@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <stdexcept>
+#include <string>
 #include <thread>
 
 namespace gatehouse::runtime {
@@ -198,6 +199,44 @@ TEST(Loop, YieldLetsOthersHaveTheirTurn) {
   loop.spawn(count_turns(loop, order, 'b', 3));
   loop.run();
   EXPECT_EQ(std::string(order.begin(), order.end()), "ababab");
+}
+
+// Yields in bulk after it has held the loop for `busy`; the last of all stops the loop.
+Task<void> move_much(Loop& loop, std::string& order, char name, Duration busy, int& left) {
+  for (int i = 0; i < 2; ++i) {
+    co_await loop.yield_bulk();
+    order.push_back(name);
+    const TimePoint end = Clock::now() + busy;
+    while (Clock::now() < end) {
+    }
+  }
+  if (--left == 0) loop.stop();
+}
+
+Task<void> note_turns(Loop& loop, std::string& order, const int& left) {
+  while (left > 0) {
+    order.push_back('-');
+    co_await loop.yield();
+  }
+}
+
+TEST(Loop, BulkGivesWayToWhatIsReadyAfterASliceOfTime) {
+  Loop loop;
+  std::string order;
+  int left = 3;
+  for (const char name : {'a', 'b', 'c'}) loop.spawn(move_much(loop, order, name, 3ms, left));
+  loop.spawn(note_turns(loop, order, left));
+  loop.run();
+  EXPECT_EQ(order, "--a-b-c-a-b-c");  // each is longer than the slice: one a turn, in the order in which they came
+}
+
+TEST(Loop, BulkThatIsShortSharesASlice) {
+  Loop loop;
+  std::string order;
+  int left = 3;
+  for (const char name : {'a', 'b', 'c'}) loop.spawn(move_much(loop, order, name, 0ms, left));
+  loop.run();
+  EXPECT_EQ(order, "abcabc");
 }
 
 struct ByteWaiter final : IoWaiter {
