@@ -54,7 +54,7 @@ def test_many_cookies(gateway):
 
 
 @pytest.mark.parametrize("kind", ["form", "json", "multipart"])
-def test_names_that_are_one_to_the_engines_hash(gateway, kind):
+def test_names_that_are_one_to_the_engines_hash(gateway, is_sanitized, kind):
     """It is the sum of a name's bytes: such names have to be compared with each other."""
     tails = itertools.islice(itertools.permutations("bcdefghi"), 990)
     names = ["a" * 900 + "".join(tail) for tail in tails]
@@ -66,8 +66,8 @@ def test_names_that_are_one_to_the_engines_hash(gateway, kind):
     before = gateway.cpu_seconds()
     assert gateway.request(method="POST", headers=headers, body=body).status == 503
     assert gateway.cpu_seconds() - before < BOUND
-    # The same one is no such name.
-    body = "&".join(["items%5B%5D=1"] * 990)
+    # The same one is no such name; of so many a sanitized engine has inspected too few when its time is over.
+    body = "&".join(["items%5B%5D=1"] * (200 if is_sanitized else 990))
     assert gateway.request(method="POST", headers=FORM, body=body).status == 200
 
 
