@@ -19,6 +19,7 @@ measure waf_flood "$python" bench/waf_flood.py --seconds 10
 measure redis_faults "$python" bench/redis_faults.py
 measure many_tenants "$python" bench/many_tenants.py
 measure slow_clients "$python" bench/slow_clients.py
+measure bad_day "$python" bench/bad_day.py
 measure reloads "$python" bench/reloads.py
 measure hostile "$python" tests/hostile/run.py --count 20000 --live
 measure big_transfer "$python" bench/big_transfer.py

@@ -8,6 +8,7 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 
 set(GATEHOUSE_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize= (address,undefined or thread); empty: none")
 option(GATEHOUSE_FUZZ "Build the libFuzzer targets" OFF)
+option(GATEHOUSE_COVERAGE "Count which lines run, for llvm-cov" OFF)
 option(GATEHOUSE_LTO "Link with thin LTO" OFF)
 option(GATEHOUSE_MIMALLOC "Link mimalloc in front of the C library's allocator" ON)
 
@@ -35,6 +36,10 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWith
 endif()
 if(GATEHOUSE_FUZZ)
   target_compile_options(gatehouse_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(GATEHOUSE_COVERAGE)
+  target_compile_options(gatehouse_flags INTERFACE -fprofile-instr-generate -fcoverage-mapping)
+  target_link_options(gatehouse_flags INTERFACE -fprofile-instr-generate)
 endif()
 if(GATEHOUSE_LTO)
   set(CMAKE_INTERPROCEDURAL_OPTIMIZATION OFF)  # CMake's own switch means full LTO for some generators; say thin ourselves

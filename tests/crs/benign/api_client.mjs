@@ -265,4 +265,4 @@ const kinds = [
       {'Content-Type': 'application/json-patch+json'},
     ),
 ];
-await repeat(900, turn => Promise.resolve(kinds[turn % kinds.length]()));
+await repeat(2400, turn => Promise.resolve(kinds[turn % kinds.length]()));

@@ -22,15 +22,21 @@ APPLICATIONS = {
         "users": [browser("/")],
     },
     "verdaccio": {
-        "packages": ["verdaccio@5.33.0"],
+        "packages": ["verdaccio@4.13.2"],
         "command": ["node", "{modules}/verdaccio/bin/verdaccio", "-l", "127.0.0.1:{port}"],
         "environment": {"HOME": "{folder}", "XDG_CONFIG_HOME": "{folder}", "XDG_DATA_HOME": "{folder}"},
         "users": [script("npm_client.mjs"), browser("/", "/-/web/detail/angebot")],
     },
     "cloudcmd": {
-        "packages": ["cloudcmd@17.4.4"],
+        "packages": ["cloudcmd@18.7.3"],
         "command": ["node", "{modules}/cloudcmd/bin/cloudcmd.mjs", "--root", "{folder}", "--port", "{port}", "--no-open", "--no-terminal"],
         "environment": {"HOME": "{folder}"},
+        "users": [browser("/")],
+    },
+    "redis-commander": {
+        "packages": ["redis-commander@0.9.0"],
+        "service": ["redis-server", "--bind", "127.0.0.1", "--port", "{service}", "--save", ""],
+        "command": ["node", "{modules}/redis-commander/bin/redis-commander.js", "--port", "{port}", "--address", "127.0.0.1", "--redis-port", "{service}"],
         "users": [browser("/")],
     },
     "pouchdb": {
@@ -40,7 +46,8 @@ APPLICATIONS = {
     },
     "json-server": {
         "packages": ["json-server@0.17.4"],
-        "command": ["node", "{modules}/json-server/lib/cli/bin.js", "--port", "{port}", "--host", "127.0.0.1", "{here}/shop.json"],
+        "prepare": [["cp", "{here}/shop.json", "{folder}/shop.json"]],  # it writes what it is sent into the file
+        "command": ["node", "{modules}/json-server/lib/cli/bin.js", "--port", "{port}", "--host", "127.0.0.1", "{folder}/shop.json"],
         "users": [script("rest_client.mjs")],
     },
     "site": {

@@ -2,7 +2,7 @@
 import {json, number, pick, repeat, send, uuid, words} from './common.mjs';
 
 await json('PUT', '/notizen', {});
-await repeat(350, async turn => {
+await repeat(900, async turn => {
   const id = uuid();
   switch (turn % 6) {
     case 0:

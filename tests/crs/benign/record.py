@@ -60,16 +60,20 @@ async def record(name, application, options):
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     host = f"{name}.example.test"
-    fill = {"port": port, "folder": folder, "modules": os.path.join(options.work, "node_modules"), "here": HERE, "origin": f"https://{host}", "host": host}
+    fill = {"port": port, "service": free_port(), "folder": folder, "modules": os.path.join(options.work, "node_modules"), "here": HERE, "origin": f"https://{host}", "host": host}
     environment = {**os.environ, "NODE_PATH": fill["modules"], "PORT": str(port),
                    **{key: value.format(**fill) for key, value in application.get("environment", {}).items()}}
     for command in application.get("prepare", []):
         subprocess.run([part.format(**fill) for part in command], cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
-    command = [part.format(**fill) for part in application["command"]]
-    with open(os.path.join(folder, "log"), "wb") as log:
-        process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    processes = []
     try:
-        await listening(port)
+        with open(os.path.join(folder, "log"), "wb") as log:
+            for part, listens_on in (("service", fill["service"]), ("command", port)):
+                if part not in application:
+                    continue
+                command = [text.format(**fill) for text in application[part]]
+                processes.append(await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True))
+                await listening(listens_on)
         async with Tap(port, *certificate(options.work), os.path.join(options.out, name + ".jsonl")) as tap:
             fill["tap"] = tap.port
             for user in application["users"]:
@@ -84,8 +88,10 @@ async def record(name, application, options):
                     client.kill()
                     print(f"{name}: {tap.count} requests so far; the client was ended", flush=True)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        await process.wait()
+        for process in reversed(processes):
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            await process.wait()
 
 
 async def main():

@@ -30,7 +30,7 @@ const person = () => ({
   parent: null,
 });
 
-await repeat(900, async turn => {
+await repeat(2400, async turn => {
   const headers = {
     'User-Agent': pick(agents),
     'X-Request-ID': uuid(),
