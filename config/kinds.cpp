@@ -192,6 +192,46 @@ JsonObject Integer::schema() const {
   return schema;
 }
 
+bool ProcessorShare::read(Source& source, const Node& node, std::uint32_t& out) const {
+  const std::string* text = text_of(source, node, "a share of a processor such as 50%");
+  if (text == nullptr) return false;
+  const std::string_view all = *text;
+  const std::size_t digits = std::min(all.find_first_of("%m."), all.size());
+  const auto whole = parse_integer(all.substr(0, digits));
+  std::string thousandths(all.substr(std::min(digits + 1, all.size())));  // behind a point
+  const bool has_point = all.substr(digits).starts_with('.');
+  const bool is_fraction = has_point && !thousandths.empty() && thousandths.size() <= 3 &&
+                           thousandths.find_first_not_of("0123456789") == std::string::npos;
+  if (!whole || *whole > 1'000'000 || (digits != all.size() && !is_fraction && digits + 1 != all.size()) ||
+      (has_point && !is_fraction)) {
+    source.error(node.at, fmt::format("{} is no share of a processor; write for instance 50%, 0.5 or 500m", cite(all)));
+    return false;
+  }
+  std::uint64_t value = *whole * (all.ends_with('%') ? 10 : all.ends_with('m') ? 1 : 1000);
+  if (is_fraction) {
+    thousandths.resize(3, '0');
+    value += (thousandths[0] - '0') * 100U + (thousandths[1] - '0') * 10U + (thousandths[2] - '0');
+  }
+  if (!in_range(source, node, value, std::uint64_t{0}, std::uint64_t{most},
+                [](std::uint64_t n) { return fmt::format("{}m", n); }))
+    return false;
+  out = static_cast<std::uint32_t>(value);
+  return true;
+}
+
+JsonObject ProcessorShare::schema() const {
+  JsonObject schema;
+  JsonObject number = schema_of_type("number");
+  number.add("minimum", "0").add("maximum", std::to_string(most / 1000));
+  schema.add("anyOf", json_array({schema_of_pattern(fmt::format("^{}([%m]|[.][0-9]{{1,3}})?$", kNumber)).to_string(),
+                                  number.to_string()}));
+  return schema;
+}
+
+std::string ProcessorShare::show(std::uint32_t value) const {
+  return value == 0 ? "0" : json_string(fmt::format("{}m", value));
+}
+
 bool Workers::read(Source& source, const Node& node, unsigned& out) const {
   if (node.kind == Node::Kind::scalar && node.text == "auto") {
     out = 0;

@@ -81,6 +81,14 @@ struct Integer {
   [[nodiscard]] std::optional<std::uint64_t> parse(Source& source, const Node& node) const;
 };
 
+/// Of one processor: "50%", 0.5 or "500m", as in systemd and Kubernetes; in thousandths.
+struct ProcessorShare {
+  std::uint32_t most = 256'000;
+  bool read(Source& source, const Node& node, std::uint32_t& out) const;
+  [[nodiscard]] JsonObject schema() const;
+  [[nodiscard]] std::string show(std::uint32_t value) const;
+};
+
 /// auto (as zero) or how many.
 struct Workers {
   bool read(Source& source, const Node& node, unsigned& out) const;

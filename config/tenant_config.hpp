@@ -158,6 +158,7 @@ struct AccessLists {
 struct TenantLimits {
   std::size_t requests_in_flight = 0;
   std::size_t connections = 0;
+  std::uint32_t waf_cpu_thousandths = 0;  // of one processor
 };
 
 struct TenantConfig {

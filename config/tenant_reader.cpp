@@ -32,7 +32,8 @@ void read_tenant_limits(Mapping& m, TenantLimits& limits) {
          "Requests of this tenant at the same time; 0: no share of its own.");
   m.read("connections", limits.connections, Integer{0, most},
          "Client connections of this tenant; 0: no share of its own.");
-  m.unavailable("waf_cpu", "the gateway's waf.time_budget bounds each request");
+  m.read("waf_cpu", limits.waf_cpu_thousandths, ProcessorShare{},
+         "Processor time of this tenant's inspection in each second on each gateway; 0: no share of its own.");
 }
 
 void read_tenant_keys(Mapping& m, TenantConfig& tenant, const Platform& platform) {

@@ -22,7 +22,8 @@ inline constexpr std::size_t xml_tree_factor = 52;
 inline constexpr std::size_t max_xml_tree_bytes = 17UL * 1024 * 1024;
 
 /// False if the parser's time or the tree could be larger than these bounds, or if that cannot be told: an encoding in
-/// which markup is not ASCII, and a document type with declarations, which adds elements and attributes elsewhere. And if
+/// which markup is not ASCII, and a document type with declarations, here or elsewhere (SYSTEM, PUBLIC), which adds
+/// elements, attributes and texts. And if
 /// a comment has "--" in it, each of which costs libxml2 time in proportion to the comment.
 /// What libxml2 counts up to a document's first error is counted here too, whatever is in quotes, comments or CDATA.
 [[nodiscard]] bool xml_is_within_bounds(std::string_view xml) noexcept;

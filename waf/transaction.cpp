@@ -173,7 +173,9 @@ class RuleTransaction final : public Transaction {
     const auto refuses_bodies = [](const RuleMatch& match) {
       return (match.id >= 200'002 && match.id <= 200'009) || match.id == 200'012;
     };
-    outcome.body_unread = body_unparsed_ || (body_unread_ && std::ranges::none_of(outcome.rules, refuses_bodies));
+    // Where rules refuse nothing, the one that would have is no reason to take the body for read.
+    outcome.body_unread = body_unparsed_ || (body_unread_ && (policy_.mode() == config::WafMode::detect ||
+                                                              std::ranges::none_of(outcome.rules, refuses_bodies)));
     return outcome;
   }
 

@@ -85,7 +85,7 @@ Step forwarded_headers_on_request(Exchange& exchange) {
 
   std::string_view proto = exchange.is_tls ? "https" : "http";
   std::string_view host = {};
-  if (const http::Field* const field = fields.find(FieldId::host)) host = field->value;
+  if (const http::Field* const field = fields.find(FieldId::host)) host = http::without_empty_port(field->value);
   if (exchange.peer_trusted) {
     if (const http::Field* const field = fields.find(FieldId::x_forwarded_proto))
       if (http::equals_ignore_case(field->value, "https") || http::equals_ignore_case(field->value, "http"))

@@ -2,7 +2,10 @@
 // each worker's own load figures; shared by all workers.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +13,7 @@
 #include "config/tenant_config.hpp"
 #include "gateway/filter/held_bytes.hpp"
 #include "gateway/filter/rule_labels.hpp"
+#include "gateway/runtime/loop.hpp"
 #include "gateway/runtime/metrics.hpp"
 #include "gateway/upstream/service.hpp"
 #include "ratelimit/bucket.hpp"
@@ -94,8 +98,31 @@ struct Route {
   mutable std::array<runtime::LazyCounter, static_cast<std::size_t>(UpstreamError::count_)> upstream_errors;
 };
 
+/// A tenant's processor time for inspection: what it has used is paid back at its share of a processor, and who owes a
+/// second's worth gets no more (a leaky bucket as a meter, by the time at which all would be paid back).
+class WafShare {
+ public:
+  /// What was used now.
+  void charge(runtime::TimePoint now, std::chrono::nanoseconds used, std::uint32_t share_thousandths) noexcept {
+    const std::int64_t repaid_in = used.count() * 1000 / share_thousandths;
+    const std::int64_t present = now.time_since_epoch().count();
+    std::int64_t paid_back = paid_back_at_.load(std::memory_order_relaxed);
+    while (!paid_back_at_.compare_exchange_weak(paid_back, std::max(paid_back, present) + repaid_in,
+                                                std::memory_order_relaxed)) {
+    }
+  }
+  [[nodiscard]] bool is_spent(runtime::TimePoint now) const noexcept {
+    constexpr std::int64_t most_owed = 1'000'000'000;
+    return paid_back_at_.load(std::memory_order_relaxed) - now.time_since_epoch().count() > most_owed;
+  }
+
+ private:
+  std::atomic<std::int64_t> paid_back_at_ = 0;  // nanoseconds of runtime::Clock
+};
+
 /// What a tenant has under way, over all workers and reloads.
 struct TenantLoad {
+  WafShare waf_share;
   std::atomic<std::size_t> requests = 0;
   std::atomic<std::size_t> connections = 0;
   ByteCount held_bytes = 0;  // of bodies

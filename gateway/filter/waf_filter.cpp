@@ -58,6 +58,17 @@ std::uint64_t visitor_of(const Exchange& exchange) noexcept {
   return seeded(client_of(exchange) ^ reinterpret_cast<std::uintptr_t>(exchange.tenant->load.get()));
 }
 
+// What the tenant's share of processors is charged with (limits.waf_cpu).
+void charge_tenant(const Exchange& exchange, std::chrono::nanoseconds used) noexcept {
+  const std::uint32_t share = exchange.tenant->config->limits.waf_cpu_thousandths;
+  if (share != 0) exchange.tenant->load->waf_share.charge(Clock::now(), used, share);
+}
+
+bool has_spent_share(const Exchange& exchange) noexcept {
+  return exchange.tenant->config->limits.waf_cpu_thousandths != 0 &&
+         exchange.tenant->load->waf_share.is_spent(Clock::now());
+}
+
 // Adds the time of a scope to the exchange's WAF time.
 class Stopwatch {
  public:
@@ -66,6 +77,7 @@ class Stopwatch {
   Stopwatch(const Stopwatch&) = delete;
   Stopwatch& operator=(const Stopwatch&) = delete;
   [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return Clock::now() - start_; }
+  [[nodiscard]] Exchange& exchange() const noexcept { return exchange_; }
 
  private:
   Exchange& exchange_;
@@ -77,7 +89,10 @@ class WorkerStopwatch : public Stopwatch {
  public:
   explicit WorkerStopwatch(Exchange& exchange)
       : Stopwatch(exchange), worker_(exchange.worker), client_(client_of(exchange)) {}
-  ~WorkerStopwatch() { worker_.turn_shares.add(client_, worker_.loop.now(), elapsed()); }
+  ~WorkerStopwatch() {
+    worker_.turn_shares.add(client_, worker_.loop.now(), elapsed());
+    charge_tenant(exchange(), elapsed());
+  }
   WorkerStopwatch(const WorkerStopwatch&) = delete;
   WorkerStopwatch& operator=(const WorkerStopwatch&) = delete;
 
@@ -274,11 +289,14 @@ struct Visit {
     }
   }
   static void run(void* self) noexcept {
+    const auto begin = Clock::now();
+    const Exchange& exchange = static_cast<Visit*>(self)->exchange;
     try {
       static_cast<Visit*>(self)->run();
     } catch (...) {  // out of memory: not inspected
       static_cast<Visit*>(self)->result = waf::Step::error;
     }
+    charge_tenant(exchange, Clock::now() - begin);
   }
 };
 
@@ -298,7 +316,7 @@ runtime::Task<Step> visit_pool(Exchange& exchange, Work work, std::string_view r
       co_return fail(exchange, Reason::overload, "Too many requests wait to be inspected. Please try again.");
     if (!ran) {  // the turn was long, the request is not
       visit.budget = std::min(worker_budget, whole);
-      visit.run();
+      Visit::run(&visit);
     }
     if (is_light && is_out_of_time(exchange, visit.result)) {
       exchange.waf_lane = Lane::heavy;
@@ -365,6 +383,9 @@ runtime::Task<Step> wait_for(Exchange& exchange, Work work) {
 Step waf_on_request(Exchange& exchange) {
   const Tenant& tenant = *exchange.tenant;
   if (!tenant.waf_policy) return Step::next;
+  if (has_spent_share(exchange))
+    return fail(exchange, Reason::overload,
+                "This site's inspection has used its share of the processors. Please try again.");
   // A body that only the upstream can decode is a body that nobody inspected.
   const http::Field* const coding = exchange.head.fields.find(http::FieldId::content_encoding);
   const bool is_coded = coding != nullptr && !http::equals_ignore_case(coding->value, "identity");
@@ -437,7 +458,7 @@ Step waf_on_response_body(Exchange& exchange, std::string_view body) {
     exchange.waf_lane = heavy ? runtime::WorkPool::Lane::heavy : runtime::WorkPool::Lane::light;
     return Step::wait;
   }
-  const Stopwatch stopwatch(exchange);
+  const WorkerStopwatch stopwatch(exchange);
   return settle(exchange, inspect_response_body(exchange, body));
 }
 

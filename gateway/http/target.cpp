@@ -12,9 +12,9 @@ namespace {
 using detail::hex_value;
 using detail::is;
 
-/// 1 to 5 digits up to 65535. No sign, no blank, and not nothing: servers differ in what "host:" means.
+/// At most 5 digits up to 65535, without sign or blank; none (0) in "host:", which is legal (RFC 3986 section 3.2.3).
 bool parse_port(std::string_view text, std::uint16_t& port) noexcept {
-  if (text.empty() || text.size() > 5) return false;
+  if (text.size() > 5) return false;
   unsigned value = 0;
   for (const char digit : text) {
     if (!detail::is_digit(digit)) return false;
@@ -203,7 +203,11 @@ std::expected<void, Refusal> request_target(const RequestHead& head, RequestTarg
                or_default(port, parts.default_port) != or_default(target.port, parts.default_port)) {
       return std::unexpected(Refusal::host_differs);
     }
-    if (parts.rest.starts_with('?')) return std::unexpected(Refusal::target_malformed);
+    if (parts.rest.starts_with('?')) {
+      target.completed.assign(1, '/');
+      target.completed.insert(target.completed.end(), parts.rest.begin(), parts.rest.end());
+      parts.rest = {target.completed.data(), target.completed.size()};
+    }
     if (parts.rest.empty()) parts.rest = head.method == Method::options ? "*" : "/";
   }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/address.hpp"
 #include "gateway/http/head.hpp"
@@ -58,6 +59,7 @@ struct RequestTarget {
   std::string host;
   std::uint16_t port = 0;  // as written; 0: none
   std::string_view as_received;  // path and query as received, absolute-form reduced to it; "*" for OPTIONS *
+  std::vector<char> completed;  // what `as_received` views if there was a query and no path
   std::string path;  // normalised, see normalise_path; "*" for OPTIONS *
   std::string_view query;  // without "?", as received; empty if none
   bool has_query = false;
@@ -68,7 +70,7 @@ struct RequestTarget {
 /// `path`; the WAF gets `as_received`. Views point to where the head's views point (or are static).
 ///
 /// An absolute-form (http, https) must name Host's host and port, where no port is the scheme's default; one without a
-/// path stands for "/", with OPTIONS for "*" (RFC 9112 section 3.2.4), and with a query but no path it is refused.
+/// path stands for "/" (RFC 9110 section 4.2.3), with OPTIONS and no query for "*" (RFC 9112 section 3.2.4).
 [[nodiscard]] std::expected<RequestTarget, Refusal> request_target(const RequestHead& head);
 
 /// The same into `target`, whose strings keep their memory from request to request. Unspecified content if refused.
@@ -80,9 +82,16 @@ struct RequestTarget {
 /// those is for the WAF to judge. Nor does ";" end a segment, but "." and ".." followed by it are refused. Idempotent. `out` is replaced; its content is unspecified if the path is refused.
 [[nodiscard]] std::expected<void, Refusal> normalise_path(std::string_view path, std::string& out);
 
-/// uri-host [":" port] taken apart as Host is: `host` in lower case without trailing dot. False if it is malformed.
+/// uri-host [":" port] taken apart as Host is: `host` in lower case without trailing dot, `port` 0 if there is none, as in
+/// "host:". False if it is malformed.
 /// Names are of letters, digits, "-", "_" and ".", labels of 1 to 63, 253 in all; no percent-encoding, no userinfo.
 [[nodiscard]] bool parse_host(std::string_view text, std::string& host, std::uint16_t& port);
+
+/// Host as it is passed on: without the ":" of a port that is not there, which others may read otherwise.
+[[nodiscard]] inline std::string_view without_empty_port(std::string_view host) noexcept {
+  if (host.ends_with(':')) host.remove_suffix(1);
+  return host;
+}
 
 /// True if the Connection header asks to close after this message (or HTTP/1.0 without keep-alive).
 [[nodiscard]] bool wants_close(const Fields& fields, int minor_version) noexcept;

@@ -268,6 +268,15 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create_c
 
 ServerTls::~ServerTls() = default;
 
+bool ServerTls::names(const std::string& host) const {
+  if (host == "*") return true;
+  X509* const leaf = certificates_.front().leaf.get();
+  if (X509_check_ip_asc(leaf, host.c_str(), 0) == 1) return true;
+  // Of a wildcard any name below it, which no certificate has as a name of its own.
+  const std::string name = host.starts_with("*.") ? "any-name-below" + host.substr(1) : host;
+  return X509_check_host(leaf, name.data(), name.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1;
+}
+
 bool ServerTls::apply_to(SSL* connection) const noexcept {
   for (const Certificate& certificate : certificates_)
     if (SSL_use_cert_and_key(connection, certificate.leaf.get(), certificate.key.get(),

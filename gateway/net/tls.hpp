@@ -79,6 +79,9 @@ class ServerTls {
   [[nodiscard]] bool is_challenge() const noexcept { return is_challenge_; }
   [[nodiscard]] config::ClientAuth client_auth() const noexcept { return client_auth_; }
   [[nodiscard]] std::chrono::system_clock::time_point not_after() const noexcept { return not_after_; }
+  /// Whether clients that ask for the host take the certificate for its own (RFC 9525): a name, a wildcard or an address;
+  /// true for "*", which is whatever nobody claims.
+  [[nodiscard]] bool names(const std::string& host) const;
   [[nodiscard]] const std::string& issuer() const noexcept { return issuer_; }
   [[nodiscard]] bool is_self_signed() const noexcept { return self_signed_; }
 

@@ -143,6 +143,7 @@ void append_tenant(std::string& out, const StatusInput& input, const SnapshotBui
   const config::TenantLimits limits = tenant == nullptr ? config::TenantLimits() : tenant->config->limits;
   share.number("requests_in_flight", limits.requests_in_flight);
   share.number("connections", limits.connections);
+  share.number("waf_cpu", limits.waf_cpu_thousandths);  // of a processor, in thousandths
   share.close();
   object.name("rate_limits");
   static const std::vector<std::unique_ptr<filter::RateLimitRule>> no_limits;

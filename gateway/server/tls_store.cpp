@@ -1,8 +1,10 @@
 // See tls_store.hpp.
 #include "gateway/server/tls_store.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -11,11 +13,28 @@
 namespace gatehouse::server {
 namespace {
 
-void add_error(const TlsStore::Source& source, const config::Place& place, std::string message) {
+void add(const TlsStore::Source& source, config::Severity severity, const config::Place& place, std::string message) {
   config::Problem problem;
+  problem.severity = severity;
   problem.place = place;
   problem.message = std::move(message);
   source.problems.push_back(std::move(problem));
+}
+
+void add_error(const TlsStore::Source& source, const config::Place& place, std::string message) {
+  add(source, config::Severity::error, place, std::move(message));
+}
+
+/// What clients will refuse, though it can be served.
+void warn_of_refusals(const net::ServerTls& tls, const config::Host& host, const TlsStore::Source& source) {
+  const auto now = std::chrono::system_clock::now();
+  if (tls.not_after() < now)
+    add(source, config::Severity::warning, host.place,
+        fmt::format("the certificate in '{}' has expired on {:%Y-%m-%d}: clients will refuse it", host.certificate_file,
+                    fmt::gmtime(std::chrono::system_clock::to_time_t(tls.not_after()))));
+  if (!tls.names(host.name))
+    add(source, config::Severity::warning, host.place,
+        fmt::format("the certificate in '{}' is not for {}: clients will refuse it", host.certificate_file, host.name));
 }
 
 /// What a file holds now: it was there and readable when the tenant's YAML was read, and may be another since.
@@ -104,12 +123,14 @@ std::shared_ptr<const net::ServerTls> TlsStore::of_host(const config::Host& host
   const std::string key = digest_of(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", static_cast<int>(settings.min_version),
                                                 static_cast<int>(settings.client_auth), settings.certificate_pem,
                                                 settings.key_pem, settings.client_ca_pem, settings.client_crl_pem));
-  return shared(hosts_, key, [&]() -> std::shared_ptr<const net::ServerTls> {
+  auto tls = shared(hosts_, key, [&]() -> std::shared_ptr<const net::ServerTls> {
     auto made = net::ServerTls::create(settings);
     if (made) return *std::move(made);
     add_error(source, host.place, "the host's TLS cannot be set up: " + made.error());
     return nullptr;
   });
+  if (tls && host.tls == config::HostTls::files) warn_of_refusals(*tls, host, source);
+  return tls;
 }
 
 std::shared_ptr<const net::ClientTls> TlsStore::of_service(const config::Service& service, const Source& source) {

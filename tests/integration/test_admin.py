@@ -146,7 +146,7 @@ def test_status(gateway, upstream):
     for word in ("shop", "idle", "shop.test", "plain.test", "web", "here", upstream.address, "per_client"):
         assert word in text, word
     assert {"tenants", "workers"} <= set(status)
-    assert all(set(entry["limits"]) == {"requests_in_flight", "connections"} for entry in status["tenants"])
+    assert all(set(entry["limits"]) == {"requests_in_flight", "connections", "waf_cpu"} for entry in status["tenants"])
 
 
 def test_metrics_listener_has_three_endpoints_only(gateway, metrics_port):

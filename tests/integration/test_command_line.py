@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from harness.certificates import openssl
 from harness.gateway import Gateway, run_command, tenant
 from harness.ports import free_port
 
@@ -225,6 +226,20 @@ def test_check_warnings_alone_are_0(prepared):
     result = check(gateway)
     assert result.returncode == 0
     assert any((match := PROBLEM.match(line)) and match["severity"] == "warning" for line in result.stdout.splitlines()), result.stdout
+
+
+def test_check_tells_of_certificates_that_clients_will_refuse(prepared, authority, tmp_path):
+    fine, other = authority.issue("shop.test"), authority.issue("other.test")
+    expired, key = str(tmp_path / "expired.pem"), str(tmp_path / "key.pem")
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:*.old.test",
+            "-keyout", key, "-out", str(tmp_path / "new.pem"))
+    openssl("x509", "-in", str(tmp_path / "new.pem"), "-signkey", key, "-days", "-1", "-out", expired)
+    hosts = [{"name": name, "tls": {"certificate_file": files[0], "key_file": files[1]}}
+             for name, files in (("shop.test", fine), ("wrong.test", other), ("*.old.test", (expired, key)))]
+    result = check(prepared({"shop": tenant(hosts=hosts)}, {"policy": {"files": [authority.folder, str(tmp_path)]}}))
+    assert result.returncode == 0
+    assert result.stdout.count("is not for wrong.test: clients will refuse it") == 1 and result.stdout.count("is not for") == 1, result.stdout
+    assert result.stdout.count("has expired on") == 1, result.stdout
 
 
 def test_check_as_json(prepared):

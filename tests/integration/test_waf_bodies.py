@@ -263,7 +263,9 @@ def test_what_was_not_inspected_to_its_end_is_not_clean(gateway, target):
     # A file to libmodsecurity, an argument to Django.
     ([("Content-Type", "multipart/form-data; boundary=b")], '--b\r\nContent-Disposition: form-data; name="a"; filename="a.txt"\r\n'
      'Content-Disposition: form-data; name="comment"\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n'),
-], ids=["xml", "multipart", "a part that is two"])
+    # Upstreams that load it read the entity's text.
+    ([("Content-Type", "text/xml")], '<!DOCTYPE a SYSTEM "http://127.0.0.1:9/x.dtd"><a>&x;</a>'),
+], ids=["xml", "multipart", "a part that is two", "document type elsewhere"])
 def test_what_parsers_are_not_given_counts_bypassed_where_nothing_is_refused(gateway, upstream, headers, body):
     upstream.forget()
     before = verdict_total(gateway, "detect", "bypassed")
@@ -273,12 +275,25 @@ def test_what_parsers_are_not_given_counts_bypassed_where_nothing_is_refused(gat
     assert gateway.request(method="POST", headers=headers, body=body).status == 400
 
 
-@pytest.mark.parametrize("headers, body", [
+READ_IN_PART = pytest.mark.parametrize("headers, body", [
     (FORM, "&".join(f"a{number}=1" for number in range(1100)) + "&id=1'%20OR%20'1'='1"),
     (JSON, 'x{"id":"1\' OR \'1\'=\'1"}'),
     (JSON, '{"a":' + "[" * 80 + '"<script>alert(1)</script>"' + "]" * 80 + "}"),
     ([("Content-Type", "multipart/form-data; boundary=b")], '--c\r\nContent-Disposition: form-data; name="a"\r\n\r\n<script>alert(1)</script>\r\n--c--\r\n'),
 ], ids=["arguments", "broken JSON", "deep JSON", "another boundary"])
+
+
+@READ_IN_PART
+def test_bodies_read_in_part_count_bypassed_where_nothing_is_refused(gateway, upstream, headers, body):
+    """Although the rule that would have refused it has matched."""
+    upstream.forget()
+    before = verdict_total(gateway, "detect", "bypassed")
+    assert gateway.request(method="POST", host="detect.test", headers=headers, body=body).status == 200
+    assert upstream.requests[0].body == body.encode()
+    gateway.wait_metric(before + 1, "gatehouse_waf_requests_total", tenant="detect", verdict="bypassed")
+
+
+@READ_IN_PART
 def test_bodies_whose_refusal_is_excluded_count_bypassed(upstream, headers, body):
     exclusions = [{"rule": rule} for rule in (200002, 200003, 200004, 200007)]
     headers = headers + [("User-Agent", "x"), ("Accept", "*/*")]

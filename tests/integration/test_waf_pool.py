@@ -235,3 +235,28 @@ def test_stopping_while_jobs_wait(upstream):
                 stack.enter_context(gateway.connect()).send(request_bytes("POST", "/", "shop.test", FORM, COSTLY))
             threading.Event().wait(0.3)
             gateway.stop()
+
+
+@pytest.mark.parametrize("mode", ["block", "detect"])
+def test_a_tenants_share_of_the_processors(upstream, mode):
+    """Who has used it up waits until it is paid back, with 503 or, where nothing is refused, uninspected and counted; others do not."""
+    form = [("Content-Type", "application/x-www-form-urlencoded")]
+    tenants = {name: tenant(name, upstream, waf={"mode": mode}, **more) for name, more in (("shop", {"limits": {"waf_cpu": "4%"}}), ("blog", {}))}
+    with Gateway(tenants, {"waf": {"time_budget": "10s"}}) as gateway:
+        def ask(name, **more):
+            return gateway.request(host=f"{name}.test", **more).status
+        assert ask("shop") == 200
+        for _ in range(3):
+            ask("shop", method="POST", headers=form, body="&".join(f"a{number}=plain+words+here" for number in range(300)))
+        begin = time.monotonic()
+        assert ask("shop") == (503 if mode == "block" else 200)
+        if mode == "block":
+            gateway.wait_metric(lambda count: count > 0, "gatehouse_local_replies_total", tenant="shop", reason="overload")
+        assert gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="error") > 0
+        assert ask("blog") == 200 and gateway.metric("gatehouse_waf_requests_total", tenant="blog", verdict="error") == 0
+
+        def inspected():
+            errors = gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="error")
+            return ask("shop") == 200 and gateway.metric("gatehouse_waf_requests_total", tenant="shop", verdict="error") == errors
+        poll(inspected, "the share to be paid back", 60)
+        assert time.monotonic() - begin < 60

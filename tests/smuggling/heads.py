@@ -106,7 +106,6 @@ TARGETS = [
     target("http-port-letters", b"http://shop.test:x/case"),
     target("http-backslash", b"http:\\\\shop.test\\case"), target("http-backslash-host", b"http://shop.test\\@evil.test/case"),
     target("http-hash", b"http://shop.test/case#x", "/case", "/case%23x"),
-    target("http-query", b"http://shop.test?case", "/?case", "http://shop.test?case", "http://shop.test/?case"),
     target("http-percent-host", b"http://shop%2etest/case"), target("http-bracket", b"http://[shop.test]/case"),
     target("http-open-bracket", b"http://[::1/case"),
     target("http-blank-host", b"http://shop.test%20/case"), target("ftp", b"ftp://shop.test/case", "/case"), target("file", b"file:///etc/passwd"),

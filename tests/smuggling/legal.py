@@ -57,6 +57,8 @@ HEADS = [
     legal("absolute-form-port", "RFC 9112 section 3.2.2", get(target=b"http://shop.test:80/case", host=b"Host: shop.test:80"), [read("GET", ("/case", "http://shop.test:80/case"))]),
     legal("absolute-form-case", "RFC 3986 section 6.2.2.1", get(target=b"HTTP://SHOP.TEST/case"), [read("GET", ("/case", "HTTP://SHOP.TEST/case", "http://SHOP.TEST/case"))]),
     legal("absolute-form-no-path", "RFC 9112 section 3.2.1", get(target=b"http://shop.test"), [read("GET", ("/", "http://shop.test", "http://shop.test/"))]),
+    legal("absolute-form-query-alone", "RFC 9110 section 4.2.1", get(target=b"http://shop.test?case"), [read("GET", ("/?case", "http://shop.test?case", "http://shop.test/?case"))]),
+    legal("host-empty-port", "RFC 3986 section 3.2.3", get(host=b"Host: shop.test:"), BARE),
     legal("absolute-form-query", "RFC 9112 section 3.2.2", get(target=b"http://shop.test/case?u=http://other.test/"), [
         read("GET", ("/case?u=http://other.test/", "http://shop.test/case?u=http://other.test/"))]),
     legal("options-asterisk", "RFC 9112 section 3.2.4", head(b"OPTIONS", b"*"), [read("OPTIONS", "*")]),

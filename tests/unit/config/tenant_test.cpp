@@ -62,7 +62,7 @@ waf:
 access:
   allow: [10.0.0.0/8]
   deny: [198.51.100.0/24]
-limits: {requests_in_flight: 100, connections: 200}
+limits: {requests_in_flight: 100, connections: 200, waf_cpu: 50%}
 )");
   EXPECT_EQ(tenant.file, "/nonexistent/tenants/shop.yaml");
   EXPECT_EQ(tenant.name, "shop");
@@ -133,6 +133,7 @@ limits: {requests_in_flight: 100, connections: 200}
   EXPECT_EQ(tenant.access.deny[0].to_string(), "198.51.100.0/24");
   EXPECT_EQ(tenant.limits.requests_in_flight, 100U);
   EXPECT_EQ(tenant.limits.connections, 200U);
+  EXPECT_EQ(tenant.limits.waf_cpu_thousandths, 500U);
 }
 
 TEST(Tenant, HasDefaults) {
@@ -176,7 +177,6 @@ TEST(Tenant, RefusesWhatThisVersionLacks) {
   const std::string site = "services: {web: {sites: [{site: a, endpoints: [\"10.0.0.1:80\"]}], ";
   const std::pair<std::string, const char*> cases[] = {
       {"auth: {jwt: {}}", "2:1"},
-      {"limits: {waf_cpu: 10}", "2:10"},
       {"waf: {verify_sample: 1}", "2:7"},
       {site + "outlier: {}}}", "2:66"},
       {site + "failback: {}}}", "2:66"},
@@ -540,6 +540,16 @@ TEST(TenantLimits, ChecksNumbers) {
   EXPECT_THAT(tenant_problems("limits: {requests_in_flight: 1.5}"),
               ElementsAre(error_at("2:30", "is not a whole number")));
   EXPECT_THAT(tenant_problems("limits: {}"), IsEmpty());
+}
+
+TEST(TenantLimits, ReadsSharesOfAProcessor) {
+  for (const char* good : {"0", "1", "2", "0.5", "0.25", "1.125", "5%", "250%", "\"750m\"", "1m"})
+    EXPECT_THAT(tenant_problems(std::string("limits: {waf_cpu: ") + good + "}"), IsEmpty()) << good;
+  for (const char* bad : {"50 %", "0.5%", "1.0001", ".5", "1.", "5x", "'%'", "m", "1.5m", "50%%", "-1", "1e3", "auto"})
+    EXPECT_THAT(tenant_problems(std::string("limits: {waf_cpu: ") + bad + "}"),
+                ElementsAre(error_at("2:19", "share of a processor")))
+        << bad;
+  EXPECT_THAT(tenant_problems("limits: {waf_cpu: 100000}"), ElementsAre(error_at("2:19", "256000m")));
 }
 
 }  // namespace

@@ -39,6 +39,30 @@ TEST(RequestTargetTest, ReducesAbsoluteFormToItsPath) {
   EXPECT_EQ(judge_request(bare, head).target.as_received, "/");
 }
 
+// RFC 9110 section 4.2.1: path-abempty may be empty before a query.
+TEST(RequestTargetTest, GivesAbsoluteFormWithAQueryAloneItsPath) {
+  RequestHead head;
+  const std::string message = get_target("http://a.example?z=1");
+  Judgement judgement = judge_request(message, head);
+  ASSERT_EQ(judgement.outcome, Outcome(ParseStatus::complete));
+  const RequestTarget target = std::move(judgement.target);
+  EXPECT_EQ(target.as_received, "/?z=1");
+  EXPECT_EQ(target.path, "/");
+  EXPECT_EQ(target.query, "z=1");
+}
+
+// RFC 3986 section 3.2.3: port = *DIGIT.
+TEST(RequestTargetTest, TakesAnEmptyPortForNone) {
+  RequestHead head;
+  const Judgement judgement = judge_request("GET / HTTP/1.1\r\nHost: a.example:\r\n\r\n", head);
+  ASSERT_EQ(judgement.outcome, Outcome(ParseStatus::complete));
+  EXPECT_EQ(judgement.target.host, "a.example");
+  EXPECT_EQ(judgement.target.port, 0);
+  EXPECT_EQ(without_empty_port("a.example:"), "a.example");
+  EXPECT_EQ(without_empty_port("[::1]:"), "[::1]");
+  EXPECT_EQ(without_empty_port("a.example:80"), "a.example:80");
+}
+
 TEST(RequestTargetTest, TellsWhetherAbsoluteFormSaysHttps) {
   RequestHead head;
   for (const char* target : {"https://a.example/x", "HTTPS://a.example:443", "https://a.example/http://b"}) {

@@ -50,7 +50,6 @@ TEST(XmlBounds, SeesAttributesBehindWhatLooksLikeTheEndOfAnElement) {
                                "<?p '?><a" + many + "/>",
                                "<?p > ?><a" + many + "/>",
                                "<r><![CDATA[ <!-- ' ]] > ]]><a" + many + "/></r>",
-                               "<!DOCTYPE a SYSTEM '[>'><a" + many + "/>",
                                "\xEF\xBB\xBF<a" + many + "/>",
                                "<a" + many,
                                "<r>'\"&lt;<a" + many + "/></r>",
@@ -88,7 +87,6 @@ TEST(XmlBounds, BoundsNodes) {
   }
   EXPECT_FALSE(xml_is_within_bounds("<a>" + repeated("<b c='1'/>", max_xml_nodes / 2) + "</a>"));
   EXPECT_TRUE(xml_is_within_bounds("<a>" + repeated("&amp;", max_xml_nodes) + "</a>"));
-  EXPECT_FALSE(xml_is_within_bounds("<!DOCTYPE a SYSTEM 'x'><a>" + repeated("&b;", max_xml_nodes) + "</a>"));
 }
 
 TEST(XmlBounds, BoundsNamespacesAroundAnElement) {
@@ -125,13 +123,21 @@ TEST(XmlBounds, RefusesDeclarations) {
   EXPECT_FALSE(xml_is_within_bounds("<!DOCTYPE a [<!ATTLIST a b CDATA 'c'>]><a/>"));
   EXPECT_FALSE(xml_is_within_bounds("<!DOCTYPE a SYSTEM 'x>'\n[]><a/>"));
   EXPECT_FALSE(xml_is_within_bounds(repeated("<!DOCTYPE a>", 2)));
-  EXPECT_TRUE(xml_is_within_bounds("<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"x[]\"><html/>"));
+  EXPECT_TRUE(xml_is_within_bounds("<!DOCTYPE html><html/>"));
+}
+
+// An upstream that loads it reads texts that no rule has seen, and is made to ask whom the client names.
+TEST(XmlBounds, RefusesDocumentTypesThatAreElsewhere) {
+  for (const char* type :
+       {"<!DOCTYPE a SYSTEM \"http://x.test/x.dtd\">", "<!DOCTYPE a SYSTEM 'file:///etc/passwd'>",
+        "<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"x\">", "<!DOCTYPE a\nSYSTEM\t'x'\n>"})
+    EXPECT_FALSE(xml_is_within_bounds(std::string(type) + "<a>&x;</a>")) << type;
 }
 
 TEST(XmlBounds, TakesWhateverIsNoXml) {  // which the parser then refuses
   for (const std::string_view xml :
-       {"",     " ",         "<",  "<a",  "<a b", "<a b=", "<a b='", "<!", "<!--", "<?", "</",    "</a",
-        "<!D'", "<![CDATA[", "<>", "</>", "<\"",  "< ",    "a",      " a", "test", "{}", "a<b><", "\xEF\xBB\xBFtest"})
+       {"",    " ",         "<",  "<a",  "<a b", "<a b=", "<a b='", "<!", "<!--", "<?", "</",    "</a",
+        "<!D", "<![CDATA[", "<>", "</>", "<\"",  "< ",    "a",      " a", "test", "{}", "a<b><", "\xEF\xBB\xBFtest"})
     EXPECT_TRUE(xml_is_within_bounds(xml)) << xml;
   EXPECT_FALSE(xml_is_within_bounds("\xE9t\xE9"));
 }

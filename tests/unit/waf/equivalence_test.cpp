@@ -151,8 +151,8 @@ std::vector<Request> corpus() {
                                  R"(["<script>alert(1)</script>"])", "nonsense"}) {
     out.push_back(post("application/json", body));
   }
-  for (const std::string body : {"<a b=\"c\">d</a>", "<a>1' or 1=1-- </a>", "<a", "<a x=\"<script>\">y</a>",
-                                 "<!DOCTYPE a SYSTEM 'b'><a>&b;</a>"}) {
+  for (const std::string body :
+       {"<a b=\"c\">d</a>", "<a>1' or 1=1-- </a>", "<a", "<a x=\"<script>\">y</a>", "<!DOCTYPE a><a>&b;</a>"}) {
     out.push_back(post("text/xml", body));
   }
   out.push_back(post(multipart,
