@@ -33,7 +33,7 @@ function textFor(input) {
   if (/search|filter|find/.test(hint)) return pick(words.searches);
   if (/name|user|login/.test(hint)) return pick(words.names);
   if (/title|subject|topic/.test(hint)) return pick(words.titles);
-  return input.tag === 'textarea' || input.editable ? pick(words.texts) : pick(random() < 0.5 ? words.titles : words.searches);
+  return input.tag === 'textarea' || input.editable ? pick(random() < 0.02 ? words.odd_texts : words.texts) : pick(random() < 0.5 ? words.titles : words.searches);
 }
 
 const upload = path.join(os.tmpdir(), 'Bericht März.txt');

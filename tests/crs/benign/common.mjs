@@ -13,6 +13,8 @@ export function random() {
   return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
 }
 export const pick = list => list[Math.floor(random() * list.length)];
+// What people write; now and then something that looks to a WAF as if it were more.
+export const text = () => pick(random() < 0.02 ? words.odd_texts : words.texts);
 export const number = below => Math.floor(random() * below);
 export const token = bytes => Buffer.from(Array.from({length: bytes}, () => number(256))).toString('base64url');
 export const jwt = claims =>

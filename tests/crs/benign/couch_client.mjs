@@ -1,5 +1,5 @@
 // Replication and Mango queries, as clients of CouchDB send them.
-import {json, number, pick, repeat, send, uuid, words} from './common.mjs';
+import {json, number, pick, repeat, send, text, uuid, words} from './common.mjs';
 
 await json('PUT', '/notizen', {});
 await repeat(900, async turn => {
@@ -8,7 +8,7 @@ await repeat(900, async turn => {
     case 0:
       return json('PUT', '/notizen/' + encodeURIComponent('notiz:' + id), {
         title: pick(words.titles),
-        text: pick(words.texts),
+        text: text(),
         at: '2026-03-17T09:30:00.000Z',
       });
     case 1:
@@ -18,7 +18,7 @@ await repeat(900, async turn => {
           _id: id + n,
           _rev: '1-' + id.replaceAll('-', ''),
           author: pick(words.names),
-          text: pick(words.texts),
+          text: text(),
           ['schlüssel ' + n]: [n, null, true],
         })),
       });

@@ -1,5 +1,5 @@
 // A shop's REST API as an app on a telephone and a back office use it.
-import {jwt, json, number, pick, repeat, send, uuid, words} from './common.mjs';
+import {json, jwt, number, pick, repeat, send, text, uuid, words} from './common.mjs';
 
 const agents = [
   'okhttp/4.12.0',
@@ -17,7 +17,7 @@ const person = () => ({
   name: pick(words.names),
   email: pick(words.mails),
   phone: pick(words.phones),
-  note: pick(words.texts),
+  note: text(),
   address: {
     street: pick(['Am Markt 1', "Rue de l'Église 12 bis", 'Straße des 17. Juni 135', "21 O'Connell St."]),
     zip: String(10000 + number(80000)),
@@ -53,7 +53,7 @@ await repeat(2400, async turn => {
     case 1:
       return json('POST', '/customers', person(), headers);
     case 2:
-      return json('PATCH', `/customers/${number(20)}`, {note: pick(words.texts)}, headers);
+      return json('PATCH', `/customers/${number(20)}`, {note: text()}, headers);
     case 3:
       return send(
         'GET',
@@ -72,7 +72,7 @@ await repeat(2400, async turn => {
             count: number(9),
             price: number(9999) / 100,
           })),
-          comment: pick(words.texts),
+          comment: text(),
         },
         headers,
       );
