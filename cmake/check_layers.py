@@ -30,9 +30,10 @@ RANKS = {
 HOMES = [
     ("yaml-cpp", r"yaml-cpp/", r"config/[^/]+", "config/"),
     ("libidn2", r"idn2\.h$", r"config/[^/]+", "config/"),
-    ("libmodsecurity", r"modsecurity/", r"waf/[^/]+", "waf/"),
-    ("PCRE2", r"pcre2(posix)?\.h$", r"waf/[^/]+", "waf/"),
-    ("Vectorscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/[^/]+", "waf/"),
+    ("libmodsecurity", r"modsecurity/", r"waf/(screen/)?[^/]+", "waf/"),
+    ("PCRE2", r"pcre2(posix)?\.h$", r"waf/(screen/)?[^/]+", "waf/"),
+    ("Vectorscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/screen/[^/]+", "waf/screen/"),
+    ("yajl", r"yajl/", r"waf/screen/[^/]+", "waf/screen/"),
     ("hiredis", r"hiredis/|(hiredis|async|read|sds)\.h$", r"ratelimit/resp\.[a-z]+", "ratelimit/resp.*"),
     ("nlohmann-json", r"nlohmann/", r"acme/[^/]+", "acme/"),
     ("nghttp2", r"nghttp2/", r"gateway/http/h2_[^/]+", "gateway/http/h2_*"),

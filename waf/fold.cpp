@@ -304,7 +304,17 @@ Folder::Decision Folder::decide(const Item& item, const State& state) const {
   for (const seclang::Action& action : link.actions) {
     if (action.name != "setvar") continue;
     const auto set = tx_variable(action.value);
-    if (!set || set->unset || set->arithmetic || set->name.find("%{") != std::string::npos) return {};
+    if (!set || set->unset || set->name.find("%{") != std::string::npos) return {};
+    if (set->arithmetic) {
+#ifdef GATEHOUSE_SCREEN
+      if (const auto sum = summed(set->name, set->value, now)) {
+        now.set(set->name, *sum);
+        decision.values.emplace_back(set->name, *sum);
+        continue;
+      }
+#endif
+      return {};
+    }
     // Forms that the library's scanner may take apart in another way.
     if (set->value.find('=') != std::string::npos || set->value.starts_with(' ') || set->value.ends_with(' '))
       return {};
@@ -316,6 +326,37 @@ Folder::Decision Folder::decide(const Item& item, const State& state) const {
   }
   return decision;
 }
+
+#ifdef GATEHOUSE_SCREEN
+std::vector<std::vector<Folder::Decision>> Folder::fold_running_through(std::size_t first_phase) {
+  std::vector<std::vector<Decision>> decisions;
+  State state;
+  for (std::size_t number = 0; number < phases_.size(); ++number) {
+    if (number < first_phase) {
+      if (std::ranges::any_of(phases_[number], [](const Item& item) { return item.marker == nullptr; }))
+        allowed_ = false;
+      decisions.emplace_back(phases_[number].size());
+    } else {
+      decisions.push_back(fold_phase(phases_[number], state, false));
+    }
+  }
+  return decisions;
+}
+
+// "tx.score=+%{tx.more}": what is not set counts as 0.
+std::optional<std::string> Folder::summed(const std::string& name, const std::string& value, const State& state) const {
+  const auto number = [](const std::string& text) {
+    return text.empty() ? std::optional<long>(0) : plain_number(text);
+  };
+  if (state.is_unknown(name)) return std::nullopt;
+  const auto found = state.known.find(name);
+  const auto before = number(found == state.known.end() ? std::string{} : found->second);
+  const auto text = expanded(value.substr(1), state);
+  const auto more = text ? number(*text) : std::nullopt;
+  if (!before || !more || (value[0] == '-' && *more > *before)) return std::nullopt;
+  return std::to_string(value[0] == '-' ? *before - *more : *before + *more);
+}
+#endif
 
 // Whether a rule on TX matches; nothing if that is not certain.
 std::optional<bool> Folder::outcome(const RuleLink& link, const State& state) const {

@@ -46,6 +46,10 @@ class Folder {
 
   /// Decisions for the phases in order, one for each item.
   [[nodiscard]] std::vector<std::vector<Decision>> fold(std::size_t first_phase);
+#ifdef GATEHOUSE_SCREEN
+  /// The same where no phase is ever ended by one of its rules, so that each begins with what the one before has left.
+  [[nodiscard]] std::vector<std::vector<Decision>> fold_running_through(std::size_t first_phase);
+#endif
 
  private:
   struct Region {  // steps that a kept rule may skip
@@ -71,6 +75,10 @@ class Folder {
                                        const std::vector<Region>& regions);
   Decision decide(const Item& item, const State& state) const;
   [[nodiscard]] std::optional<bool> outcome(const RuleLink& link, const State& state) const;
+#ifdef GATEHOUSE_SCREEN
+  [[nodiscard]] std::optional<std::string> summed(const std::string& name, const std::string& value,
+                                                  const State& state) const;
+#endif
   [[nodiscard]] std::optional<std::string> expanded(const std::string& text, const State& state) const;
   void note_effects(const RuleText* text, State& state, std::vector<Region>& regions);
   [[nodiscard]] bool removable_at_run_time(const Item& item) const;

@@ -175,6 +175,21 @@ void RulePolicy::arrange(const PolicyPlan& plan, modsecurity::RulesSet& before, 
   const auto decisions = Folder(remaining, allowed).fold(modsecurity::RequestHeadersPhase);
   const std::set<std::string> targets = jump_targets(phases, decisions);
 
+#ifdef GATEHOUSE_SCREEN
+  std::vector<std::vector<screen::Program::Step>> screened(phase_count);
+  for (std::size_t number = 0; number < phase_count; ++number) {
+    for (std::size_t i = 0; i < phases[number].size(); ++i) {
+      const Placed& placed = phases[number][i];
+      const Folder::Decision& decision = decisions[number][i];
+      if (decision.action == Folder::Action::drop) continue;
+      screened[number].push_back(
+          {.item = placed.item, .rule = placed.actions, .looks_at_more = placed.looks_at_more || added.by_name});
+      if (decision.action == Folder::Action::set) screened[number].back().item.values = &decision.values;
+    }
+  }
+  program_ = screen::Program::compile(screened, allowed);
+#endif
+
   for (std::size_t number = 0; number < phase_count; ++number) {
     const int phase = static_cast<int>(number);
     std::vector<PhaseRunner::Step> steps;

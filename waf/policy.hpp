@@ -15,6 +15,9 @@
 #include "waf/phase_runner.hpp"
 #include "waf/platform_rules.hpp"
 #include "waf/policy_plan.hpp"
+#ifdef GATEHOUSE_SCREEN
+#include "waf/screen/program.hpp"
+#endif
 #include "waf/waf.hpp"
 
 namespace gatehouse::waf {
@@ -40,6 +43,11 @@ class RulePolicy final : public Policy {
   [[nodiscard]] bool own_rules_encode() const noexcept { return own_rules_encode_; }
   /// For tests that compare: policies that are made from now on run every rule.
   static void fold_rules(bool on) noexcept;
+
+#ifdef GATEHOUSE_SCREEN
+  /// What the screen decides of it.
+  [[nodiscard]] const screen::Program& program() const noexcept { return *program_; }
+#endif
 
   [[nodiscard]] const PhaseRunner* runner(modsecurity::Phases phase) const noexcept { return runners_[phase].get(); }
 
@@ -72,6 +80,9 @@ class RulePolicy final : public Policy {
   bool own_rules_encode_ = false;
   std::vector<std::shared_ptr<modsecurity::Rule>> own_;  // the tenant's, to which the runners point as well
   Exclusions exclusions_;
+#ifdef GATEHOUSE_SCREEN
+  std::shared_ptr<const screen::Program> program_;
+#endif
   std::array<std::shared_ptr<PhaseRunner>, phase_count> runners_;
   std::unique_ptr<modsecurity::RulesSet> set_ = std::make_unique<modsecurity::RulesSet>();
 };

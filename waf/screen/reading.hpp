@@ -1,0 +1,112 @@
+// A request as rules see it: libmodsecurity's variables, read once from the request's bytes. What the library would read
+// in a way that is not certainly known here is a doubt, and the request is the library's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "waf/screen/transformation.hpp"
+#include "waf/waf.hpp"
+
+namespace gatehouse::waf::screen {
+
+/// Collections whose elements have a name, and scalars.
+enum class Source : std::uint8_t {
+  args,
+  cookies,
+  headers,
+  nothing,  // files, parts, XML: without an element in every request that is not a doubt
+  last_collection = nothing,
+  method,
+  protocol,
+  line,
+  uri,
+  uri_raw,
+  query_string,
+  filename,
+  basename,
+  path_info,
+  remote_addr,
+  server_name,
+  auth_type,
+  body,
+  body_length,
+  body_processor,
+  combined_size,
+  body_error,  // and its like, which are empty or "0" in every request that is not a doubt
+  response_status,
+  response_protocol,
+  response_body,
+  count,
+};
+
+/// Why a request is the library's.
+enum class Doubt : std::uint8_t {
+  none,
+  rule,  // one may match
+  target,  // an odd one
+  encoding,  // a % that is none, or a byte of zero
+  arguments,  // too many
+  cookies,  // that applications read in several ways
+  type,  // of a body: XML, multipart, any other
+  charset,
+  json,  // not well formed, or not certainly
+  size,
+  count,
+};
+[[nodiscard]] std::string_view name_of(Doubt doubt) noexcept;
+
+/// An element of a collection. Of arguments `part` says where they stand.
+struct Element {
+  enum class Part : std::uint8_t { query, form, json };
+  std::string_view name;
+  std::string_view value;
+  Part part = Part::query;
+};
+
+class Reading {
+ public:
+  /// The head's first line and the connection. Views must stay valid.
+  void begin(const RequestStart& start);
+  void add_header(std::string_view name, std::string_view value);
+  /// When all header fields are known.
+  void end_head();
+  /// The whole body; empty if there is none.
+  void read_body(std::string_view body);
+  void clear() noexcept;
+
+  [[nodiscard]] Doubt doubt() const noexcept { return doubt_; }
+  [[nodiscard]] std::span<const Element> elements(Source source) const noexcept {
+    return collections_[static_cast<std::size_t>(source)];
+  }
+  [[nodiscard]] std::string_view scalar(Source source) const noexcept {
+    return scalars_[static_cast<std::size_t>(source)];
+  }
+  [[nodiscard]] Arena& arena() noexcept { return arena_; }
+
+ private:
+  class Json;
+
+  void doubt(Doubt why) noexcept {
+    if (doubt_ == Doubt::none) doubt_ = why;
+  }
+  void set(Source source, std::string_view value) noexcept { scalars_[static_cast<std::size_t>(source)] = value; }
+  void add_argument(std::string_view name, std::string_view value, Element::Part part);
+  void read_arguments(std::string_view text, Element::Part part);
+  void read_cookies(std::string_view header);
+  void count_arguments();
+  [[nodiscard]] std::string_view decoded(std::string_view text);
+
+  Arena arena_;
+  Doubt doubt_ = Doubt::none;
+  std::array<std::vector<Element>, static_cast<std::size_t>(Source::last_collection) + 1> collections_;
+  std::array<std::string_view, static_cast<std::size_t>(Source::count)> scalars_;
+  std::string_view content_type_;
+  bool has_content_type_ = false;
+  std::size_t arguments_bytes_ = 0;
+};
+
+}  // namespace gatehouse::waf::screen
