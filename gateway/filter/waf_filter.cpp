@@ -90,8 +90,9 @@ class WorkerStopwatch : public Stopwatch {
   explicit WorkerStopwatch(Exchange& exchange)
       : Stopwatch(exchange), worker_(exchange.worker), client_(client_of(exchange)) {}
   ~WorkerStopwatch() {
-    worker_.turn_shares.add(client_, worker_.loop.now(), elapsed());
-    charge_tenant(exchange(), elapsed());
+    const std::chrono::nanoseconds used = elapsed();
+    worker_.turn_shares.add(client_, worker_.loop.now(), used);
+    charge_tenant(exchange(), used);
   }
   WorkerStopwatch(const WorkerStopwatch&) = delete;
   WorkerStopwatch& operator=(const WorkerStopwatch&) = delete;

@@ -1,6 +1,6 @@
 // The screen against the engine: requests of a corpus through both. What the screen lets pass must be clean to the engine.
 //
-// Usage: screen_compare [--rules GLOB]... [--paranoia N] [--mode block|detect] [--repeat N] FILE.jsonl...
+// Usage: screen_compare [--rules GLOB]... [--paranoia N] [--repeat N] [--show] FILE.jsonl...
 // A file has a request in each line, as tests/crs/benign/README.md says. Prints how many the screen decided, why it did
 // not, by doubt and by rule, and what both cost; exit 1 when the two disagreed.
 #include <time.h>
@@ -134,9 +134,6 @@ Verdict ask_engine(waf::Engine& engine, const waf::Policy& policy, const Request
                            !outcome.body_unread && outcome.inbound_score == 0};
   for (const auto& rule : outcome.rules) {
     verdict.rules += fmt::format(" {}", rule.id);
-    if (std::getenv("DETAIL"))
-      fmt::print("DETAIL {} {} {} | {} {}\n", rule.id, rule.target, rule.match, request.method,
-                 request.target.substr(0, 60));
   }
   return verdict;
 }

@@ -17,11 +17,6 @@ namespace {
 
 using seclang::equals_ignoring_case;
 
-bool is_word(char c) noexcept { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
-
-// Texts of which libinjection makes one token, or no markup at all. Tried against it in tests/unit/waf/screen_test.cpp.
-bool is_tame(std::string_view text) noexcept { return std::ranges::all_of(text, is_word); }
-
 // As the library reads numbers: std::stoi, of which any failure is 0, for eq, atoll for the others.
 int as_int(std::string_view text) noexcept {
   try {
@@ -124,7 +119,6 @@ bool Screen::passes(const Plan& plan, std::string_view value, Source source, boo
         if (confirm(rule, seen) && may_match(rule)) return doubt(rule.id);
       }
     }
-    if (plan.injections.empty() || is_tame(seen.text.bytes)) continue;
     for (const Injection& injection : plan.injections) {
       const Rule& rule = program_->rules_[injection.rule];
       if ((rule.nodes & seen.nodes).none() || !takes(rule, source, names, element)) continue;
