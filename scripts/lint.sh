@@ -27,6 +27,14 @@ shell_scripts() {
 python_sources() {
   sources '*.py' | PYTHONPYCACHEPREFIX=build/pycache xargs -r "$python" -m compileall -q
 }
+# Each check is shown to catch what it is there to catch.
+tests_of_checks() {
+  local test wrong=0
+  for test in tests/lint/test_*.py; do
+    "$python" -B "$test" || wrong=1
+  done
+  return "$wrong"
+}
 formatting() {
   local file unformatted=0
   while read -r file; do
@@ -43,6 +51,7 @@ tidy() {
 
 check "dependency order" "$python" cmake/check_layers.py
 check "text and links" "$python" scripts/check_text.py
+check "tests of the checks" tests_of_checks
 check "shell scripts" shell_scripts
 check "Python syntax" python_sources
 check "C++ formatting" formatting
