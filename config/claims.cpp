@@ -37,7 +37,7 @@ class Names {
   [[nodiscard]] std::optional<Problem> problem_of(const TenantConfig& tenant) const {
     const TenantConfig& owner = *owners_.at(tenant.name);
     if (&owner == &tenant) return std::nullopt;
-    const std::string_view reason = is_called_after_it(owner) ? "is called after it" : "comes first by file name";
+    const std::string_view reason = is_called_after_it(owner) ? "is named like it" : "comes first by file name";
     return problem(tenant.place, fmt::format("the tenant {} is given in {} too, which {}", cite(tenant.name),
                                              cite(file_name(owner), 100), reason));
   }

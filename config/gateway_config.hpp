@@ -99,10 +99,13 @@ struct AccessLog {
 struct AuditLog {
   std::string path = "/var/log/gatehouse/audit.log";  // "-": standard output; empty: off
   // Argument and header names, case-insensitive.
-  std::vector<std::string> mask{"password",      "passwd",        "pass",       "pwd",       "secret", "token",
-                                "authorization", "cookie",        "set-cookie", "api_key",   "apikey", "access_token",
-                                "refresh_token", "client_secret", "session",    "sessionid", "csrf",   "iban",
-                                "creditcard",    "cvv",           "passwort",   "kennwort",  "pin"};
+  std::vector<std::string> mask{
+      "password",   "passwd",    "pass",       "pwd",     "pw",           "passcode",      "passphrase",
+      "passwort",   "kennwort",  "pin",        "otp",     "secret",       "client_secret", "token",
+      "jwt",        "bearer",    "auth",       "authkey", "access_token", "refresh_token", "authorization",
+      "credential", "cookie",    "set-cookie", "session", "sessionid",    "sessid",        "sid",
+      "jsessionid", "phpsessid", "cftoken",    "api_key", "apikey",       "access_key",    "private_key",
+      "signature",  "sig",       "csrf",       "xsrf",    "iban",         "creditcard",    "cvv"};
 };
 
 enum class AcmeChallenge { http_01, tls_alpn_01, dns_01 };

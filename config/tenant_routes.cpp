@@ -94,6 +94,17 @@ Parsed<std::size_t> check_regex(std::string_view text) {
   return static_cast<std::size_t>(regex.ProgramSize());
 }
 
+/// False if what the expression matches never begins with a slash.
+bool may_match_paths(const std::string& text) {
+  RE2::Options options(RE2::Quiet);
+  options.set_max_mem(kRegexMemoryBytes);
+  std::string least;
+  std::string most;
+  constexpr int bytes = 2;
+  if (!RE2(text, options).PossibleMatchRange(&least, &most, bytes)) return true;
+  return least < "0" && most >= "/";  // "0" is what follows all that begins with "/"
+}
+
 void check_regex(Mapping& m, const std::string& text, RegexTotal& total) {
   const auto all = [&](std::size_t most, std::string_view what) {
     m.error("path_regex", fmt::format("the expressions of a tenant's routes have at most {} {} in all", most, what));
@@ -105,6 +116,8 @@ void check_regex(Mapping& m, const std::string& text, RegexTotal& total) {
   const auto steps = check_regex(text);
   if (!steps)
     return m.error("path_regex", fmt::format("{} is not a regular expression: it {}", cite(text), steps.error()));
+  if (!may_match_paths(text))
+    m.warning("path_regex", fmt::format("no path matches {}: the whole path must, and it begins with '/'", cite(text)));
   total.steps += *steps;
   if (total.steps > kMostRegexSteps) all(kMostRegexSteps, "steps, into which they are compiled,");
 }
@@ -129,6 +142,8 @@ void read_match(Mapping& m, RouteMatch& match, RegexTotal& total) {
   for (std::size_t i = 0; i < match.methods.size(); ++i) {
     if (!seen.insert(match.methods[i]).second)
       m.error_at(m.item_at("methods", i), fmt::format("the method {} is given twice", cite(match.methods[i])));
+    if (match.methods[i] == "CONNECT")
+      m.warning_at(m.item_at("methods", i), "requests with the method 'CONNECT' are always refused");
   }
   std::ranges::sort(match.methods);
 }

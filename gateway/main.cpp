@@ -21,6 +21,7 @@ constexpr int failed = 1;
 constexpr int usage = 2;
 
 int run(const std::string& path) {
+  server::hold_signals();  // those that come while it starts are served when it has
   config::LoadedGateway loaded = config::load_gateway(path);
   for (const config::Problem& problem : loaded.problems) std::cerr << problem.to_string() << '\n';
   if (!loaded.config) {
@@ -159,6 +160,7 @@ int main(int argc, char** argv) {
       return;
     }
     code = server::is_ready(*address) ? 0 : failed;
+    if (code != 0) std::cerr << "gatehouse: nothing at " << admin << " says that it is ready\n";
   });
 
   CertsOptions certs_options;

@@ -163,6 +163,10 @@ H2HeadFault H2Head::finish(RequestHead& head, std::string_view wanted_scheme, st
     head.method = Method::other;
     head.method_name = {};
     head.target = {};
+    // In which form the client wants to hear of it.
+    for (const Entry& entry : entries_)
+      if (entry.id == FieldId::accept)
+        head.fields.push({entry.id, text(entry.name_at, entry.name_size), text(entry.value_at, entry.value_size)});
     return fault_;
   }
 

@@ -6,6 +6,7 @@
 
 #include "gateway/filter/filter.hpp"
 #include "gateway/proxy/failure.hpp"
+#include "waf/charsets.hpp"
 
 namespace gatehouse::proxy {
 
@@ -24,7 +25,8 @@ namespace {
 enum class Inspection {
   wanted,  // text
   not_wanted,  // of another type, or an event stream, which has no end
-  impossible,  // encoded although that was not asked for, or of no type or none that is one: the client may well read text
+  impossible,  // encoded although that was not asked for, in a charset that rules cannot read, or of no type or none that
+  // is one: the client may well read text
 };
 
 bool is_token(std::string_view text) noexcept {  // RFC 9110 section 5.6.2
@@ -54,7 +56,8 @@ Inspection inspection_of(const http::ResponseHead& head) noexcept {
   if (!is_type(media)) return Inspection::impossible;
   for (const std::string_view text : {"text/html", "text/plain", "text/xml", "application/json", "application/xml",
                                       "application/xhtml+xml", "application/problem+json"})
-    if (http::equals_ignore_case(media, text)) return Inspection::wanted;
+    if (http::equals_ignore_case(media, text))
+      return waf::has_known_charset(type->value) ? Inspection::wanted : Inspection::impossible;
   return Inspection::not_wanted;
 }
 

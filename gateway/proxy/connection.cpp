@@ -2,12 +2,15 @@
 #include "gateway/proxy/connection.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <string>
 
 #include "gateway/filter/challenges.hpp"
 #include "gateway/http/read_buffer.hpp"
 #include "gateway/net/proxy_header.hpp"
 #include "gateway/proxy/h1_stream.hpp"
 #include "gateway/proxy/h2_connection.hpp"
+#include "gateway/runtime/log.hpp"
 
 namespace gatehouse::proxy {
 
@@ -24,6 +27,19 @@ std::string host_of(std::string_view server_name) {
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   if (name.ends_with('.')) name.pop_back();
   return name;
+}
+
+// Its clients get errors from it of which nobody here would know. Once a minute at most.
+void tell_of_full_proxy(const SocketAddress& proxy, std::size_t limit) {
+  constexpr std::int64_t pause_seconds = 60;
+  static std::atomic<std::int64_t> next{0};
+  const std::int64_t now = std::chrono::floor<std::chrono::seconds>(runtime::Clock::now()).time_since_epoch().count();
+  std::int64_t due = next.load();
+  if (now < due || !next.compare_exchange_strong(due, now + pause_seconds)) return;
+  journal(
+      runtime::Level::warning,
+      "a trusted proxy has as many connections as limits.connections_per_client lets one client have; more are closed",
+      {{"client.address", proxy.ip.to_string()}, {"limit", std::to_string(limit)}});
 }
 
 }  // namespace
@@ -130,6 +146,7 @@ Task<void> Connection::run(std::unique_ptr<Connection> self) {
     connection.counted_client_ = connection.worker.shared.clients.enter(connection.peer_.ip, limit);
     if (!connection.counted_client_) {
       connection.listener.refused_client_limit->add();
+      if (connection.is_trusted_proxy()) tell_of_full_proxy(connection.peer_, limit);
       co_return;
     }
   }
@@ -146,9 +163,13 @@ Task<void> Connection::run(std::unique_ptr<Connection> self) {
     co_await run_h1(connection);
 }
 
+bool Connection::is_trusted_proxy() const {
+  return std::ranges::any_of(snapshot_->config->trusted_proxies,
+                             [&](const Cidr& cidr) { return cidr.contains(peer_.ip); });
+}
+
 Task<bool> Connection::read_proxy_header() {
-  const auto& trusted = snapshot_->config->trusted_proxies;
-  if (std::ranges::none_of(trusted, [&](const Cidr& cidr) { return cidr.contains(peer_.ip); })) co_return false;
+  if (!is_trusted_proxy()) co_return false;
   stream.expires_after(snapshot_->config->timeouts.request_header);
   // TLS reads from the socket itself, so the header is looked at where it is and only then taken out.
   http::ReadBuffer buffer;

@@ -48,6 +48,7 @@ class Connection {
   friend class Worker;
 
   runtime::Task<bool> read_proxy_header();
+  [[nodiscard]] bool is_trusted_proxy() const;
   runtime::Task<bool> handshake();
 
   SnapshotRef snapshot_;  // until a protocol is spoken

@@ -24,6 +24,21 @@ constexpr auto first_request_time = std::chrono::seconds(2);  // of a connection
 constexpr std::size_t linger_bytes = 1024 * 1024;
 constexpr unsigned requests_a_turn = 16;  // that came in one piece: then other connections have their turn
 
+// Of a head that was refused, the fields Accept of what has come of it: in which form the client wants the answer.
+void add_accept(std::string_view head, http::Fields& fields) {
+  constexpr std::string_view name = "accept";
+  constexpr std::size_t most = 8;
+  for (std::size_t at = head.find('\n'); at != std::string_view::npos && fields.size() < most; at = head.find('\n')) {
+    head.remove_prefix(at + 1);
+    if (head.starts_with("\r\n") || head.starts_with('\n')) return;
+    if (head.size() <= name.size() || head[name.size()] != ':' ||
+        !http::equals_ignore_case(head.substr(0, name.size()), name))
+      continue;
+    const std::string_view line = head.substr(0, head.find_first_of("\r\n"));
+    fields.push({.name = line.substr(0, name.size()), .id = FieldId::accept, .value = line.substr(name.size() + 1)});
+  }
+}
+
 bool is_lateness(Errc error) noexcept { return error == Errc::timed_out || error == Errc::too_slow; }
 
 }  // namespace
@@ -173,6 +188,7 @@ Task<void> H1Stream::refuse_head(const http::ParseResult& result) {
 Task<void> H1Stream::answer_without_head() {
   exchange.reply.close = true;
   exchange.head = {};
+  add_accept(buffer_.unread(), exchange.head.fields);
   filter::WorkerContext& worker = connection_.worker.context;
   worker.ids.append(exchange.request_id);
   worker.ids.append(exchange.trace_id);

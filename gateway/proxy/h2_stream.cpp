@@ -80,9 +80,6 @@ Task<void> H2ServerStream::refuse() {
       break;
     default: exchange.answer(400, Reason::malformed, "The request is malformed."); break;
   }
-  exchange.head.fields.clear();
-  exchange.head.method = http::Method::other;
-  exchange.head.method_name = exchange.head.target = {};
   name_request();
   (void)co_await reply();
   complete(exchange);

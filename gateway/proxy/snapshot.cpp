@@ -39,6 +39,23 @@ bool covers_path(std::string_view prefix, std::string_view path) noexcept {
   return path.size() == prefix.size() || path[prefix.size()] == '/';
 }
 
+namespace {
+
+// "Shop.Example.:443" is "shop.example".
+std::string_view bare_host(std::string_view host) noexcept {
+  const std::size_t port = host.find_last_not_of("0123456789");
+  if (port != std::string_view::npos && host[port] == ':') host = host.substr(0, port);
+  if (host.ends_with('.')) host.remove_suffix(1);
+  return host;
+}
+
+bool has_value(const http::Field& field, const config::HeaderMatch& wanted) noexcept {
+  if (!wanted.value || field.value == *wanted.value) return true;
+  return field.id == http::FieldId::host && http::equals_ignore_case(bare_host(field.value), bare_host(*wanted.value));
+}
+
+}  // namespace
+
 const filter::Route* find_route(const TenantRoutes& tenant, std::string_view path, std::string_view method,
                                 const http::Fields& fields, bool peer_trusted) noexcept {
   const auto fits = [&](std::size_t i) {
@@ -57,7 +74,7 @@ const filter::Route* find_route(const TenantRoutes& tenant, std::string_view pat
     if (!match.methods.empty() && std::ranges::find(match.methods, method) == match.methods.end()) return false;
     return std::ranges::all_of(match.headers, [&](const config::HeaderMatch& header) {
       return std::ranges::any_of(fields.all(), [&](const http::Field& field) {
-        return http::equals_ignore_case(field.name, header.name) && (!header.value || field.value == *header.value) &&
+        return http::equals_ignore_case(field.name, header.name) && has_value(field, header) &&
                filter::is_believed_field(field, fields, peer_trusted);
       });
     });

@@ -125,8 +125,8 @@ Task<void> Admin::serve(int fd, Door& door) {
     // As strict as the gateway itself: what two programs could read differently is refused.
     const bool complete = parsed.status == http::ParseStatus::complete;
     const auto framing = complete ? http::request_framing(head) : std::unexpected(http::Refusal::target_malformed);
-    if (framing && http::request_target(head)) {
-      const std::string_view path = head.target.substr(0, head.target.find('?'));
+    if (const auto asked = http::request_target(head); framing && asked) {
+      const std::string_view path = asked->path;
       status = 200;
       if (head.method == http::Method::post && door.everything && path.starts_with("/certificates/")) {
         AdminAnswer answer = {403,

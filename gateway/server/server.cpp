@@ -92,6 +92,11 @@ std::string random_id() {
 
 }  // namespace
 
+void hold_signals() noexcept {
+  const sigset_t signals = handled_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
 Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
     : gateway_(std::move(gateway)),
       worker_count_(gateway_->workers != 0 ? gateway_->workers : usable_processors()),
@@ -100,8 +105,7 @@ Server::Server(std::shared_ptr<const config::GatewayConfig> gateway)
       started_(std::chrono::system_clock::now()) {
   runtime::set_metric_writer(static_cast<unsigned>(worker_count_));
   runtime::keep_spare_descriptors();
-  const sigset_t signals = handled_signals();
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
+  hold_signals();  // before any thread: all inherit it
   std::signal(SIGPIPE, SIG_IGN);
   journal_ = std::make_unique<runtime::LogFile>("stderr", 4 * 1024 * 1024);
   runtime::set_journal_file(journal_.get());

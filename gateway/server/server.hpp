@@ -21,6 +21,9 @@ namespace gatehouse::server {
 class Admin;
 
 /// Runs the gateway until it is told to stop. The thread that calls run() is the background thread.
+/// Blocks the signals that a Server serves, in this thread and those that it will make: they wait until it runs.
+void hold_signals() noexcept;
+
 class Server {
  public:
   /// `gateway` has been loaded without errors. Throws std::runtime_error when the gateway cannot start: an address

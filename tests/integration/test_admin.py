@@ -134,6 +134,7 @@ def test_health_and_readiness(gateway):
     assert gateway.admin("/healthz").status == 200
     assert gateway.admin("/readyz").status == 200
     assert gateway.admin("/nowhere").status == 404
+    assert gateway.admin(f"http://127.0.0.1:{gateway.admin_port}/readyz").status == 200, "RFC 9112 section 3.2.2"
     assert gateway.admin("/healthz", method="HEAD").status == 200
     assert gateway.admin("/healthz", method="POST").status in (404, 405)
 

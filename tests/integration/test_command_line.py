@@ -333,7 +333,8 @@ def test_schema(kind):
 
 def test_health(prepared):
     port = free_port()
-    assert run_command("health", "--admin", f"127.0.0.1:{port}").returncode == 1
+    alone = run_command("health", "--admin", f"127.0.0.1:{port}")
+    assert alone.returncode == 1 and f"127.0.0.1:{port}" in alone.stderr
     with Gateway({"shop": tenant()}) as gateway:
         assert run_command("health", "--admin", f"127.0.0.1:{gateway.admin_port}").returncode == 0
         assert run_command("health", "--admin", f"127.0.0.1:{gateway.http_port}").returncode == 1

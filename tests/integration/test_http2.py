@@ -123,6 +123,9 @@ def test_answers_of_the_gateways_own(gateway):
         answer = client.exchange(headers=[("accept", "application/json")], host="nobody.test")
         assert answer.status == 421 and json.loads(answer.body)["status"] == 421 and answer.header("x-request-id")
         assert client.exchange().status == 200  # the connection goes on
+        for fields in ([("x_a", "1")], [("x-much", "x" * 70000)]):  # refused with the head
+            answer = client.exchange(headers=[("accept", "application/json"), *fields])
+            assert answer.status in (400, 431) and json.loads(answer.body)["status"] == answer.status
         assert client.exchange("/../x").status == 400
         assert client.exchange("/a/..;x=y/b").status == 400
         assert client.exchange(method="CONNECTED", target="/").status == 200

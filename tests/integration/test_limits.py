@@ -136,6 +136,21 @@ def test_connections_per_client(gateway):
                 connection.close()
 
 
+def test_a_trusted_proxy_without_room_is_told_of(upstream):
+    """It has many clients' connections, and answers its own clients with errors of which nothing here would tell."""
+    with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"connections_per_client": 3}, "trusted_proxies": ["127.0.0.9"]}) as gateway:
+        held = [served(gateway, source="127.0.0.8") for _ in range(4)]
+        assert [connection is not None for connection in held] == [True, True, True, False]
+        held += [served(gateway, source="127.0.0.9") for _ in range(5)]
+        assert [connection is not None for connection in held[4:]] == [True, True, True, False, False]
+        gateway.wait_log("connections_per_client")
+        assert gateway.log.count("connections_per_client") == 1, "once a minute, and of no other client"
+        assert "127.0.0.9" in gateway.log and "127.0.0.8" not in gateway.log
+        for connection in held:
+            if connection:
+                connection.close()
+
+
 def test_connections_per_client_zero_is_none(upstream):
     with Gateway({"shop": tenant(upstream=upstream)}, {"limits": {"connections_per_client": 0}}) as gateway:
         held = [served(gateway) for _ in range(300)]

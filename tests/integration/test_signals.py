@@ -2,6 +2,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,22 @@ def test_drain(number):
         gateway.assert_clean()
         assert gateway.access_record(url__path="/hold")["http.response.status_code"] == 200
         gateway.discard()
+
+
+@pytest.mark.parametrize("number, end", [(signal.SIGHUP, None), (signal.SIGUSR1, None), (signal.SIGTERM, 0)])
+def test_signals_while_it_starts(number, end):
+    """They wait until it has started."""
+    tenants = {f"shop-{i}": tenant(f"shop-{i}", hosts=[{"name": f"shop-{i}.test", "tls": "off"}]) for i in range(300)}
+    gateway = Gateway(tenants, start=False)
+    gateway.start(ready=False)
+    poll(lambda: "SigBlk:\t0000000000000000" not in Path(f"/proc/{gateway.pid}/status").read_text(), "the first line of the program")
+    gateway.signal(number)
+    if end is None:
+        gateway.wait_ready()
+        gateway.signal(signal.SIGTERM)
+        end = 0
+    assert gateway.wait_exit() == end
+    gateway.discard()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])

@@ -225,6 +225,8 @@ LEAK = b"You have an error in your SQL syntax; check the manual that corresponds
     ([("Content-Type", '"text/html"')], 200, "bypassed"), ([("Content-Type", "text/html/x")], 200, "bypassed"),
     ([("Content-Type", "text/html"), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")], 200, "bypassed"),
     ([("Content-Type", "image/png"), ("Content-Type", "text/html")], 200, "bypassed"), ([("Content-Type", "text/html,x")], 403, "blocked"),
+    ([("Content-Type", "text/html; charset=utf-16")], 200, "bypassed"), ([("Content-Type", "application/json; charset=IBM037")], 200, "bypassed"),
+    ([("Content-Type", "text/html; charset=ISO-8859-1")], 403, "blocked"), ([("Content-Type", "image/png; charset=utf-16")], 200, "clean"),
     ([("Content-Type", "image/png")], 200, "clean")])
 def test_answers_are_inspected_or_said_not_to_be(fields, status, verdict):
     """Upstreams are asked not to compress, whatever the client takes."""

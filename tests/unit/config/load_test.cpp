@@ -49,7 +49,7 @@ TEST(SettleClaims, LeavesATenantsNameToTheFirst) {
 TEST(SettleClaims, LeavesATenantsNameToTheFileThatIsCalledAfterIt) {
   EXPECT_THAT(
       settled({load("evil", "shop", "evil.example"), load("shop", "shop", "shop.example")}),
-      ElementsAre(ElementsAre(error_at("1:9", "the tenant 'shop' is given in 'shop.yaml' too, which is called")),
+      ElementsAre(ElementsAre(error_at("1:9", "the tenant 'shop' is given in 'shop.yaml' too, which is named like it")),
                   IsEmpty()));
 }
 

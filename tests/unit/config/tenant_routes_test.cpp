@@ -126,8 +126,8 @@ TEST(TenantRoutes, BoundTheExpressionsOfATenant) {
   // The first dozens of errors of expressions that do not compile, then no more is compiled.
   EXPECT_THAT(tenant_problems(routes_of(83, std::string(400, '('))),
               ::testing::Contains(error_at("85:26", "at most 32768 bytes in all")));
-  EXPECT_THAT(tenant_problems(routes_of(12, std::string(400, 'a'))), IsEmpty());
-  EXPECT_THAT(tenant_problems(routes_of(13, std::string(400, 'a'))),
+  EXPECT_THAT(tenant_problems(routes_of(12, '/' + std::string(399, 'a'))), IsEmpty());
+  EXPECT_THAT(tenant_problems(routes_of(13, '/' + std::string(399, 'a'))),
               ElementsAre(error_at("15:26", "at most 5000 steps")));
   EXPECT_THAT(tenant_problems(routes_of(1, "/((.*a.{40}b|.*b.{40}a).{30}){9}y")),
               ElementsAre(error_at("3:26", "at most 5000 steps")));
@@ -204,6 +204,19 @@ TEST(TenantRoutes, WarnOfTheUnreachable) {
   EXPECT_THAT(second("path: /a, headers: {x: }", "path: /a, headers: {x: \"1\"}"), unreachable);
   EXPECT_THAT(second("path: /a, headers: {x: \"1\"}", "path: /a, headers: {x: \"1\", y: }"), unreachable);
   EXPECT_THAT(second("path_exact: /a", "path_exact: /a, methods: [GET]"), unreachable);
+}
+
+TEST(TenantRoutes, WarnOfWhatNoRequestIs) {
+  const auto only = [](const std::string& match) {
+    return tenant_problems("routes:\n  - {match: {" + match + "}, service: web}\n");
+  };
+  for (const char* expression : {"a.*", "^$", "[0-9]+", "api/.*", "\\.php", "A|B"})
+    EXPECT_THAT(only(std::string("path_regex: '") + expression + "'"),
+                ElementsAre(warning_at("3:26", "and it begins with '/'")))
+        << expression;
+  for (const char* expression : {".*", "/", "/a|b", "(?i)/A", ".*\\.php", "[/a].*", "\\S+", "(a|/).*", "^/.*$"})
+    EXPECT_THAT(only(std::string("path_regex: '") + expression + "'"), IsEmpty()) << expression;
+  EXPECT_THAT(only("path: /, methods: [GET, CONNECT]"), ElementsAre(warning_at("3:38", "always refused")));
 }
 
 TEST(TenantRoutes, AcceptWhatCanBeReached) {

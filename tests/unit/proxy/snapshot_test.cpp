@@ -126,6 +126,17 @@ TEST_F(FindRoute, WantsAllHeaders) {
   EXPECT_EQ(find("/", "GET", {other, user}), "rest");
 }
 
+TEST_F(FindRoute, ComparesHostsAsHostsAre) {
+  add("shop", {.path = "/", .headers = {{.name = "host", .value = "Shop.example"}}});
+  add("six", {.path = "/", .headers = {{.name = "host", .value = "[2001:db8::1]"}}});
+  for (const char* host : {"shop.example", "SHOP.EXAMPLE", "shop.example.", "shop.example:80", "shop.example.:443"})
+    EXPECT_EQ(find("/", "GET", {{http::FieldId::host, "Host", host}}), "shop") << host;
+  for (const char* host : {"[2001:db8::1]", "[2001:DB8::1]:8443"})
+    EXPECT_EQ(find("/", "GET", {{http::FieldId::host, "Host", host}}), "six") << host;
+  for (const char* host : {"shop.examples", "a.shop.example", "shop", "", ":80", "[2001:db8::2]"})
+    EXPECT_EQ(find("/", "GET", {{http::FieldId::host, "Host", host}}), "none") << host;
+}
+
 TEST_F(FindRoute, TakesAFieldThatConnectionNamesForAbsent) {
   add("canary", {.path = "/", .headers = {{"x-canary", std::nullopt}}});
   add("socket", {.path = "/", .headers = {{"upgrade", "websocket"}}});

@@ -43,6 +43,22 @@ TEST(MaskNames, KnowSecretsByTheirLastSegment) {
                            "new_password",
                            "password_confirmation",
                            "session_id",
+                           "jsessionid",
+                           "JSESSIONID",
+                           "PHPSESSID",
+                           "sid",
+                           "user.sid",
+                           "jwt",
+                           "bearer",
+                           "auth",
+                           "X-Auth-Key",
+                           "credentials",
+                           "private_key",
+                           "awsAccessKey",
+                           "X-Amz-Signature",
+                           "sig",
+                           "otp",
+                           "passcode",
                            "iban",
                            "a.b.c.token.0",
                            "json.password.new",
@@ -61,8 +77,8 @@ TEST(MaskNames, KnowSecretsByTheirLastSegment) {
                            "user[password][first]"}) {
     EXPECT_TRUE(masker().is_secret_name(name)) << name;
   }
-  for (const char* name :
-       {"", "name", "compass", "passwordless", "comment", "...", "array_0", "12", "[]", "s", "a.b", "na%6De", "100%"}) {
+  for (const char* name : {"", "name", "compass", "author", "side", "signal", "opt", "passwordless", "comment", "...",
+                           "array_0", "12", "[]", "s", "a.b", "na%6De", "100%"}) {
     EXPECT_FALSE(masker().is_secret_name(name)) << name;
   }
 }
@@ -174,7 +190,7 @@ INSTANTIATE_TEST_SUITE_P(
         Shown{"x=1&password%00=hunter2", "x=1&password%00=***"}, Shown{"x=1&password+=hunter2", "x=1&password+=***"},
         Shown{"userPassword=hunter2&x=1", "userPassword=***&x=1"},
         Shown{"pass%77ord=hunter2&x=1", "pass%77ord=***&x=1"}, Shown{"user[password]=x&y=z", "user[password]=***&y=z"},
-        Shown{"sid=1; session=abc; theme=dark", "sid=1; session=***; theme=dark"},
+        Shown{"side=1; session=abc; theme=dark", "side=1; session=***; theme=dark"},
         Shown{"password=a;b&x=1", "password=***&x=1"}, Shown{"token=\"a b\" x", "token=\"***\" x"},
         Shown{"password=", "password="}, Shown{"a=password&b=1", "a=password&b=1"},
         Shown{"/login?next=/x&token=abc", "/login?next=/x&token=***"}));
