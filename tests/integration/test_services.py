@@ -467,14 +467,16 @@ def test_connections_are_kept_whatever_the_answers_length(authority, protocol, s
 @pytest.mark.parametrize("waf", ["off", "detect"])
 def test_an_early_answer_is_heard_while_a_body_at_hand_is_sent(waf):
     """The upstream answers and takes no more than its buffers do."""
+    answered = []
+
     def refuse(connection):
         read_request_head(connection.buffer)
         connection.respond(413, body="too large")
+        answered.append(time.monotonic())
         connection.upstream.released.wait(20)
 
     with Upstream(on_connect=refuse, socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)]) as upstream, \
             Gateway({"shop": tenant(upstream=upstream, waf={"mode": waf, "body": {"limit": "9MiB"}})},
                     {"timeouts": {"response": "20s"}, "waf": {"time_budget": "10s"}}) as gateway:
-        begin = time.monotonic()
-        response = gateway.request(method="POST", headers=[("Content-Type", "text/plain")], body=b"x" * (8 << 20), timeout=30)
-        assert response.status == 413 and time.monotonic() - begin < 15
+        response = gateway.request(method="POST", headers=[("Content-Type", "text/plain")], body=b"x" * (8 << 20), timeout=40)
+        assert response.status == 413 and time.monotonic() - answered[0] < 10, "how long the rules take is another matter"
