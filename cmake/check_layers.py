@@ -34,6 +34,7 @@ HOMES = [
     ("PCRE2", r"pcre2(posix)?\.h$", r"waf/(screen/)?[^/]+", "waf/"),
     ("Vectorscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/screen/[^/]+", "waf/screen/"),
     ("yajl", r"yajl/", r"waf/screen/[^/]+", "waf/screen/"),
+    ("libxml2", r"libxml/", r"waf/screen/[^/]+", "waf/screen/"),
     ("hiredis", r"hiredis/|(hiredis|async|read|sds)\.h$", r"ratelimit/resp\.[a-z]+", "ratelimit/resp.*"),
     ("nlohmann-json", r"nlohmann/", r"acme/[^/]+", "acme/"),
     ("nghttp2", r"nghttp2/", r"gateway/http/h2_[^/]+", "gateway/http/h2_*"),

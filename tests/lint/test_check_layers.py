@@ -66,6 +66,7 @@ class CheckLayers(unittest.TestCase):
             ("hs.h", "waf/screen/patterns.cpp", "waf/engine.cpp"),
             ("hs/hs.h", "waf/screen/patterns.cpp", "gateway/filter/waf.cpp"),
             ("yajl/yajl_parse.h", "waf/screen/reading.cpp", "waf/engine.cpp"),
+            ("libxml/parser.h", "waf/screen/xml.cpp", "waf/engine.cpp"),
             ("hiredis/read.h", "ratelimit/resp.cpp", "ratelimit/redis_script.cpp"),
             ("nghttp2/nghttp2.h", "gateway/http/h2_session.cpp", "gateway/http/session.cpp"),
             ("prometheus/registry.h", "gateway/runtime/metrics.cpp", "gateway/runtime/log.cpp"),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -55,23 +56,22 @@ constexpr VariableName variable_names[] = {
     {"REQBODY_ERROR", Source::body_error},
     {"REQBODY_PROCESSOR_ERROR", Source::body_error},
     {"MULTIPART_STRICT_ERROR", Source::body_error},
-    {"MULTIPART_UNMATCHED_BOUNDARY", Source::body_error},
-    {"INBOUND_DATA_ERROR", Source::body_error},
+    {"MULTIPART_UNMATCHED_BOUNDARY", Source::boundary_mark},
+    {"INBOUND_DATA_ERROR", Source::data_error},
     {"URLENCODED_ERROR", Source::body_error},
-    {"FILES_COMBINED_SIZE", Source::body_error},
+    {"FILES_COMBINED_SIZE", Source::files_size},
+    {"FILES", Source::files},
+    {"FILES_NAMES", Source::files, true},
+    {"FILES_SIZES", Source::file_sizes},
+    {"FILES_TMP_CONTENT", Source::file_contents},
+    {"MULTIPART_NAME", Source::part_names},
+    {"MULTIPART_FILENAME", Source::part_file_names},
+    {"MULTIPART_PART_HEADERS", Source::part_heads},
     {"RESPONSE_BODY", Source::response_body},
 };
 
 // Collections without an element in every request that is not a doubt.
-constexpr const char* empty_variables[] = {"FILES",
-                                           "FILES_NAMES",
-                                           "FILES_SIZES",
-                                           "FILES_TMPNAMES",
-                                           "FILES_TMP_CONTENT",
-                                           "MULTIPART_NAME",
-                                           "MULTIPART_FILENAME",
-                                           "MULTIPART_PART_HEADERS",
-                                           "XML"};
+constexpr const char* empty_variables[] = {"FILES_TMPNAMES"};
 
 // What decides how a body is read is decided by waf/screen/reading.cpp, which knows these rules of ours.
 constexpr std::uint32_t reading_rules[] = {200'000, 200'001, 200'006, 200'011};
@@ -91,6 +91,11 @@ bool has_macro(std::string_view text) { return text.find("%{") != std::string_vi
 std::optional<Selector> selector_of(const seclang::Variable& variable) {
   const std::string upper = seclang::upper_case(variable.name);
   if (is_empty(variable)) return Selector{.source = Source::nothing, .count = variable.count};
+  if (upper == "XML") {
+    if (variable.selector == "/*") return Selector{.source = Source::xml_text, .count = variable.count};
+    if (variable.selector == "//@*") return Selector{.source = Source::xml_attributes, .count = variable.count};
+    return Selector{.source = Source::nothing, .count = variable.count};
+  }
   const auto found =
       std::ranges::find_if(variable_names, [&](const VariableName& entry) { return upper == entry.name; });
   if (found == std::end(variable_names)) return std::nullopt;
@@ -237,7 +242,8 @@ class Program::Compiler {
       take(decisions);
       break;
     }
-    for (const auto& [phase, step] : watched_) note_setters(step->item.id, *step->item.text, false);
+    for (const auto& [phase, step] : watched_)
+      note_setters(step->item.id, *step->item.text, is_quiet(*step->item.text), tried_);
   }
 
   bool watch_more(const std::vector<std::vector<Folder::Decision>>& decisions) {
@@ -268,7 +274,7 @@ class Program::Compiler {
             note_value(name, value);
         } else if (decision.action == Folder::Action::run) {
           if (is_quiet(*item.text))
-            note_setters(item.id, *item.text, true);
+            note_setters(item.id, *item.text, true, setters_);
           else
             fail(item.id, "it acts on every request");
         }
@@ -294,7 +300,7 @@ class Program::Compiler {
   }
 
   // What a rule sets while it is tried: all, or what it sets before it is known to match.
-  void note_setters(std::uint32_t id, const RuleText& text, bool may_match) {
+  static void note_setters(std::uint32_t id, const RuleText& text, bool may_match, std::vector<Setter>& to) {
     for (const RuleLink& link : text.links) {
       if (!may_match && &link == &text.links.back()) break;
       for (const auto& a : link.actions) {
@@ -304,8 +310,7 @@ class Program::Compiler {
         if (!name.starts_with("tx.") && !name.starts_with("tx:")) continue;
         name.erase(0, 3);
         const std::size_t macro = name.find("%{");
-        (may_match ? setters_ : tried_)
-            .push_back({.rule = id, .name = name.substr(0, macro), .is_prefix = macro != std::string::npos});
+        to.push_back({.rule = id, .name = name.substr(0, macro), .is_prefix = macro != std::string::npos});
       }
     }
   }
@@ -354,17 +359,20 @@ class Program::Compiler {
   }
 
   void compile_rules() {
+    find_counters();
     for (const auto& [phase, step] : watched_) {
       if (phase < modsecurity::RequestHeadersPhase) {
         fail(step->item.id, "it runs before the request's head is known");
         continue;
       }
-      Rule rule{.id = step->item.id, .in_body_phase = phase >= modsecurity::RequestBodyPhase};
+      Rule rule{.id = step->item.id,
+                .in_body_phase = phase >= modsecurity::RequestBodyPhase,
+                .is_quiet = phase <= modsecurity::RequestBodyPhase && is_quiet(*step->item.text)};
       texts_.push_back(step->item.text);
       modsecurity::RuleWithActions* part = step->rule;
       for (const RuleLink& link : step->item.text->links) {
         auto* const with_operator = dynamic_cast<modsecurity::RuleWithOperator*>(part);
-        rule.links.push_back(compile_link(rule.id, link, with_operator, step->item.text->links));
+        rule.links.push_back(compile_link(rule, link, with_operator, step->item.text->links));
         part = part != nullptr ? part->m_chainedRuleChild.get() : nullptr;
       }
       if (phase > modsecurity::RequestBodyPhase) {
@@ -374,6 +382,40 @@ class Program::Compiler {
         continue;
       }
       made_->rules_.push_back(std::move(rule));
+    }
+  }
+
+  // Of one phase, and not named by macros. Constants and steps alone: what is added to must be a number.
+  void find_counters() {
+    std::map<std::string, std::set<std::size_t>> phases;
+    std::set<std::string> others;
+    for (const auto& [phase, step] : watched_) {
+      const bool quiet = phase <= modsecurity::RequestBodyPhase && is_quiet(*step->item.text);
+      for (const RuleLink& link : step->item.text->links)
+        for (const auto& a : link.actions) {
+          if (a.name != "setvar") continue;
+          const auto made = assignment_of(a.value);
+          if (!made) continue;
+          const bool plain = made->step || (made->value && !has_macro(*made->value));
+          phases[made->name].insert(phase);
+          if (!quiet || !plain) others.insert(made->name);
+        }
+    }
+    for (const auto& [name, in] : phases) {
+      const auto sets_it = [&](const Setter& s) { return s.is_prefix && name.starts_with(s.name); };
+      if (in.size() != 1 || others.contains(name) || has_macro(name) || is_unseen(name) ||
+          std::ranges::any_of(tried_, sets_it))
+        continue;
+      const auto first = constants_.find(name);
+      std::optional<int> value;
+      if (first != constants_.end()) {
+        int number = 0;
+        const std::string& text = first->second;
+        const auto end = text.data() + text.size();
+        if (text.empty() || std::from_chars(text.data(), end, number).ptr != end) continue;
+        value = number;
+      }
+      made_->counters_[name] = value;
     }
   }
 
@@ -390,14 +432,14 @@ class Program::Compiler {
     return Screen(*made_).may_match(nothing, rule);
   }
 
-  Link compile_link(std::uint32_t id, const RuleLink& text, modsecurity::RuleWithOperator* rule,
+  Link compile_link(const Rule& in, const RuleLink& text, modsecurity::RuleWithOperator* rule,
                     const std::vector<RuleLink>& chain) {
     Link link{.rule = rule};
     bool known = rule != nullptr || text.variables.empty();
     for (const seclang::Variable& variable : text.variables) {
       const std::string upper = seclang::upper_case(variable.name);
       if (upper == "TX") {
-        known = known && !variable.exclude && variable.has_selector && add_tx(link.targets, variable, id);
+        known = known && !variable.exclude && variable.has_selector && add_tx(link.targets, variable, in.id);
         continue;
       }
       const auto selector = selector_of(variable);
@@ -405,6 +447,7 @@ class Program::Compiler {
         known = known && variable.exclude;
         continue;
       }
+      made_->looks_into_xml_ = made_->looks_into_xml_ || (upper == "XML" && selector->source == Source::nothing);
       (variable.exclude ? link.targets.except : link.targets.of).push_back(*selector);
     }
     for (const seclang::Action& a : text.actions) {
@@ -419,9 +462,12 @@ class Program::Compiler {
         link.transformations.push_back(*transformation);
       }
     }
+    // Whether such a variable is empty or "0" is not known.
+    const auto is_flag = [](const Selector& s) { return s.source == Source::body_error && !s.count; };
+    known = known && (std::ranges::none_of(link.targets.of, is_flag) || compares_numbers(text.op.name));
     const bool is_last = &text == &chain.back();
     for (const seclang::Action& a : text.actions) {
-      if (is_last || a.name != "setvar") continue;
+      if ((is_last && !in.is_quiet) || a.name != "setvar") continue;
       // What later links do not look at is nothing to the screen: if the rule matches, the request is the library's, and
       // if it does not, a variable that others read makes them unknown (varies()).
       if (auto assignment = assignment_of(a.value)) link.assignments.push_back(std::move(*assignment));
@@ -430,6 +476,11 @@ class Program::Compiler {
         known ? compile_operator(text, !link.assignments.empty() || action(text, "capture") != nullptr) : Operator{};
     if (!known) link.op.kind = Operator::Kind::unknown;
     return link;
+  }
+
+  static bool compares_numbers(std::string_view name) {
+    static constexpr std::string_view all[] = {"eq", "ge", "gt", "le", "lt"};
+    return std::ranges::any_of(all, [&](std::string_view one) { return equals_ignoring_case(name, one); });
   }
 
   bool add_tx(Targets& targets, const seclang::Variable& variable, std::uint32_t rule) const {
@@ -455,12 +506,20 @@ class Program::Compiler {
 
   static std::optional<Assignment> assignment_of(std::string_view text) {
     const std::size_t equals = text.find('=');
-    if (equals == std::string_view::npos || text.starts_with('!')) return std::nullopt;
-    const std::string name = lower_case(text.substr(0, equals));
+    std::string name = lower_case(text.substr(0, equals));
+    if (name.starts_with('!')) name.erase(0, 1);
     if (!name.starts_with("tx.") && !name.starts_with("tx:")) return std::nullopt;
-    const std::string_view value = text.substr(equals + 1);
-    if (value.starts_with('+') || value.starts_with('-')) return std::nullopt;
-    return Assignment{.name = name.substr(3), .value = std::string(value)};
+    Assignment made{.name = name.substr(3), .value = std::nullopt};
+    const std::string_view value = equals == std::string_view::npos ? "" : text.substr(equals + 1);
+    if (value.empty() || text.starts_with('!')) return made;
+    if (value[0] != '+' && value[0] != '-') {
+      made.value = value;
+    } else if (int step = 0; std::from_chars(value.data() + 1, value.data() + value.size(), step).ptr ==
+                                 value.data() + value.size() &&
+                             value.size() > 1) {
+      made.step = value[0] == '+' ? step : -step;
+    }
+    return made;
   }
 
   Operator compile_operator(const RuleLink& text, bool wants_groups) const {
@@ -583,9 +642,11 @@ class Program::Compiler {
       auto& others = made_->others_[rule.in_body_phase ? 1 : 0];
       if (depends_on_others(rule)) {
         made_->last_.push_back(rule);  // when all that others set is known
+        for (const Link& link : rule.links)
+          for (const Assignment& assignment : link.assignments) made_->counters_.erase(assignment.name);
         continue;
       }
-      if (!on_values || !positive || !place(rule, text)) {
+      if (rule.is_quiet || !on_values || !positive || !place(rule, text)) {
         others.push_back(index);
         continue;
       }
@@ -639,7 +700,9 @@ class Program::Compiler {
         });
       };
     };
-    for (const Source source : {Source::args, Source::cookies}) {
+    for (const Source source :
+         {Source::args, Source::cookies, Source::files, Source::file_sizes, Source::file_contents, Source::part_names,
+          Source::part_file_names, Source::part_heads, Source::xml_text, Source::xml_attributes}) {
       auto& plans = made_->collection_plans_[static_cast<std::size_t>(source)];
       fill(plans.names, looks_at(source, true, {}));
       fill(plans.values, looks_at(source, false, {}));

@@ -79,10 +79,11 @@ struct Operator {
   std::optional<Pattern> pattern;
 };
 
-/// "setvar:tx.NAME=TEXT" in which only %{tx.0} to %{tx.9} and %{matched_var} stand.
+/// "setvar:tx.NAME=TEXT"; of macros %{tx.NAME} and %{matched_var} are known.
 struct Assignment {
   std::string name;
-  std::string value;
+  std::optional<std::string> value;  // empty: it is not known
+  std::optional<int> step;  // "+1": added to what is there
 };
 
 struct Link {
@@ -100,6 +101,7 @@ using Nodes = std::bitset<max_nodes>;
 struct Rule {
   std::uint32_t id = 0;
   bool in_body_phase = false;
+  bool is_quiet = false;  // nobody hears of it: if it matches, what it sets is noted, and that is all
   std::vector<Link> links;
   Nodes nodes;  // after which transformations the first link looks at a text; of rules that plans hold
 };
@@ -151,6 +153,9 @@ class Program {
   std::vector<Rule> rules_;
   std::vector<std::uint16_t> others_[2];  // rules that are tried one by one, by phase: head, body
   std::vector<Rule> last_;  // that look at what others set, of both phases and of answers
+  // Variables of TX that only quiet rules set, which are tried in the library's order: what these note is what they have.
+  std::map<std::string, std::optional<int>, std::less<>> counters_;  // with what they have at first
+  bool looks_into_xml_ = false;  // with other expressions than the two that a Reading has
   std::vector<std::uint16_t> rule_of_id_;  // of each expression in the pattern sets
   std::vector<Node> nodes_;
   // Plans by kind of value. Header fields that some rule names have their own.

@@ -8,9 +8,12 @@
 #include <string>
 
 #include "waf/base_rules.hpp"
+#include "waf/body_bounds.hpp"
 #include "waf/charsets.hpp"
 #include "waf/cookies.hpp"
 #include "waf/json_names.hpp"
+#include "waf/screen/multipart.hpp"
+#include "waf/screen/xml.hpp"
 #include "waf/seclang.hpp"
 
 namespace gatehouse::waf::screen {
@@ -19,6 +22,7 @@ namespace {
 using seclang::equals_ignoring_case;
 
 constexpr std::size_t most_body_bytes = std::size_t{256} * 1024;  // beyond, the engine's own bounds apply
+constexpr std::size_t most_xml_bytes = std::size_t{64} * 1024;  // of which libxml2 makes a tree
 constexpr std::size_t most_cookie_bytes = std::size_t{32} * 1024;
 
 int hex_digit(char c) noexcept {
@@ -52,31 +56,39 @@ bool contains_ignoring_case(std::string_view text, std::string_view what) noexce
 }
 
 // What the library makes of a body of this type, for the types of which that is certain.
-enum class BodyType { form, json, other };
+enum class BodyType { form, json, multipart, xml, other };
+
+bool is_plain_name(std::string_view name) noexcept {
+  return !name.empty() && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  });
+}
 
 BodyType body_type(std::string_view content_type) {
   const std::size_t end = std::min(content_type.find_first_of("; \t,"), content_type.size());
   const std::string type = seclang::lower_case(content_type.substr(0, end));
   if (type == "application/x-www-form-urlencoded") return BodyType::form;
+  if (type == "multipart/form-data") return BodyType::multipart;
   if (type == "application/json" || type == "text/json") return BodyType::json;
+  if (type == "application/xml" || type == "text/xml") return BodyType::xml;
   const std::size_t slash = type.find('/');
-  constexpr std::string_view suffix = "+json";
-  if (slash == std::string::npos || !type.ends_with(suffix)) return BodyType::other;
-  const auto is_plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-  };
-  const std::string_view name = std::string_view(type).substr(slash + 1, type.size() - slash - 1 - suffix.size());
+  const std::size_t plus = type.find('+');
+  if (slash == std::string::npos || plus == std::string::npos || plus < slash) return BodyType::other;
   const std::string_view family = std::string_view(type).substr(0, slash);
-  const bool plain =
-      !name.empty() && !family.empty() && std::ranges::all_of(name, is_plain) && std::ranges::all_of(family, is_plain);
-  return plain && name.find("xml") == std::string_view::npos ? BodyType::json : BodyType::other;
+  const std::string_view name = std::string_view(type).substr(slash + 1, plus - slash - 1);
+  const std::string_view suffix = std::string_view(type).substr(plus + 1);
+  if (!is_plain_name(family) || !is_plain_name(name) || name.contains("xml") || name.contains("json"))
+    return BodyType::other;
+  if (suffix == "json") return BodyType::json;
+  return suffix == "xml" && (family == "application" || family == "text") ? BodyType::xml : BodyType::other;
 }
 
 }  // namespace
 
 std::string_view name_of(Doubt doubt) noexcept {
   static constexpr std::array<std::string_view, static_cast<std::size_t>(Doubt::count)> names{
-      "none", "rule", "target", "encoding", "arguments", "cookies", "type", "charset", "json", "size"};
+      "none", "rule", "target",    "encoding", "arguments", "cookies",
+      "type", "xml",  "multipart", "charset",  "json",      "size"};
   return names[static_cast<std::size_t>(doubt)];
 }
 
@@ -154,6 +166,7 @@ class Reading::Json {
   int add(std::string_view name, std::string_view text) {
     Arena& arena = reading_.arena_;
     reading_.add_argument(arena.keep(name), arena.keep(text), Element::Part::json);
+    reading_.count_argument(name.size() + text.size());
     return reading_.doubt_ == Doubt::none ? 1 : 0;
   }
 
@@ -181,6 +194,8 @@ void Reading::clear() noexcept {
   scalars_.fill({});
   content_type_ = {};
   has_content_type_ = false;
+  body_unparsed_ = false;
+  arguments_counted_ = false;
   arguments_bytes_ = 0;
 }
 
@@ -249,11 +264,13 @@ void Reading::end_head() {
        starts_ignoring_case(content_type_, "application/x-www-form-urlencoded") ||
        contains_ignoring_case(content_type_, "xml") || contains_ignoring_case(content_type_, "json")))
     return doubt(Doubt::type);
-  set(Source::body_processor, type == BodyType::form ? "URLENCODED" : type == BodyType::json ? "JSON" : "");
+  static constexpr std::array<std::string_view, 5> processors{"URLENCODED", "JSON", "MULTIPART", "XML", ""};
+  set(Source::body_processor, processors[static_cast<std::size_t>(type)]);
 }
 
 void Reading::read_body(std::string_view body) {
   if (doubt_ != Doubt::none) return;
+  set(Source::data_error, "0");
   if (!body.empty()) {
     if (body.size() > most_body_bytes) return doubt(Doubt::size);
     if (has_content_type_ && !has_known_charset(content_type_)) return doubt(Doubt::charset);
@@ -270,24 +287,30 @@ void Reading::read_body(std::string_view body) {
         }
         empty_json_containers(body, [this](const std::string& name) {
           add_argument(arena_.keep(name), {}, Element::Part::json);
+          count_argument(name.size());
           return doubt_ == Doubt::none;
         });
         break;
-      case BodyType::other: return doubt(Doubt::type);
+      case BodyType::multipart: read_multipart(body); break;
+      case BodyType::xml: read_xml_body(body); break;
+      case BodyType::other: body_unparsed_ = true; break;
     }
+  } else if (has_content_type_) {
+    // The library parses these also where there is nothing, and finds fault with it.
+    const BodyType type = body_type(content_type_);
+    if (type == BodyType::multipart || type == BodyType::xml) return doubt(Doubt::type);
   }
-  count_arguments();
+  set_combined_size();
 }
 
 void Reading::add_argument(std::string_view name, std::string_view value, Element::Part part) {
   auto& arguments = collections_[static_cast<std::size_t>(Source::args)];
   if (arguments.size() + 2 > max_arguments) return doubt(Doubt::arguments);
   arguments.push_back({name, value, part});
-  arguments_bytes_ += name.size() + value.size();
 }
 
-void Reading::count_arguments() {
-  if (collections_[static_cast<std::size_t>(Source::args)].empty()) return;
+void Reading::set_combined_size() {
+  if (!arguments_counted_) return;
   set(Source::combined_size, arena_.keep(std::to_string(arguments_bytes_)));
 }
 
@@ -298,9 +321,11 @@ void Reading::read_arguments(std::string_view text, Element::Part part) {
     const std::string_view name = argument.substr(0, equals);
     const std::string_view value = equals == std::string_view::npos ? std::string_view{} : argument.substr(equals + 1);
     const std::string_view decoded_name = decoded(name);
-    add_argument(decoded_name, decoded(value), part);
+    const std::string_view decoded_value = decoded(value);
+    add_argument(decoded_name, decoded_value, part);
+    count_argument(decoded_name.size() + decoded_value.size());
   });
-  if (part == Element::Part::query) count_arguments();
+  if (part == Element::Part::query) set_combined_size();
 }
 
 // '+' is a blank, "%41" a byte; a '%' that is none, and a byte of zero, are doubts.
@@ -329,6 +354,38 @@ std::string_view Reading::decoded(std::string_view text) {
     place[size++] = c;
   }
   return {place, size};
+}
+
+void Reading::read_xml_body(std::string_view body) {
+  if (body.size() > most_xml_bytes || !xml_is_within_bounds(body)) return doubt(Doubt::xml);
+  const auto texts = read_xml(body);
+  if (!texts) return doubt(Doubt::xml);
+  add(Source::xml_text, {}, arena_.keep(texts->text));
+  for (const std::string& value : texts->attributes) add(Source::xml_attributes, {}, arena_.keep(value));
+}
+
+// The sizes of fields are not in ARGS_COMBINED_SIZE (libmodsecurity 3.0.9, request_body_processor/multipart.cc).
+void Reading::read_multipart(std::string_view body) {
+  const auto parts = read_parts(content_type_, body);
+  if (!parts) return doubt(Doubt::multipart);
+  std::size_t files_bytes = 0;
+  bool has_files = false;
+  for (const BodyPart& part : *parts) {
+    add(Source::part_names, part.name, part.name);
+    if (part.file_name) add(Source::part_file_names, *part.file_name, *part.file_name);
+    for (const std::string_view line : part.head_lines) add(Source::part_heads, part.name, line);
+    if (!part.is_file()) {
+      add_argument(part.name, part.data, Element::Part::form);
+      continue;
+    }
+    has_files = true;
+    files_bytes += part.data.size();
+    add(Source::files, part.name, *part.file_name);
+    add(Source::file_sizes, part.name, arena_.keep(std::to_string(part.data.size())));
+    add(Source::file_contents, part.name, {});
+  }
+  if (has_files) set(Source::files_size, arena_.keep(std::to_string(files_bytes)));
+  set(Source::boundary_mark, "2");  // as the library does when all is well
 }
 
 void Reading::read_cookies(std::string_view header) {

@@ -18,7 +18,15 @@ enum class Source : std::uint8_t {
   args,
   cookies,
   headers,
-  nothing,  // files, parts, XML: without an element in every request that is not a doubt
+  files,  // of a multipart body: the names of the files by the names of their parts
+  file_sizes,
+  file_contents,  // which are empty: the library keeps none
+  part_names,
+  part_file_names,
+  part_heads,  // lines of them by the names of their parts
+  xml_text,
+  xml_attributes,
+  nothing,  // without an element in every request that is not a doubt
   last_collection = nothing,
   method,
   protocol,
@@ -36,6 +44,9 @@ enum class Source : std::uint8_t {
   body_length,
   body_processor,
   combined_size,
+  files_size,
+  data_error,
+  boundary_mark,  // MULTIPART_UNMATCHED_BOUNDARY
   body_error,  // and its like, which are empty or "0" in every request that is not a doubt
   response_status,
   response_protocol,
@@ -51,7 +62,9 @@ enum class Doubt : std::uint8_t {
   encoding,  // a % that is none, or a byte of zero
   arguments,  // too many
   cookies,  // that applications read in several ways
-  type,  // of a body: XML, multipart, any other
+  type,  // of a body, not certainly any
+  xml,  // not certainly well formed, or rules look at more of it than is read here
+  multipart,  // not certainly well formed
   charset,
   json,  // not well formed, or not certainly
   size,
@@ -86,18 +99,32 @@ class Reading {
     return scalars_[static_cast<std::size_t>(source)];
   }
   [[nodiscard]] Arena& arena() noexcept { return arena_; }
+  /// Whether there is a body of a type that nobody parses, of which rules see the bytes alone.
+  [[nodiscard]] bool body_unparsed() const noexcept { return body_unparsed_; }
+  [[nodiscard]] bool is_xml() const noexcept {
+    return !scalar(Source::body).empty() && scalar(Source::body_processor) == "XML";
+  }
+  void doubt(Doubt why) noexcept {
+    if (doubt_ == Doubt::none) doubt_ = why;
+  }
 
  private:
   class Json;
 
-  void doubt(Doubt why) noexcept {
-    if (doubt_ == Doubt::none) doubt_ = why;
-  }
   void set(Source source, std::string_view value) noexcept { scalars_[static_cast<std::size_t>(source)] = value; }
+  void add(Source source, std::string_view name, std::string_view value) {
+    collections_[static_cast<std::size_t>(source)].push_back({name, value});
+  }
   void add_argument(std::string_view name, std::string_view value, Element::Part part);
   void read_arguments(std::string_view text, Element::Part part);
+  void read_multipart(std::string_view body);
+  void read_xml_body(std::string_view body);
   void read_cookies(std::string_view header);
-  void count_arguments();
+  void count_argument(std::size_t bytes) noexcept {
+    arguments_counted_ = true;
+    arguments_bytes_ += bytes;
+  }
+  void set_combined_size();
   [[nodiscard]] std::string_view decoded(std::string_view text);
 
   Arena arena_;
@@ -106,6 +133,8 @@ class Reading {
   std::array<std::string_view, static_cast<std::size_t>(Source::count)> scalars_;
   std::string_view content_type_;
   bool has_content_type_ = false;
+  bool body_unparsed_ = false;
+  bool arguments_counted_ = false;
   std::size_t arguments_bytes_ = 0;
 };
 

@@ -17,6 +17,10 @@ namespace {
 
 using seclang::equals_ignoring_case;
 
+constexpr Source of_bodies[] = {Source::files,      Source::file_sizes,      Source::file_contents,
+                                Source::part_names, Source::part_file_names, Source::part_heads,
+                                Source::xml_text,   Source::xml_attributes};
+
 // As the library reads numbers: std::stoi, of which any failure is 0, for eq, atoll for the others.
 int as_int(std::string_view text) noexcept {
   try {
@@ -60,11 +64,16 @@ bool Screen::none_of_last_matches(bool of_body_phase) {
 
 bool Screen::passes_body(Reading& reading) {
   reading_ = &reading;
+  if (program_->looks_into_xml_ && reading.is_xml()) reading.doubt(Doubt::xml);
   if (reading.doubt() != Doubt::none) return false;
   const auto arguments = reading.elements(Source::args);
   for (std::size_t i = arguments_seen_; i < arguments.size(); ++i)
     if (!passes_element(Source::args, arguments[i])) return false;
-  for (const Source source : {Source::body, Source::body_length, Source::combined_size})
+  for (const Source source : of_bodies)
+    for (const Element& element : reading.elements(source))
+      if (!passes_element(source, element)) return false;
+  for (const Source source : {Source::body, Source::body_length, Source::combined_size, Source::files_size,
+                              Source::data_error, Source::boundary_mark})
     if (!passes_scalar(source)) return false;
   return none_matches(program_->others_[1]) && none_of_last_matches(true);
 }
@@ -151,15 +160,15 @@ bool Screen::confirm(const Rule& rule, const Seen& seen) {
 bool Screen::may_match(const Rule& rule) {
   locals_.clear();
   for (const Link& link : rule.links)
-    if (!may_match(link, &link != &rule.links.back())) return false;
-  return true;
+    if (!may_match(link, rule.is_quiet || &link != &rule.links.back())) return false;
+  return !rule.is_quiet;
 }
 
-bool Screen::may_match(const Link& link, bool has_next) {
+bool Screen::may_match(const Link& link, bool notes) {
   if (link.op.kind == Operator::Kind::unknown) {
     // Whatever it would have set is not known.
-    if (has_next)
-      for (const Assignment& assignment : link.assignments) set_unknown(assignment);
+    if (notes)
+      for (const Assignment& assignment : link.assignments) set_unknown(assignment, std::nullopt);
     return true;
   }
   unsigned matches = 0;
@@ -171,7 +180,7 @@ bool Screen::may_match(const Link& link, bool has_next) {
       if (answer == Answer::no) return;
       ++matches;
       certain = certain && answer == Answer::yes;
-      if (has_next) note(link, text.bytes, answer == Answer::yes);
+      if (notes) note(link, text.bytes, answer == Answer::yes);
     };
     if (link.multi_match) look_at();
     for (const Transformation& transformation : link.transformations) {
@@ -207,12 +216,24 @@ bool Screen::may_match(const Link& link, bool has_next) {
     const auto own = static_cast<std::size_t>(std::ranges::count_if(locals_, is_meant));
     const bool own_certain =
         std::ranges::none_of(locals_, [&](const Local& local) { return is_meant(local) && !local.certain; });
-    const bool others_set_it =
-        target.is_set_by_others && (target.pattern || own == 0) && std::ranges::any_of(set_by_all_, is_meant);
-    if (!own_certain || target.is_unseen || others_set_it) {
+    const bool others_may_set_it = target.is_set_by_others && (target.pattern || own == 0);
+    const bool others_certain = !others_may_set_it || std::ranges::none_of(set_by_all_, [&](const Local& local) {
+      return is_meant(local) && (target.count || !local.certain);
+    });
+    if (!own_certain || target.is_unseen || !others_certain) {
       ++matches;
       certain = false;
       continue;
+    }
+    if (others_may_set_it) {
+      // Which of these it is, or whether it still is, nobody knows.
+      const std::vector<Local> noted = set_by_all_;
+      for (const Local& local : noted) {
+        if (!is_meant(local)) continue;
+        const unsigned before = matches;
+        look(local.name, reading_->arena().keep(local.value));
+        if (matches != before) certain = false;
+      }
     }
     const bool constants_count = target.pattern || own == 0;
     if (target.count) {
@@ -227,7 +248,7 @@ bool Screen::may_match(const Link& link, bool has_next) {
     if (!constants_count) continue;
     for (const std::string& constant : target.constants) look({}, constant);
   }
-  if (matches > 1 && has_next) {
+  if (matches > 1 && notes) {
     // Which of several values an assignment has kept depends on the order in which the library looks at them.
     for (Local& local : locals_)
       if (std::ranges::count_if(
@@ -294,28 +315,54 @@ void Screen::note(const Link& link, std::string_view matched, bool certain) {
         const std::string name =
             inside.starts_with("tx.") || inside.starts_with("tx:") ? inside.substr(3) : std::string{};
         const auto found = std::ranges::find_if(locals_, [&](const Local& local) { return local.name == name; });
-        if (name.empty() || found == locals_.end() || !found->certain) return std::nullopt;
-        out += found->value;
+        if (program_->counters_.contains(name)) {
+          const auto number = counter(name);
+          if (!number) return std::nullopt;
+          out += std::to_string(*number);
+        } else if (name.empty() || found == locals_.end() || !found->certain) {
+          return std::nullopt;
+        } else {
+          out += found->value;
+        }
       }
       return out;
     };
     const auto name = certain ? expand(assignment.name) : std::nullopt;
-    const auto value = certain ? expand(assignment.value) : std::nullopt;
+    auto value = certain && assignment.value ? expand(*assignment.value) : std::nullopt;
+    if (certain && assignment.step && name && program_->counters_.contains(*name))
+      value = add_to(*name, *assignment.step);
     if (name)
       set_local(seclang::lower_case(*name), value.value_or(std::string{}), value.has_value());
     else
-      set_unknown(assignment);
+      set_unknown(assignment, value);
   }
 }
 
+// Empty: it is not known, or not there.
+std::optional<int> Screen::counter(const std::string& name) const {
+  const auto is_it = [&](const Local& local) { return local.name == name; };
+  const auto last = std::ranges::find_if(set_by_all_.rbegin(), set_by_all_.rend(), is_it);
+  if (last == set_by_all_.rend()) return program_->counters_.find(name)->second;
+  return last->certain ? std::optional(as_int(last->value)) : std::nullopt;
+}
+
+std::optional<std::string> Screen::add_to(const std::string& name, int step) const {
+  const auto is_it = [&](const Local& local) { return local.name == name; };
+  const auto before = counter(name);
+  if (!before && std::ranges::any_of(set_by_all_, is_it)) return std::nullopt;
+  return std::to_string(before.value_or(0) + step);
+}
+
 // An assignment of which not even the name is certain, if it has a macro in it.
-void Screen::set_unknown(const Assignment& assignment) {
+void Screen::set_unknown(const Assignment& assignment, const std::optional<std::string>& value) {
   const std::size_t macro = assignment.name.find("%{");
-  set_local(assignment.name.substr(0, macro), {}, false, macro != std::string::npos);
+  set_local(assignment.name.substr(0, macro), value.value_or(std::string{}), value.has_value(),
+            macro != std::string::npos);
 }
 
 void Screen::set_local(std::string name, std::string value, bool certain, bool is_prefix) {
-  set_by_all_.push_back({.name = name, .certain = false, .is_prefix = is_prefix});
+  const bool is_group = name.size() == 1 && name[0] >= '0' && name[0] <= '9';  // which rules set that nobody notes
+  set_by_all_.push_back({.name = name, .value = value, .certain = certain && !is_group, .is_prefix = is_prefix});
   locals_.push_back({std::move(name), std::move(value), certain, is_prefix});
 }
 

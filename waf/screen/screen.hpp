@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,13 +51,15 @@ class Screen {
   [[nodiscard]] bool passes_scalar(Source source);
   [[nodiscard]] bool takes(const Rule& rule, Source source, bool names, const Element* element) const;
   [[nodiscard]] bool may_match(const Rule& rule);
-  /// Whether the link may match; notes what it sets.
-  [[nodiscard]] bool may_match(const Link& link, bool has_next);
+  /// Whether the link may match; with `notes`, what it sets is noted.
+  [[nodiscard]] bool may_match(const Link& link, bool notes);
   [[nodiscard]] Answer ask(const Link& link, std::string_view name, std::string_view text);
   [[nodiscard]] bool none_matches(std::span<const std::uint16_t> rules);
   [[nodiscard]] bool none_of_last_matches(bool of_body_phase);
+  [[nodiscard]] std::optional<int> counter(const std::string& name) const;
+  [[nodiscard]] std::optional<std::string> add_to(const std::string& name, int step) const;
   void note(const Link& link, std::string_view matched, bool certain);
-  void set_unknown(const Assignment& assignment);
+  void set_unknown(const Assignment& assignment, const std::optional<std::string>& value);
   void set_local(std::string name, std::string value, bool certain, bool is_prefix = false);
   [[nodiscard]] bool confirm(const Rule& rule, const Seen& seen);
   bool doubt(std::uint32_t rule) noexcept {
@@ -72,7 +75,7 @@ class Screen {
   std::vector<std::uint32_t> ids_;
   std::array<std::uint8_t, max_nodes> text_of_node_{};
   std::vector<Local> locals_;      // of TX, by the rule that is tried
-  std::vector<Local> set_by_all_;  // by any rule of the request; the names alone
+  std::vector<Local> set_by_all_;  // by any rule of the request
   std::vector<std::string_view> groups_;
 };
 
