@@ -8,7 +8,7 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 
 set(GATEHOUSE_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize= (address,undefined or thread); empty: none")
 option(GATEHOUSE_FUZZ "Build the libFuzzer targets" OFF)
-option(GATEHOUSE_SCREEN "Build waf/screen/, which is not yet in front of the engine: needs libvectorscan-dev, libyajl-dev and libxml2-dev" OFF)
+option(GATEHOUSE_SCREEN "Build waf/screen/, which is not yet in front of the engine: needs libhyperscan-dev (Vectorscan 5.4.9 of Debian 12 misses matches), libyajl-dev and libxml2-dev" OFF)
 option(GATEHOUSE_COVERAGE "Count which lines run, for llvm-cov" OFF)
 option(GATEHOUSE_LTO "Link with thin LTO" OFF)
 option(GATEHOUSE_MIMALLOC "Link mimalloc in front of the C library's allocator" ON)

@@ -24,7 +24,9 @@ const std::string end = "--XyZ--\r\n";
 TEST(ReadParts, ReadsFieldsAndFiles) {
   const std::string body =
       field("a", "1") + field("b", "") +
-      part("Content-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\nContent-Type: text/plain", "two\r\nlines") + end;
+      part("Content-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\nContent-Type: text/plain",
+           "two\r\nlines") +
+      end;
   const auto parts = read_parts(type, body);
   ASSERT_TRUE(parts);
   ASSERT_EQ(parts->size(), 3U);
@@ -55,19 +57,22 @@ TEST(ReadParts, EndsWithOrWithoutALineEnd) {
 
 TEST(ReadParts, LeavesUnusualTypesToTheLibrary) {
   const std::string body = field("a", "1") + end;
-  for (const char* odd :
-       {"multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\"XyZ\"", "multipart/mixed; boundary=XyZ",
-        "Multipart/Form-Data; boundary=XyZ", "multipart/form-data; charset=utf-8; boundary=XyZ", "multipart/form-data; boundary=XyZ; a=b",
-        "multipart/form-data;  boundary=XyZ", "multipart/form-data; boundary=XyZ,", "multipart/form-data; boundary= XyZ"})
+  for (const char* odd : {"multipart/form-data", "multipart/form-data; boundary=",
+                          "multipart/form-data; boundary=\"XyZ\"", "multipart/mixed; boundary=XyZ",
+                          "Multipart/Form-Data; boundary=XyZ", "multipart/form-data; charset=utf-8; boundary=XyZ",
+                          "multipart/form-data; boundary=XyZ; a=b", "multipart/form-data;  boundary=XyZ",
+                          "multipart/form-data; boundary=XyZ,", "multipart/form-data; boundary= XyZ"})
     EXPECT_FALSE(read_parts(odd, body)) << odd;
 }
 
 TEST(ReadParts, LeavesUnusualHeadsToTheLibrary) {
   for (const char* odd :
-       {"Content-Disposition: form-data", "Content-Disposition: form-data; name=a", "Content-Disposition: form-data; name=\"\"",
-        "Content-Disposition: form-data; name=\"a\\\"b\"", "Content-Disposition: form-data; name=\"a\"; filename=b",
-        "Content-Disposition: form-data; name=\"a\"; filename*=UTF-8''b", "Content-Disposition: form-data; name=\"a\"; name=\"b\"",
-        "Content-Disposition: attachment; name=\"a\"", "content-disposition: form-data; name=\"a\"", "Content-Type: text/plain",
+       {"Content-Disposition: form-data", "Content-Disposition: form-data; name=a",
+        "Content-Disposition: form-data; name=\"\"", "Content-Disposition: form-data; name=\"a\\\"b\"",
+        "Content-Disposition: form-data; name=\"a\"; filename=b",
+        "Content-Disposition: form-data; name=\"a\"; filename*=UTF-8''b",
+        "Content-Disposition: form-data; name=\"a\"; name=\"b\"", "Content-Disposition: attachment; name=\"a\"",
+        "content-disposition: form-data; name=\"a\"", "Content-Type: text/plain",
         "Content-Disposition: form-data; name=\"a\"\r\nContent-Disposition: form-data; name=\"b\"",
         "Content-Disposition: form-data; name=\"a\"\r\nContent-Transfer-Encoding: base64",
         "Content-Disposition: form-data; name=\"a\"\r\n folded", "Content-Disposition: form-data; name=\"a\rb\""})
@@ -77,7 +82,8 @@ TEST(ReadParts, LeavesUnusualHeadsToTheLibrary) {
 TEST(ReadParts, LeavesWhatLooksLikeABoundaryToTheLibrary) {
   for (const char* odd : {"--", "--x", "a\r\n--", "a\n--b", "a --XyZ b", "a\r--XyZ"})
     EXPECT_FALSE(read_parts(type, field("a", odd) + end)) << odd;
-  for (const char* plain : {"-", "a--b", "a\r\n-b", "XyZ", "\r\n"}) EXPECT_TRUE(read_parts(type, field("a", plain) + end)) << plain;
+  for (const char* plain : {"-", "a--b", "a\r\n-b", "XyZ", "\r\n"})
+    EXPECT_TRUE(read_parts(type, field("a", plain) + end)) << plain;
 }
 
 TEST(ReadParts, WantsLinesToEndWithBoth) {

@@ -11,7 +11,8 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 TEST(ReadXml, ReadsTextsAndAttributes) {
-  const auto read = read_xml("<?xml version='1.0'?><a x='1' y='&lt;'>b<c z=''><![CDATA[<d>]]></c><!-- e --> f<g h='i'/></a>");
+  const auto read =
+      read_xml("<?xml version='1.0'?><a x='1' y='&lt;'>b<c z=''><![CDATA[<d>]]></c><!-- e --> f<g h='i'/></a>");
   ASSERT_TRUE(read);
   EXPECT_EQ(read->text, "b<d> f");
   EXPECT_THAT(read->attributes, ElementsAre("1", "<", "", "i"));
@@ -32,7 +33,8 @@ TEST(ReadXml, ReadsElementsAtAnyDepth) {
 }
 
 TEST(ReadXml, HasNothingOfWhatIsNotWellFormed) {
-  for (const char* odd : {"", " ", "a", "<a>", "<a></b>", "<a b=c/>", "<a/><b/>", "<a>&b;</a>", "<a>\x01</a>", "<a>\xFF</a>"})
+  for (const char* odd :
+       {"", " ", "a", "<a>", "<a></b>", "<a b=c/>", "<a/><b/>", "<a>&b;</a>", "<a>\x01</a>", "<a>\xFF</a>"})
     EXPECT_FALSE(read_xml(odd)) << odd;
   EXPECT_THAT(read_xml("<a/>")->attributes, IsEmpty());
 }

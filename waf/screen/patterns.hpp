@@ -1,4 +1,5 @@
-// Regular expressions and phrases: all of a policy in one pass (Vectorscan), and one alone with its groups (PCRE2).
+// Regular expressions and phrases: all of a policy in one pass (Hyperscan), and one alone with its groups (PCRE2).
+// Vectorscan 5.4.9, which has the same interface, misses single bytes behind the 64th, and more, on some processors.
 #pragma once
 
 #include <cstdint>

@@ -77,10 +77,10 @@ BodyType body_type(std::string_view content_type) {
   const std::string_view family = std::string_view(type).substr(0, slash);
   const std::string_view name = std::string_view(type).substr(slash + 1, plus - slash - 1);
   const std::string_view suffix = std::string_view(type).substr(plus + 1);
-  if (!is_plain_name(family) || !is_plain_name(name) || name.contains("xml") || name.contains("json"))
-    return BodyType::other;
+  if (!is_plain_name(family) || !is_plain_name(name) || name.contains("xml")) return BodyType::other;
   if (suffix == "json") return BodyType::json;
-  return suffix == "xml" && (family == "application" || family == "text") ? BodyType::xml : BodyType::other;
+  return suffix == "xml" && !name.contains("json") && (family == "application" || family == "text") ? BodyType::xml
+                                                                                                    : BodyType::other;
 }
 
 }  // namespace

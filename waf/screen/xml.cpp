@@ -15,6 +15,8 @@ struct FreeContext {
   }
 };
 
+void say_nothing(void*, const char*, ...) {}
+
 std::string content_of(const xmlNode* node) {
   const std::unique_ptr<xmlChar, void (*)(void*)> content(xmlNodeGetContent(node), [](void* p) { xmlFree(p); });
   return content ? reinterpret_cast<const char*>(content.get()) : "";
@@ -35,7 +37,7 @@ const xmlNode* next_element(const xmlNode* node) {
 }  // namespace
 
 std::optional<XmlTexts> read_xml(std::string_view document) {
-  xmlSetGenericErrorFunc(nullptr, [](void*, const char*, ...) {});  // of this thread; the library does the same
+  xmlSetGenericErrorFunc(nullptr, say_nothing);  // of this thread; the library does the same
   const std::unique_ptr<xmlParserCtxt, FreeContext> context(
       xmlCreatePushParserCtxt(nullptr, nullptr, document.data(), static_cast<int>(document.size()), "body.xml"));
   if (!context) return std::nullopt;
