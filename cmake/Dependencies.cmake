@@ -4,7 +4,7 @@ pkg_check_modules(yaml_cpp REQUIRED IMPORTED_TARGET GLOBAL yaml-cpp)        # co
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET GLOBAL re2)                  # config/ and proxy/: tenants' path expressions
 pkg_check_modules(idn2 REQUIRED IMPORTED_TARGET GLOBAL libidn2)             # config/: host names as A-labels
 pkg_check_modules(modsecurity REQUIRED IMPORTED_TARGET GLOBAL modsecurity)  # waf/
-if(GATEHOUSE_SCREEN)  # waf/screen/: all patterns in one pass (Vectorscan), JSON and XML as libmodsecurity reads them
+if(GATEHOUSE_SCREEN)  # waf/screen/: all patterns in one pass (Hyperscan), JSON and XML as libmodsecurity reads them
   pkg_check_modules(hs REQUIRED IMPORTED_TARGET GLOBAL libhs)
   pkg_check_modules(yajl REQUIRED IMPORTED_TARGET GLOBAL yajl)
   pkg_check_modules(libxml2 REQUIRED IMPORTED_TARGET GLOBAL libxml-2.0)

@@ -32,7 +32,7 @@ HOMES = [
     ("libidn2", r"idn2\.h$", r"config/[^/]+", "config/"),
     ("libmodsecurity", r"modsecurity/", r"waf/(screen/)?[^/]+", "waf/"),
     ("PCRE2", r"pcre2(posix)?\.h$", r"waf/(screen/)?[^/]+", "waf/"),
-    ("Vectorscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/screen/[^/]+", "waf/screen/"),
+    ("Hyperscan", r"(hs/)?(hs|hs_[a-z]+|ch)\.h$", r"waf/screen/[^/]+", "waf/screen/"),
     ("yajl", r"yajl/", r"waf/screen/[^/]+", "waf/screen/"),
     ("libxml2", r"libxml/", r"waf/screen/[^/]+", "waf/screen/"),
     ("hiredis", r"hiredis/|(hiredis|async|read|sds)\.h$", r"ratelimit/resp\.[a-z]+", "ratelimit/resp.*"),

@@ -42,7 +42,7 @@ class PatternSet {
   [[nodiscard]] bool scan(std::string_view text, std::vector<std::uint32_t>& ids) const;
   [[nodiscard]] std::size_t bytes() const noexcept;
 
-  /// Whether this processor can run Vectorscan.
+  /// Whether this processor can run Hyperscan.
   [[nodiscard]] static bool supported() noexcept;
 
   ~PatternSet();

@@ -170,7 +170,7 @@ class Program::Compiler {
   }
 
   std::shared_ptr<const Program> run() {
-    if (!PatternSet::supported()) return fail(0, "the processor cannot run Vectorscan");
+    if (!PatternSet::supported()) return fail(0, "the processor cannot run Hyperscan");
     if (!allowed_) return fail(0, "the platform's files change what rules do");
     choose();
     if (made_->residual_.empty()) fold_rest();
@@ -688,7 +688,7 @@ class Program::Compiler {
         if (nodes[node]) plan.nodes.push_back(static_cast<std::uint8_t>(node));
       if (all.empty()) return;
       plan.patterns = PatternSet::make(all);
-      if (!plan.patterns) fail(0, "Vectorscan cannot compile the patterns");
+      if (!plan.patterns) fail(0, "Hyperscan cannot compile the patterns");
     };
     const auto looks_at = [](Source source, std::optional<bool> names, std::string_view name) {
       return [=](const Targets& targets) {
