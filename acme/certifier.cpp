@@ -352,6 +352,7 @@ Flow<std::expected<Done, std::string>> Certifier::import(Identifier host, std::s
     co_return std::unexpected("the certificate is not for " + host.value);
   const Time now = environment_.now();
   if (facts->not_after <= now) co_return std::unexpected("the certificate has expired");
+  if (facts->not_before > now) co_return std::unexpected("the certificate is not valid yet: clients would refuse it");
   const EntryRef entry = entries.size() == 2 && private_key->is_rsa() ? entries[1] : entries[0];
   const Time renew_at = renewal_by_lifetime(facts->not_before, facts->not_after, environment_.chance());
   const std::string pem(private_key->to_pem().reveal());

@@ -520,7 +520,11 @@ Flow<std::expected<Done, std::string>> Certifier::roll_over(std::string name) {
   if (!known) co_return std::unexpected("gateway.yaml has no acme." + name);
   const Authority& authority = *known;
   Account& account = account_of(authority);
-  if (!fleet_.is_leading()) co_return std::unexpected("another gateway holds the lease; ask it");
+  if (!fleet_.is_leading())
+    co_return std::unexpected(
+        "this gateway does not hold the lease: ask the one whose /status says that it leads; one that is alone gets it "
+        "with "
+        "its first host that has tls: {acme: ...}");
   if (!account.key || account.record.url.empty()) co_return std::unexpected("there is no account yet");
   if (account.is_at_work) co_return std::unexpected("the account is being changed; try again");
   const std::uint64_t fence = fleet_.fence();

@@ -166,6 +166,7 @@ struct GatewayConfig {
   std::optional<Redis> redis;
   bool redis_unclear = false;  // the key is there, or may be, but was not read: never in a valid configuration
   std::vector<AcmeAuthority> acme;
+  bool acme_unclear = false;  // as redis_unclear
   Storage storage;
   Place storage_place;
   PlatformWaf waf;

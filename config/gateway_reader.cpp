@@ -236,11 +236,13 @@ void read_gateway_keys(Mapping& m, GatewayConfig& config, const FileRules& files
   m.read("redis", config.redis, object<Redis>([&](Mapping& inner, Redis& out) { read_redis(inner, out, files); }),
          "The store of the rate limits that all gateways share. Without it each gateway counts for itself.");
   config.redis_unclear = config.redis_unclear || (!config.redis && m.has("redis"));
-  m.read("acme", config.acme,
-         named<AcmeAuthority>(
-             "a CA's name", [&](Mapping& inner, AcmeAuthority& out) { read_authority(inner, out, files); }, 0,
-             kUsualAuthority),
-         "CAs that certificates are obtained from (ACME, RFC 8555), by name, for the tenants' hosts to refer to.");
+  const bool has_acme =
+      m.read("acme", config.acme,
+             named<AcmeAuthority>(
+                 "a CA's name", [&](Mapping& inner, AcmeAuthority& out) { read_authority(inner, out, files); }, 0,
+                 kUsualAuthority),
+             "CAs that certificates are obtained from (ACME, RFC 8555), by name, for the tenants' hosts to refer to.");
+  config.acme_unclear = !has_acme && m.has("acme");
   m.read("storage", config.storage,
          object<Storage>([&](Mapping& inner, Storage& out) { read_storage(inner, out, files); }),
          "Where accounts and certificates are kept: in a folder of this machine, or in the Redis that all gateways "

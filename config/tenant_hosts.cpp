@@ -121,7 +121,7 @@ bool is_written(const AcmeAuthority& authority) { return authority.place.line > 
 void check_authority(Mapping& m, const Host& host, const GatewayConfig& gateway) {
   const auto found = std::ranges::find(gateway.acme, host.authority, &AcmeAuthority::name);
   if (found == gateway.acme.end()) {
-    if (!host.authority.empty())
+    if (!host.authority.empty() && !gateway.acme_unclear)
       m.error("tls", fmt::format("gateway.yaml has no acme.{}{}", host.authority,
                                  gateway.acme.empty() || !is_written(gateway.acme.front())
                                      ? ": add it there, or name certificate files"

@@ -2,13 +2,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
+#include "config/hostname.hpp"
+#include "config/text.hpp"
 #include "gateway/runtime/core_files.hpp"
 #include "gateway/server/admin_client.hpp"
+#include "gateway/server/admin_commands.hpp"
 #include "gateway/server/check.hpp"
 #include "gateway/server/health_probe.hpp"
 #include "gateway/server/server.hpp"
@@ -39,6 +43,7 @@ int run(const std::string& path) {
 }
 
 std::optional<std::string> text_of(const std::string& path) {
+  if (std::error_code error; std::filesystem::is_directory(path, error)) return std::nullopt;
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
@@ -62,9 +67,13 @@ int certs(const std::string& admin, const std::string& method, const std::string
   return reply->is_success ? 0 : failed;
 }
 
-/// An IPv6 address with or without its brackets, which a query does not have.
-std::string without_brackets(const std::string& host) {
-  return host.starts_with('[') && host.ends_with(']') ? host.substr(1, host.size() - 2) : host;
+/// A host as it is asked for: in the form of configuration's hosts, but for the brackets of an IPv6 address, which may be
+/// left out and which a query does not have.
+std::expected<std::string, std::string> plain_host(const std::string& text) {
+  const bool is_bare = std::ranges::count(text, ':') > 1 && !text.starts_with('[');
+  auto host = config::normalise_host_pattern(is_bare ? '[' + text + ']' : text);
+  if (host && host->starts_with('[')) return host->substr(1, host->size() - 2);
+  return host;
 }
 
 /// `gatehouse certs list|renew|revoke|import|roll-over`. Strings and `code` outlive the parsing.
@@ -79,25 +88,30 @@ void add_certs(CLI::App& app, CertsOptions& options, int& code) {
   const auto plain = [](const std::string& text) {
     return server::is_plain_parameter(text) ? std::string() : "a host name or another plain name is expected";
   };
-  const auto plain_host = [](const std::string& text) {
-    return server::is_plain_parameter(without_brackets(text)) ? std::string() : "a host name or an address is expected";
+  const auto a_host = [](const std::string& text) {
+    const auto host = plain_host(text);
+    return host ? std::string() : "a host name or an address is expected, as in a tenant's file: it " + host.error();
   };
-  const auto at_host = [&options](const std::string& path) { return path + "?host=" + without_brackets(options.host); };
+  const auto at_host = [&options](const std::string& path) {
+    return path + "?host=" + plain_host(options.host).value_or(std::string());
+  };
   command->add_subcommand("list", "Each host's certificate, issuer, when it renews and the last error")->callback([&] {
     code = certs(options.admin, "GET", "/certificates", {});
   });
   auto* const renew = command->add_subcommand("renew", "Replace a certificate now");
-  renew->add_option("host", options.host, "The host")->required()->check(plain_host);
+  renew->add_option("host", options.host, "The host")->required()->check(a_host);
   renew->callback([&, at_host] { code = certs(options.admin, "POST", at_host("/certificates/renew"), {}); });
   auto* const revoke = command->add_subcommand("revoke", "Revoke a certificate, and replace it");
-  revoke->add_option("host", options.host, "The host")->required()->check(plain_host);
-  revoke->add_option("--reason", options.reason, "unspecified, keyCompromise, superseded ...")->check(plain);
+  revoke->add_option("host", options.host, "The host")->required()->check(a_host);
+  revoke->add_option("--reason", options.reason, "Why (RFC 5280 section 5.3.1)")
+      ->check(CLI::IsMember(server::revocation_reasons()))
+      ->capture_default_str();
   revoke->callback([&, at_host] {
     code = certs(options.admin, "POST", at_host("/certificates/revoke") + "&reason=" + options.reason, {});
   });
   auto* const import_command =
       command->add_subcommand("import", "Serve a certificate from elsewhere until it is renewed");
-  import_command->add_option("host", options.host, "The host")->required()->check(plain_host);
+  import_command->add_option("host", options.host, "The host")->required()->check(a_host);
   import_command->add_option("--chain", options.chain, "PEM file: the certificate, then those above it")->required();
   import_command->add_option("--key", options.key, "PEM file of its key")->required();
   import_command->callback([&, at_host] {
@@ -113,6 +127,7 @@ void add_certs(CLI::App& app, CertsOptions& options, int& code) {
   roll_over->add_option("authority", options.authority, "The CA's name in gateway.yaml")->check(plain);
   roll_over->callback(
       [&] { code = certs(options.admin, "POST", "/certificates/roll-over?authority=" + options.authority, {}); });
+  for (CLI::App* const subcommand : command->get_subcommands({})) subcommand->fallthrough();  // --admin behind it too
 }
 
 }  // namespace
@@ -169,6 +184,12 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    const auto is_first = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+    if (argc > 1 && argv[1][0] != '-' && std::ranges::none_of(app.get_subcommands({}), is_first)) {
+      std::cerr << "gatehouse: there is no command '" << config::printable(argv[1])
+                << "'; gatehouse --help says what there is\n";
+      return usage;
+    }
     const int result = app.exit(error);
     return result == 0 ? 0 : usage;
   }

@@ -49,6 +49,7 @@ struct Exchange {
   // --- the request
   http::RequestHead head;
   http::RequestTarget target;
+  std::string host_field;            // the value of a field that the target had to stand in for
   http::BodyFraming framing;
   IpAddress client;                  // who asks, behind trusted proxies
   std::string client_text;

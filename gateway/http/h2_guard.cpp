@@ -28,6 +28,7 @@ H2FrameHead H2FrameHead::parse(const unsigned char* bytes) noexcept {
 std::size_t H2FrameHead::wanted_payload() const noexcept {
   std::size_t wanted = 0;
   if (is(H2FrameType::priority)) wanted = 4;
+  if (is(H2FrameType::data) && (flags & padded) != 0) wanted = 1;
   if (is(H2FrameType::headers) && (flags & has_priority) != 0) wanted = (flags & padded) != 0 ? 5 : 4;
   return std::min<std::size_t>(wanted, length);
 }
@@ -99,10 +100,14 @@ H2Guard::Verdict H2Guard::frame(const H2FrameHead& head, bool is_live, const uns
     if (depends_on == head.stream) return {H2Error::protocol_error};  // RFC 7540 section 5.3.1
   }
   switch (head.type) {
-    case static_cast<std::uint8_t>(H2FrameType::data):
-      if (head.length == 0 && (head.flags & H2FrameHead::end_stream) == 0 && !empty_frames_.take(now))
+    case static_cast<std::uint8_t>(H2FrameType::data): {
+      // Of padding alone is empty as well (RFC 9113 section 6.1).
+      const bool is_padded = (head.flags & H2FrameHead::padded) != 0 && head.length > 0;
+      const bool is_empty = head.length == 0 || (is_padded && payload[0] + 1U >= head.length);
+      if (is_empty && (head.flags & H2FrameHead::end_stream) == 0 && !empty_frames_.take(now))
         return calm(H2Abuse::empty_frames);
       break;
+    }
     case static_cast<std::uint8_t>(H2FrameType::headers):
       in_block_ = (head.flags & H2FrameHead::end_headers) == 0;
       block_stream_ = head.stream;
@@ -129,8 +134,8 @@ H2Guard::Verdict H2Guard::frame(const H2FrameHead& head, bool is_live, const uns
     case static_cast<std::uint8_t>(H2FrameType::window_update):
       if (!window_updates_.take(now)) return calm(H2Abuse::window_updates);
       break;
-    case static_cast<std::uint8_t>(H2FrameType::push_promise):
-    case static_cast<std::uint8_t>(H2FrameType::goaway): break;  // nghttp2 ends the connection, or it ends itself
+    case static_cast<std::uint8_t>(H2FrameType::push_promise): break;  // nghttp2 ends the connection
+    case static_cast<std::uint8_t>(H2FrameType::goaway):  // one or two have a meaning
     default:
       if (!unknown_frames_.take(now)) return calm(H2Abuse::unknown_frames);
       break;

@@ -399,6 +399,16 @@ int ServerTlsBase::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, E
   return key != &current || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 }
 
+// What becomes of a ticket that was read, or could not be (SSL_CTX_set_session_ticket_cb(3)). Clients are verified in full
+// handshakes only: what they have shown must be good still.
+SSL_TICKET_RETURN ServerTlsBase::on_session(SSL* ssl, SSL_SESSION* session, const unsigned char*, std::size_t,
+                                            SSL_TICKET_STATUS status, void*) {
+  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  const auto& tls = static_cast<const Stream*>(SSL_get_app_data(ssl))->server_tls_;
+  if (tls && !tls->still_takes(SSL_SESSION_get0_peer(session))) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 int ServerTlsBase::on_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
                            unsigned offered_size, void*) {
   static constexpr unsigned char ours[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};  // the best first

@@ -149,14 +149,22 @@ Outcome trust(X509_STORE* store, STACK_OF(X509_NAME) * names, const std::string&
   return {};
 }
 
+std::optional<std::chrono::system_clock::time_point> time_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(::timegm(&parts));
+}
+
 /// From now on each client's certificate is looked up in its issuer's list; without a list that is valid now it is
-/// refused (RFC 5280 section 6.3).
-Outcome revoke(X509_STORE* store, const std::string& pem, const std::string& file) {
+/// refused (RFC 5280 section 6.3). `until`: the first of them runs out then.
+Outcome revoke(X509_STORE* store, const std::string& pem, const std::string& file,
+               std::chrono::system_clock::time_point& until) {
   const BioPtr text = bio_of(pem);
   int count = 0;
   while (const std::unique_ptr<X509_CRL, Deleter<X509_CRL_free>> list{
       PEM_read_bio_X509_CRL(text.get(), nullptr, refuse_passphrase, nullptr)}) {
     if (X509_STORE_add_crl(store, list.get()) != 1) return failure("a revocation list of " + file + " cannot be used");
+    if (const auto next = time_of(X509_CRL_get0_nextUpdate(list.get()))) until = std::min(until, *next);
     ++count;
   }
   if (!at_end_of_pem()) return failure("a revocation list of " + file + " is damaged");
@@ -199,6 +207,7 @@ class Intermediates {
 struct ServerTls::ClientAuthorities {
   StorePtr store{X509_STORE_new()};
   NamesPtr names{sk_X509_NAME_new_null()};
+  std::chrono::system_clock::time_point lists_until = std::chrono::system_clock::time_point::max();
 };
 
 std::expected<void, std::string> ServerTls::add_certificate(const std::string& certificate_pem,
@@ -231,7 +240,9 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
         !done)
       return std::unexpected(done.error());
     if (!settings.client_crl_pem.empty())
-      if (const Outcome done = revoke(authorities->store.get(), settings.client_crl_pem, "client_crl_file"); !done)
+      if (const Outcome done =
+              revoke(authorities->store.get(), settings.client_crl_pem, "client_crl_file", authorities->lists_until);
+          !done)
         return std::unexpected(done.error());
     tls.client_authorities_ = std::move(authorities);
   }
@@ -245,10 +256,9 @@ std::expected<std::shared_ptr<const ServerTls>, std::string> ServerTls::create(c
   tls.lineage_ = settings.lineage;
   tls.min_version_ = settings.min_version;
   tls.client_auth_ = settings.client_auth;
-  std::tm expiry{};
   X509* const leaf = tls.certificates_.front().leaf.get();
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &expiry) == 1)
-    tls.not_after_ = std::chrono::system_clock::from_time_t(::timegm(&expiry));
+  tls.not_before_ = time_of(X509_get0_notBefore(leaf)).value_or(tls.not_before_);
+  tls.not_after_ = time_of(X509_get0_notAfter(leaf)).value_or(tls.not_after_);
   char issuer[256] = {};
   X509_NAME_oneline(X509_get_issuer_name(leaf), issuer, sizeof issuer);
   tls.issuer_ = issuer;
@@ -275,6 +285,12 @@ bool ServerTls::names(const std::string& host) const {
   // Of a wildcard any name below it, which no certificate has as a name of its own.
   const std::string name = host.starts_with("*.") ? "any-name-below" + host.substr(1) : host;
   return X509_check_host(leaf, name.data(), name.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1;
+}
+
+bool ServerTls::still_takes(const X509* client) const noexcept {
+  if (!client_authorities_ || client == nullptr) return true;
+  return std::chrono::system_clock::now() < client_authorities_->lists_until &&
+         X509_cmp_current_time(X509_get0_notAfter(client)) > 0;
 }
 
 bool ServerTls::apply_to(SSL* connection) const noexcept {
@@ -305,6 +321,7 @@ ServerTlsBase::ServerTlsBase() : context_(SSL_CTX_new(TLS_server_method())) {
   SSL_CTX_set_client_hello_cb(context_, &ServerTlsBase::on_client_hello, nullptr);
   SSL_CTX_set_alpn_select_cb(context_, &ServerTlsBase::on_alpn, nullptr);
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context_, &ServerTlsBase::on_ticket);
+  SSL_CTX_set_session_ticket_cb(context_, nullptr, &ServerTlsBase::on_session, nullptr);
 }
 
 ServerTlsBase::~ServerTlsBase() { SSL_CTX_free(context_); }

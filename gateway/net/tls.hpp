@@ -78,7 +78,11 @@ class ServerTls {
   }
   [[nodiscard]] bool is_challenge() const noexcept { return is_challenge_; }
   [[nodiscard]] config::ClientAuth client_auth() const noexcept { return client_auth_; }
+  [[nodiscard]] std::chrono::system_clock::time_point not_before() const noexcept { return not_before_; }
   [[nodiscard]] std::chrono::system_clock::time_point not_after() const noexcept { return not_after_; }
+  /// Whether a client that has shown this certificate before (null: none) may resume its session: neither it nor the
+  /// revocation lists have run out meanwhile.
+  [[nodiscard]] bool still_takes(const X509* client) const noexcept;
   /// Whether clients that ask for the host take the certificate for its own (RFC 9525): a name, a wildcard or an address;
   /// true for "*", which is whatever nobody claims.
   [[nodiscard]] bool names(const std::string& host) const;
@@ -100,6 +104,7 @@ class ServerTls {
   std::array<unsigned char, 32> session_context_{};
   config::TlsVersion min_version_ = config::TlsVersion::tls12;
   config::ClientAuth client_auth_ = config::ClientAuth::off;
+  std::chrono::system_clock::time_point not_before_;
   std::chrono::system_clock::time_point not_after_;
   std::string issuer_;
   bool self_signed_ = false;
@@ -139,6 +144,8 @@ class ServerTlsBase {
   static int on_client_hello(SSL* ssl, int* alert, void* arg);
   static int on_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
                      unsigned offered_size, void* arg);
+  static SSL_TICKET_RETURN on_session(SSL* ssl, SSL_SESSION* session, const unsigned char*, std::size_t,
+                                      SSL_TICKET_STATUS status, void*);
   static int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
                        int is_new);
   SSL_CTX* context_;

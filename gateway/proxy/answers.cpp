@@ -273,12 +273,7 @@ void append_upstream_head(std::string& out, const Exchange& exchange, BodyKind b
     out += exchange.target.query;
   }
   out += " HTTP/1.1\r\nhost: ";
-  if (const Field* const host = head.fields.find(FieldId::host)) {
-    out += http::without_empty_port(host->value);
-  } else {  // HTTP/1.0 in absolute-form
-    out += exchange.target.host;
-    if (exchange.target.port != 0) out += ':' + std::to_string(exchange.target.port);
-  }
+  if (const Field* const host = head.fields.find(FieldId::host)) out += http::without_empty_port(host->value);
   out += "\r\n";
   for (const Field& field : head.fields.all()) {
     if (field.id == FieldId::host || field.id == FieldId::content_length || field.id == FieldId::expect) continue;

@@ -188,6 +188,7 @@ Task<void> H1Stream::refuse_head(const http::ParseResult& result) {
 Task<void> H1Stream::answer_without_head() {
   exchange.reply.close = true;
   exchange.head = {};
+  if (buffer_.unread().starts_with("HEAD ")) exchange.head.method = http::Method::head;  // no content (RFC 9110 9.3.2)
   add_accept(buffer_.unread(), exchange.head.fields);
   filter::WorkerContext& worker = connection_.worker.context;
   worker.ids.append(exchange.request_id);

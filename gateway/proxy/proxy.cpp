@@ -109,6 +109,14 @@ void refuse(Exchange& exchange, http::Refusal refusal) {
   exchange.reply.close = true;
 }
 
+// HTTP/1.0 in absolute-form: whoever looks for the field Host finds what the upstream will get (RFC 9112 section 3.2.2).
+void name_host(Exchange& exchange) {
+  if (exchange.target.host.empty() || exchange.head.fields.has(http::FieldId::host)) return;
+  exchange.host_field = exchange.target.host;
+  if (exchange.target.port != 0) exchange.host_field += ':' + std::to_string(exchange.target.port);
+  exchange.head.fields.push({.id = http::FieldId::host, .name = "host", .value = exchange.host_field});
+}
+
 // Framing, target, client: what must be beyond doubt before anything else is asked. False: answered.
 bool understand(ServerStream& stream) {
   Exchange& exchange = stream.exchange;
@@ -131,6 +139,7 @@ bool understand(ServerStream& stream) {
     refuse(exchange, target.error());
     return false;
   }
+  name_host(exchange);
   if (exchange.settings->limits.escaped_slashes_refused && http::has_escaped_slash(exchange.target.path)) {
     exchange.answer(400, Reason::malformed, "The path has an encoded slash or a backslash.");
     exchange.reply.close = true;

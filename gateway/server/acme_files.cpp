@@ -2,8 +2,13 @@
 #include "gateway/server/acme_files.hpp"
 
 #include <fmt/format.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -25,6 +30,14 @@ std::optional<acme::Secret> decoded(std::string_view base64) {
   const std::size_t padding = base64.ends_with("==") ? 2 : base64.ends_with('=') ? 1 : 0;
   bytes.resize(static_cast<std::size_t>(size) - padding);
   return acme::Secret(std::move(bytes));
+}
+
+bool has_certificate(const std::string& pem) {
+  const std::unique_ptr<BIO, int (*)(BIO*)> text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  const std::unique_ptr<X509, void (*)(X509*)> first(
+      text ? PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr) : nullptr, X509_free);
+  ERR_clear_error();
+  return first != nullptr;
 }
 
 acme::ChallengeType type_of(config::AcmeChallenge challenge) {
@@ -83,6 +96,11 @@ std::expected<acme::AuthorityRef, std::string> read_authority(const config::Acme
   authority->name = config.name;
   authority->directory = config.directory;
   authority->ca_file = config.ca_file;
+  if (!config.ca_file.empty()) {
+    const auto text = config::FileRules::of_gateway(config.ca_file).read(config.ca_file);
+    if (!text) return std::unexpected(text.error());
+    if (!has_certificate(*text)) return std::unexpected(config.ca_file + " holds no PEM certificate");
+  }
   if (!config.email.empty()) authority->contacts.push_back("mailto:" + config.email);
   authority->profile = config.profile;
   authority->preferred_chain = config.preferred_chain;

@@ -67,6 +67,13 @@ std::pair<std::string, acme::Secret> split_pem(std::string_view text) {
 
 }  // namespace
 
+std::vector<std::string> revocation_reasons() {
+  std::vector<std::string> names;
+  for (const Reason& reason : reasons) names.emplace_back(reason.name);
+  for (const Reason& reason : reasons) names.push_back(std::to_string(reason.code));
+  return names;
+}
+
 runtime::Task<AdminAnswer> run_admin_command(Certificates& certificates, std::string target, std::string body) {
   const acme::Secret held(std::move(body));
   const std::string_view path = std::string_view(target).substr(0, target.find('?'));

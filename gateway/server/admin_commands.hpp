@@ -15,6 +15,9 @@ struct AdminAnswer {
   std::string body;  // text
 };
 
+/// What `certs revoke --reason` takes (RFC 5280 section 5.3.1).
+[[nodiscard]] std::vector<std::string> revocation_reasons();
+
 /// "/certificates/renew?host=shop.example", revoke (with reason, RFC 5280 section 5.3.1), import (the body is the chain and
 /// the key in PEM), roll-over?authority=NAME. 404 for others.
 [[nodiscard]] runtime::Task<AdminAnswer> run_admin_command(Certificates& certificates, std::string target,

@@ -220,13 +220,18 @@ StorageResult<FileStorage::State> FileStorage::read_state() {
       return state;
     }
   }
-  // New, or damaged: versions go on behind those of the items, under another epoch.
-  state = State{};
-  state.epoch = member_ + ":" + std::to_string(::time(nullptr));
+  return new_state(0);
+}
+
+// Where there is none, or a damaged one, or an older one than it was: versions go on behind those of the items, fences
+// behind `fence`, under another epoch.
+StorageResult<FileStorage::State> FileStorage::new_state(std::uint64_t fence) {
+  State state;
+  state.epoch = fmt::format("{}:{}:{}", member_, ::time(nullptr), fence);
   for (const std::string& name : names_in(folder_ + "items"))
     if (const auto item = read_all(folder_ + "items/" + name))
       if (const auto read = read_item(*item)) state.version = std::max(state.version, read->version);
-  state.fence = static_cast<std::uint64_t>(::time(nullptr));
+  state.fence = std::max(static_cast<std::uint64_t>(::time(nullptr)), fence + 1);
   if (auto written = write_state(state); !written) return std::unexpected(std::move(written.error()));
   return state;
 }
@@ -272,14 +277,15 @@ StorageResult<Done> FileStorage::note_seen(std::uint64_t seen) {
   return Done{};
 }
 
+bool FileStorage::holds_lease() const noexcept {
+  struct stat held{}, there{};
+  return lease_fd_ >= 0 && ::fstat(lease_fd_, &held) == 0 && ::stat((folder_ + ".lease").c_str(), &there) == 0 &&
+         held.st_ino == there.st_ino;
+}
+
 bool FileStorage::take_lease(State& state) {
-  if (lease_fd_ >= 0) {
-    struct stat held{}, there{};
-    if (::fstat(lease_fd_, &held) == 0 && ::stat((folder_ + ".lease").c_str(), &there) == 0 &&
-        held.st_ino == there.st_ino)
-      return true;
-    drop_lease();  // the folder was emptied
-  }
+  if (holds_lease()) return true;
+  drop_lease();  // if there is one, the folder was emptied
   File file = open_private(folder_ + ".lease", O_RDWR | O_CREAT);
   if (!file.is_open() || ::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) return false;
   ++state.fence;
@@ -341,6 +347,11 @@ StorageResult<SyncAnswer> FileStorage::sync_now(const acme::SyncRequest& request
   const Lock lock(folder_);
   if (!lock.is_held()) return away(folder_ + ".lock");
   auto state = read_state();
+  // Nobody else gives fences while the lease is held: what says another one is not what was written here.
+  if (state && holds_lease() && state->fence != fence_) {
+    state = new_state(std::max(state->fence, fence_));
+    if (state) fence_ = state->fence;
+  }
   if (!state) return std::unexpected(std::move(state.error()));
   SyncAnswer answer;
   answer.epoch = state->epoch;

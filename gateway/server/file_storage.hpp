@@ -49,6 +49,8 @@ class FileStorage final : public acme::Storage {
   [[nodiscard]] acme::StorageResult<std::uint64_t> put_now(const std::string& name, const std::string& value,
                                                            std::uint64_t expected, std::uint64_t fence);
   [[nodiscard]] acme::StorageResult<State> read_state();
+  [[nodiscard]] acme::StorageResult<State> new_state(std::uint64_t fence);
+  [[nodiscard]] bool holds_lease() const noexcept;
   [[nodiscard]] acme::StorageResult<acme::Done> write_state(const State& state);
   [[nodiscard]] acme::StorageResult<acme::Done> write_file(const std::string& name, std::string_view text);
   [[nodiscard]] acme::StorageResult<acme::Done> note_seen(std::uint64_t seen);

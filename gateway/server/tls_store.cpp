@@ -32,6 +32,10 @@ void warn_of_refusals(const net::ServerTls& tls, const config::Host& host, const
     add(source, config::Severity::warning, host.place,
         fmt::format("the certificate in '{}' has expired on {:%Y-%m-%d}: clients will refuse it", host.certificate_file,
                     fmt::gmtime(std::chrono::system_clock::to_time_t(tls.not_after()))));
+  if (tls.not_before() > now)
+    add(source, config::Severity::warning, host.place,
+        fmt::format("the certificate in '{}' is not valid before {:%Y-%m-%d}: clients will refuse it",
+                    host.certificate_file, fmt::gmtime(std::chrono::system_clock::to_time_t(tls.not_before()))));
   if (!tls.names(host.name))
     add(source, config::Severity::warning, host.place,
         fmt::format("the certificate in '{}' is not for {}: clients will refuse it", host.certificate_file, host.name));

@@ -134,6 +134,7 @@ def test_commands(tmp_path, authority, upstream):
         assert certs(gateway, "renew", name).returncode == 0
         wait_served(gateway, name, root, other_than=third)
 
+        assert certs(gateway, "renew", "WWW.Example.Test.").returncode == 0, "hosts are compared as in a tenant's file"
         unknown = certs(gateway, "renew", "nobody.test")
         assert unknown.returncode == 1 and "no tenant's host" in unknown.stderr
 
@@ -189,6 +190,26 @@ def test_a_stored_certificate_that_is_spoiled_is_stored_again(tmp_path, authorit
         wait_served(gateway, name, root, other_than=first)
         assert chain() != before
         assert pebble.count('Added order "') == 2
+
+
+@pytest.mark.parametrize("mishap", ["removed", "damaged", "older"])
+def test_a_storage_that_has_lost_its_count_goes_on(tmp_path, authority, upstream, mishap):
+    name = "www.example.test"
+    state = tmp_path / "state" / "certificates" / ".state"
+    gateway, pebble = gateway_for(tmp_path, authority, upstream, [name])
+    with pebble, gateway:
+        root = pebble.root()
+        first = wait_served(gateway, name, root)
+        older = state.read_text()
+        gateway.stop()
+        gateway.start()
+        wait_served(gateway, name, root)
+        if mishap == "removed":
+            state.unlink()
+        else:
+            state.write_text("garbage" if mishap == "damaged" else older)
+        assert certs(gateway, "renew", name).returncode == 0
+        wait_served(gateway, name, root, other_than=first)
 
 
 def test_a_ticket_key_of_the_far_future_is_replaced(tmp_path, upstream):

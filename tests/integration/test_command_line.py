@@ -54,6 +54,17 @@ def test_wrong_usage_is_2(arguments):
     assert result.stderr or result.stdout
 
 
+def test_an_unknown_command_is_named():
+    assert "'nonsense'" in run_command("nonsense").stderr
+    assert "superseded" in run_command("certs", "revoke", "a.test", "--reason", "x y").stderr
+    assert "host name" in run_command("certs", "renew", "a b").stderr
+
+
+def test_the_admin_address_is_taken_behind_a_command_too():
+    result = run_command("certs", "list", "--admin", "127.0.0.1:9")
+    assert result.returncode == 1 and "127.0.0.1:9" in result.stderr
+
+
 def test_check_fine(prepared):
     result = check(prepared())
     assert (result.returncode, result.stderr) == (0, "")

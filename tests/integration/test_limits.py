@@ -35,6 +35,16 @@ def test_target(gateway, upstream, length, status):
     assert len(upstream.requests) == (status == 200)
 
 
+@pytest.mark.parametrize("head, status", [(request_bytes("HEAD", "/" + "a" * 2000), 414), (b"HEAD / HTTP/1.1\r\nHost: shop.test\r\nX Y: 1\r\n\r\n", 400)])
+def test_a_refused_head_request_has_no_content(gateway, head, status):
+    """RFC 9110 section 9.3.2"""
+    with gateway.connect() as connection:
+        connection.send(head)
+        response = connection.response("HEAD")
+        assert response.status == status and response.closes
+        connection.expect_closed()
+
+
 @pytest.mark.parametrize("size, status", [(7000, 200), (8200, 431), (200_000, 431)])
 def test_header_bytes(gateway, upstream, size, status):
     upstream.forget()

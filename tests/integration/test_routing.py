@@ -15,6 +15,7 @@ ROUTES = [
     ("version-two", {"path": "/header", "headers": {"x-version": "2"}}),
     ("first", {"path": "/order"}),
     ("never", {"path_exact": "/order", "headers": {"x-never": "never"}}),
+    ("by-host", {"path": "/host", "headers": {"Host": "shop.test"}}),
     ("api", {"path": "/api"}),
     ("slash", {"path": "/slash/"}),
     ("exact", {"path_exact": "/exact"}),
@@ -160,6 +161,16 @@ def test_absolute_form_is_reduced(gateway, upstreams):
     assert gateway.request("http://shop.test/api/x?y=1").status == 200
     assert gateway.request("HTTP://SHOP.TEST/api/x").status == 200
     assert [request.target for request in requests_of(upstreams)] == ["/api/x?y=1", "/api/x"]
+
+
+@pytest.mark.parametrize("authority", ["shop.test", "shop.test:8080"])
+def test_absolute_form_without_host(gateway, upstreams, authority):
+    """HTTP/1.0: whoever looks at the field Host sees what the upstream gets."""
+    with gateway.connect() as connection:
+        assert connection.exchange(request_bytes(target=f"http://{authority}/host", host=None, version="1.0")).status == 200
+    request, = requests_of(upstreams)
+    assert (request.header("host"), request.header("x-forwarded-host")) == (authority, authority)
+    assert upstreams["by-host"].requests == [request]
 
 
 @pytest.mark.parametrize("target, host", [("http://other.test/api", "shop.test"), ("http://shop.test:81/api", "shop.test"),

@@ -345,3 +345,27 @@ def test_revoked_clients_are_refused(upstream, tmp_path):
         authority.revocation_list(seconds=1)
         gateway.signal(signal.SIGHUP)
         poll(lambda: not is_served(good), "the list to be too old")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_old_revocation_list_ends_sessions_too(upstream, tmp_path, version):
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("clients.test")
+    client_certificate, client_key = authority.issue("good", client=True)
+    host = {"name": "clients.test", "tls": {"certificate_file": certificate, "key_file": key, "client_ca_file": authority.certificate,
+                                            "client_crl_file": authority.revocation_list(seconds=10)}}
+    context = tls_context(certificate=client_certificate, key=client_key, minimum=version, maximum=version)
+    with Gateway({"shop": tenant(upstream=upstream, hosts=[host])}, files=[authority.folder]) as gateway:
+        with gateway.connect(tls=context, server_name="clients.test") as connection:
+            assert connection.exchange(request_bytes(host="clients.test")).status == 200
+            session = connection.socket.session
+
+        def is_resumed():
+            try:
+                with gateway.connect(tls=context, server_name="clients.test", session=session) as connection:
+                    return connection.exchange(request_bytes(host="clients.test")).status == 200 and connection.socket.session_reused
+            except (ssl.SSLError, Closed, Truncated, ConnectionError):
+                return False
+
+        assert is_resumed()
+        poll(lambda: not is_resumed(), "the list to be too old", deadline=20)

@@ -150,7 +150,10 @@ void check_request(std::string_view host, std::string_view target) {
           }(),
       "the host is Host's");
   require(parts->as_received.starts_with('/'), "what the WAF gets begins with the path");
-  require(head.target.ends_with(parts->as_received) || parts->as_received == "/", "and is what was received");
+  const bool is_completed =
+      parts->as_received == "/" ||  // "http://a.example", "http://a.example?b"
+      (parts->as_received.starts_with("/?") && head.target.ends_with(parts->as_received.substr(1)));
+  require(head.target.ends_with(parts->as_received) || is_completed, "and is what was received");
   std::string path;
   require(normalise_path(parts->as_received.substr(0, parts->as_received.find('?')), path).has_value() &&
               path == parts->path,

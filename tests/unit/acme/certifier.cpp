@@ -171,6 +171,36 @@ TEST_F(CertifierTest, ARevokedCertificateIsReplacedWhenTheCaTells) {
   EXPECT_TRUE(world.ca.last_order().contains("replaces"));
 }
 
+TEST_F(CertifierTest, TakesCertificatesFromElsewhereThatAreValidNow) {
+  world.want("www.example.com");
+  start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.is_complete(); }, 30s));
+  auto& gateway = *world.gateways.front();
+  const std::string before = gateway.served["www.example.com"];
+  const Issuer elsewhere("Another CA");
+  const PrivateKey key = PrivateKey::generate(KeyType::ecdsa_p256);
+  const auto import = [&](Seconds from, Seconds until) {
+    const Time now = world.agenda.now();
+    const std::string chain = elsewhere.issue(
+        key.handle(),
+        {.names = {identifier_of("www.example.com")}, .not_before = now + from, .not_after = now + until});
+    std::string refused;
+    const auto ask = [&]() -> Flow<Done> {
+      const auto done = co_await gateway.certifier.import(identifier_of("www.example.com"), chain, key.to_pem());
+      refused = done ? "" : done.error();
+      co_return Done{};
+    };
+    gateway.spawn(ask());
+    world.agenda.run_for(10s);
+    return refused;
+  };
+  EXPECT_THAT(import(24h, 240h), ::testing::HasSubstr("not valid yet"));
+  EXPECT_THAT(import(-240h, -24h), ::testing::HasSubstr("expired"));
+  EXPECT_EQ(gateway.served["www.example.com"], before);
+  EXPECT_EQ(import(-24h, 240h), "");
+  EXPECT_NE(gateway.served["www.example.com"], before);
+}
+
 TEST_F(CertifierTest, AnAskedForRenewalIsDoneByWhoeverHoldsTheLease) {
   world.want("www.example.com");
   start(3);

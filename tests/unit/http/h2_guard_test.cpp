@@ -28,9 +28,10 @@ struct Guarded {
   }
   H2Guard::Verdict open(std::uint32_t stream) { return take(Type::headers, stream, H2FrameHead::end_headers); }
   // How many such frames pass at once.
-  int most(Type type, unsigned flags, std::uint32_t length, H2Abuse expected) {
+  int most(Type type, unsigned flags, std::uint32_t length, H2Abuse expected,
+           std::array<unsigned char, 5> payload = {}) {
     for (int count = 0; count < 100'000; ++count) {
-      const H2Guard::Verdict verdict = take(type, 0, flags, length);
+      const H2Guard::Verdict verdict = take(type, 0, flags, length, false, payload);
       if (verdict.fine()) continue;
       EXPECT_EQ(verdict.error, H2Error::enhance_your_calm);
       EXPECT_EQ(verdict.abuse, expected);
@@ -145,7 +146,16 @@ TEST(H2Guard, BoundsFramesThatCostMoreThanTheyBring) {
   EXPECT_EQ(Guarded().most(Type::priority, 0, 0, H2Abuse::priorities), 200);
   EXPECT_EQ(Guarded().most(Type::window_update, 0, 4, H2Abuse::window_updates), 2000);
   EXPECT_EQ(Guarded().most(Type::data, 0, 0, H2Abuse::empty_frames), 50);
+  EXPECT_EQ(Guarded().most(Type::data, H2FrameHead::padded, 1, H2Abuse::empty_frames, {0}), 50) << "padding alone";
+  EXPECT_EQ(Guarded().most(Type::data, H2FrameHead::padded, 10, H2Abuse::empty_frames, {9}), 50);
   EXPECT_EQ(Guarded().most(static_cast<Type>(0xee), 0, 4, H2Abuse::unknown_frames), 100);
+  EXPECT_EQ(Guarded().most(Type::goaway, 0, 8, H2Abuse::unknown_frames), 100);
+}
+
+TEST(H2Guard, TakesWhatIsPadded) {
+  Guarded g;
+  for (int count = 0; count < 1000; ++count)
+    ASSERT_TRUE(g.take(Type::data, 0, H2FrameHead::padded, 10, false, {8}).fine()) << count;
 }
 
 TEST(H2Guard, ForgetsWithTime) {

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "gateway/server/fleet_tickets.hpp"
 
@@ -137,6 +138,39 @@ TEST_F(FileStorageTest, NoticesThatItWasEmptied) {
   EXPECT_TRUE(after.changed.empty());
   EXPECT_NE(after.fence, 0U);
   EXPECT_TRUE(put(storage, "x", "1", 0, after.fence));
+}
+
+// Versions and fences are kept in one file: lost, spoiled or put back as it was, it must not stop who holds the lease.
+TEST_F(FileStorageTest, GoesOnWhenItsStateIsLost) {
+  const std::string path = folder + "/.state";
+  FileStorage storage(folder, "one");
+  FileStorage follower(folder, "two");
+  const SyncAnswer first = sync(storage).value();
+  std::stringstream old;
+  old << std::ifstream(path).rdbuf();
+  std::uint64_t version = put(storage, "x", "1", 0, first.fence).value();
+  std::uint64_t last_fence = first.fence;
+  std::string epoch = first.epoch;
+  for (const std::string& mishap : {std::string(), std::string("garbage"), old.str()}) {
+    SCOPED_TRACE(mishap);
+    ASSERT_TRUE(sync(storage, epoch, version));
+    if (mishap.empty())
+      std::filesystem::remove(path);
+    else
+      std::ofstream(path) << mishap;
+    const SyncAnswer after = sync(storage, epoch, version).value();
+    EXPECT_GT(after.fence, last_fence);
+    const auto put_again = put(storage, "x", "2" + mishap, version, after.fence);
+    ASSERT_TRUE(put_again) << put_again.error().reason;
+    EXPECT_GT(*put_again, version) << "no version is given twice";
+    const SyncAnswer seen = sync(follower, epoch, version).value();
+    ASSERT_EQ(seen.changed.size(), 1U);
+    EXPECT_EQ(seen.changed[0].value, "2" + mishap);
+    EXPECT_EQ(seen.fence, 0U);
+    version = *put_again;
+    last_fence = after.fence;
+    epoch = after.epoch;
+  }
 }
 
 TEST_F(FileStorageTest, TellsOfDamageAndTakesAnotherItem) {
