@@ -137,6 +137,7 @@ void H2Head::check_form(std::string_view wanted_scheme) {
   if (has(authority) && pseudo(authority).empty()) return fail(H2HeadFault::malformed);
   if (is_connect && !has(protocol)) {
     if (!has(authority) || has(scheme) || has(path)) return fail(H2HeadFault::malformed);
+    if (!is_target(pseudo(authority))) fail(H2HeadFault::refused);  // it is the target, as in HTTP/1
     return;
   }
   if (has(protocol) && (!is_connect || !has(authority) || !is_token(pseudo(protocol)) || has_length_))

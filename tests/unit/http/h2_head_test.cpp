@@ -225,6 +225,7 @@ TEST(H2Head, MakesAnUpgradeOfAnExtendedConnect) {
                                  {"sec-websocket-key", "a2V5"}}));
   EXPECT_TRUE(is_websocket_upgrade(out.head));
   EXPECT_EQ(fault_of(with(":method", "CONNECT") + Pairs{{":protocol", "connect-udp"}}), H2HeadFault::protocol_unknown);
+  EXPECT_EQ(fault_of(Pairs{{":method", "CONNECT"}, {":authority", "\x9c:443"}}), H2HeadFault::refused);
 }
 
 TEST(H2Head, ChecksTrailers) {
