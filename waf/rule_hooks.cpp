@@ -96,7 +96,7 @@ void bound(std::string& text) {
   }
   if (fits) return;
   fail_budget(BudgetState::size);
-  text = {};
+  std::string().swap(text);  // with its memory
 }
 
 }  // namespace

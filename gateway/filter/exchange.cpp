@@ -9,6 +9,8 @@
 #include <new>
 #include <stdexcept>
 
+#include "gateway/runtime/memory.hpp"
+
 namespace gatehouse::filter {
 
 bool Exchange::hold(std::size_t bytes) noexcept {
@@ -47,7 +49,7 @@ void Exchange::reset() {
   request_id.clear();
   trace_id.clear();
   trace_flags.clear();
-  if (body.capacity() > 64 * 1024) body = {};
+  if (body.capacity() > 64 * 1024) runtime::free_memory(body);
   body.clear();
   body_buffered = false;
   wants_websocket = false;

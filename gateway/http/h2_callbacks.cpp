@@ -34,10 +34,10 @@ int H2Session::Callbacks::begin_headers(nghttp2_session* session, const nghttp2_
   H2Session& me = self(user);
   me.decoding_ = nullptr;
   me.in_trailers_ = false;
+  me.section_.clear();
   if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
     me.decoding_ = find(session, frame->hd.stream_id);
     me.in_trailers_ = true;
-    me.trailers_.clear();
     return 0;
   }
   try {
@@ -59,14 +59,13 @@ int H2Session::Callbacks::header(nghttp2_session*, const nghttp2_frame*, const s
                                  std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
                                  void* user) {
   H2Session& me = self(user);
-  H2Head* const section = me.in_trailers_ ? &me.trailers_ : me.decoding_ != nullptr ? &me.decoding_->section : nullptr;
-  if (section == nullptr) return 0;
+  if (!me.in_trailers_ && me.decoding_ == nullptr) return 0;
   try {
-    section->add(view(name, name_size), view(value, value_size), me.limits_);
+    me.section_.add(view(name, name_size), view(value, value_size), me.limits_);
   } catch (const std::bad_alloc&) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
-  if (section->size() > me.limits_.header_bytes * me.limits_.header_excess && me.abuse_ == H2Abuse::none)
+  if (me.section_.size() > me.limits_.header_bytes * me.limits_.header_excess && me.abuse_ == H2Abuse::none)
     me.terminate(H2Error::enhance_your_calm, H2Abuse::header_list);
   return 0;
 }
@@ -82,7 +81,7 @@ int H2Session::Callbacks::frame_received(nghttp2_session* session, const nghttp2
         const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         if (!me.in_trailers_)
           me.request_complete(*stream, end);
-        else if (!end || !me.trailers_.finish_trailers())  // RFC 9113 section 8.1
+        else if (!end || !me.section_.finish_trailers())  // RFC 9113 section 8.1
           me.fail_request(*stream);
         else
           me.body_ended(*stream);

@@ -5,6 +5,7 @@
 
 #include "gateway/http/characters.hpp"
 #include "gateway/http/validate.hpp"
+#include "gateway/runtime/memory.hpp"
 
 namespace gatehouse::http {
 
@@ -13,7 +14,7 @@ namespace {
 using detail::is;
 
 constexpr std::size_t field_overhead = 32;        // RFC 9113 section 6.5.2
-constexpr std::size_t kept_text = 8 * 1024;       // of a section that is forgotten
+constexpr std::size_t kept_text = 2 * 1024;       // of a section that is forgotten
 constexpr std::size_t kept_entries = 64;
 constexpr unsigned most_cookie_parts = 256;       // that count as one field
 
@@ -55,8 +56,8 @@ bool same_authority(std::string_view a, std::string_view b, std::uint16_t defaul
 }  // namespace
 
 void H2Head::clear() noexcept {
-  if (text_.capacity() > kept_text) text_ = {};
-  if (entries_.capacity() > kept_entries) entries_ = {};
+  if (text_.capacity() > kept_text) runtime::free_memory(text_);
+  if (entries_.capacity() > kept_entries) runtime::free_memory(entries_);
   text_.clear();
   entries_.clear();
   seen_ = 0;
@@ -151,7 +152,10 @@ void H2Head::check_form(std::string_view wanted_scheme) {
   if (has(protocol) && !equals_ignore_case(pseudo(protocol), "websocket")) fail(H2HeadFault::protocol_unknown);
 }
 
-H2HeadFault H2Head::finish(RequestHead& head, std::string_view wanted_scheme, std::string_view websocket_key) {
+H2HeadFault H2Head::finish(RequestHead& head, std::string& storage, std::string_view wanted_scheme,
+                           std::string_view websocket_key) {
+  const auto kept = [&](std::size_t at, std::size_t size) { return std::string_view(storage).substr(at, size); };
+  const auto kept_pseudo = [&](Pseudo which) { return kept(pseudo_[which].value_at, pseudo_[which].value_size); };
   head.fields.clear();
   head.minor_version = 1;
   head.is_http2 = true;
@@ -165,13 +169,14 @@ H2HeadFault H2Head::finish(RequestHead& head, std::string_view wanted_scheme, st
     head.method_name = {};
     head.target = {};
     // In which form the client wants to hear of it.
+    storage = text_;
     for (const Entry& entry : entries_)
       if (entry.id == FieldId::accept)
-        head.fields.push({entry.id, text(entry.name_at, entry.name_size), text(entry.value_at, entry.value_size)});
+        head.fields.push({entry.id, kept(entry.name_at, entry.name_size), kept(entry.value_at, entry.value_size)});
     return fault_;
   }
 
-  // All text first: views into it are made when it does not grow any more.
+  // All text first: views are made when it is where it stays.
   std::uint32_t cookies_at = 0;
   if (cookies_ > 1) {
     text_.reserve(text_.size() + cookie_bytes_);
@@ -188,30 +193,31 @@ H2HeadFault H2Head::finish(RequestHead& head, std::string_view wanted_scheme, st
   const auto key_at = static_cast<std::uint32_t>(text_.size());
   const auto key_size = static_cast<std::uint32_t>(websocket_key.size());
   if (is_websocket_) text_ += websocket_key;
+  storage = text_;
 
-  head.method_name = is_websocket_ ? std::string_view("GET") : pseudo(method);
+  head.method_name = is_websocket_ ? std::string_view("GET") : kept_pseudo(method);
   head.method = method_of(head.method_name);
-  head.target = has(path) ? pseudo(path) : pseudo(authority);
+  head.target = kept_pseudo(has(path) ? path : authority);
   if (has(authority))
-    head.fields.push({FieldId::host, "host", pseudo(authority)});
+    head.fields.push({FieldId::host, "host", kept_pseudo(authority)});
   else if (host_ != no_entry)
-    head.fields.push({FieldId::host, "host", text(entries_[host_].value_at, entries_[host_].value_size)});
+    head.fields.push({FieldId::host, "host", kept(entries_[host_].value_at, entries_[host_].value_size)});
   bool cookie_done = false;
   for (const Entry& entry : entries_) {
     if (entry.id == FieldId::host) continue;
-    std::string_view value = text(entry.value_at, entry.value_size);
+    std::string_view value = kept(entry.value_at, entry.value_size);
     if (entry.id == FieldId::cookie && cookies_ > 1) {
       if (cookie_done) continue;
       cookie_done = true;
-      value = std::string_view(text_).substr(cookies_at, key_at - cookies_at);
+      value = kept(cookies_at, key_at - cookies_at);
     }
     if (is_websocket_ && entry.id == FieldId::sec_websocket_key) continue;  // has no meaning here (RFC 8441 section 5)
-    head.fields.push({entry.id, text(entry.name_at, entry.name_size), value});
+    head.fields.push({entry.id, kept(entry.name_at, entry.name_size), value});
   }
   if (is_websocket_) {
     head.fields.push({FieldId::connection, "connection", "Upgrade"});
     head.fields.push({FieldId::upgrade, "upgrade", "websocket"});
-    head.fields.push({FieldId::sec_websocket_key, "sec-websocket-key", text(key_at, key_size)});
+    head.fields.push({FieldId::sec_websocket_key, "sec-websocket-key", kept(key_at, key_size)});
   }
   return H2HeadFault::none;
 }

@@ -35,20 +35,21 @@ class H2Head {
   /// than "trailers"; a pseudo-header field that is unknown, repeated or behind another field.
   void add(std::string_view name, std::string_view value, const H2Limits& limits);
 
-  /// The section is complete: fills `head`, whose views are valid until clear().
+  /// The section is complete: fills `head`, whose views are into `storage`, which gets no more memory than it needs.
   ///
   /// Malformed: :method, :scheme or :path is missing or empty; :path is neither a path nor "*" with OPTIONS; :scheme is
   /// not `scheme`; :authority is empty, or Host says something else (RFC 9113 section 8.3.1); an extended CONNECT with
   /// Content-Length.
   /// Crumbs of Cookie are joined with "; " (section 8.2.3); :authority becomes Host. An extended CONNECT to websocket
   /// (RFC 8441) becomes the GET with Upgrade that it stands for, with `websocket_key`.
-  H2HeadFault finish(RequestHead& head, std::string_view scheme, std::string_view websocket_key);
+  H2HeadFault finish(RequestHead& head, std::string& storage, std::string_view scheme, std::string_view websocket_key);
 
   /// The section is one of trailers, which are checked and dropped: false if it is malformed.
   [[nodiscard]] bool finish_trailers() const noexcept { return fault_ != H2HeadFault::malformed && !has_pseudo_; }
 
   /// Bytes of the section as RFC 9113 section 6.5.2 counts them.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// After finish(): an extended CONNECT to websocket.
   [[nodiscard]] bool is_websocket() const noexcept { return is_websocket_; }
 
  private:

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "gateway/http/h2_callbacks.hpp"
+#include "gateway/runtime/memory.hpp"
 
 namespace gatehouse::http {
 
@@ -17,6 +18,7 @@ namespace {
 constexpr std::size_t preface_bytes = NGHTTP2_CLIENT_MAGIC_LEN;
 constexpr std::uint16_t no_rfc7540_priorities = 9;  // SETTINGS_NO_RFC7540_PRIORITIES (RFC 9218 section 2.1)
 constexpr std::size_t kept_body = 16 * 1024;        // memory of a stream that is used again
+constexpr std::size_t kept_head = 8 * 1024;         // the same
 constexpr unsigned most_refused_before = 1000;      // streams, before our settings are acknowledged
 constexpr std::size_t most_claimed = 32 * 1024;     // of the connection's window, by one stream
 
@@ -33,16 +35,17 @@ std::int64_t announced_length(const RequestHead& head) noexcept {
 
 void H2Stream::clear() noexcept {
   id = 0;
-  section.clear();
+  if (head_text.capacity() > kept_head) runtime::free_memory(head_text);
+  head_text.clear();
   websocket_key.clear();
-  if (incoming.capacity() > kept_body) incoming = {};
+  if (incoming.capacity() > kept_body) runtime::free_memory(incoming);
   incoming.clear();
   unconsumed = 0;
   claimed = 0;
   received = 0;
   announced = -1;
   fault = H2HeadFault::none;
-  head_complete = request_ended = malformed = closed = false;
+  head_complete = is_websocket = request_ended = malformed = closed = false;
   pending = {};
   pending_bytes = 0;
   sent = 0;
@@ -169,7 +172,9 @@ bool H2Session::is_clients_fault(std::uint32_t stream, std::uint32_t error) noex
 }
 
 void H2Session::request_complete(H2Stream& stream, bool end_stream) {
-  stream.fault = stream.section.finish(*stream.head, scheme_, stream.websocket_key);
+  stream.fault = section_.finish(*stream.head, stream.head_text, scheme_, stream.websocket_key);
+  stream.is_websocket = section_.is_websocket();
+  section_.clear();
   stream.head_complete = true;
   stream.request_ended = end_stream;
   if (stream.fault == H2HeadFault::none) {

@@ -29,8 +29,8 @@ struct H2Stream {
   void* server = nullptr;  // whoever serves it
 
   // --- the request
-  H2Head section;
   RequestHead* head = nullptr;  // where the request is to be written
+  std::string head_text;  // what it refers to
   std::string websocket_key;  // for an extended CONNECT
   std::string incoming;  // of the body: what nobody has taken yet
   std::size_t unconsumed = 0;  // bytes that the client's window lacks on their account
@@ -38,6 +38,7 @@ struct H2Stream {
   std::int64_t announced = -1;  // Content-Length; -1: none
   H2HeadFault fault = H2HeadFault::none;
   bool head_complete = false;
+  bool is_websocket = false;  // an extended CONNECT
   bool request_ended = false;
   bool malformed = false;  // it turned out so after its head: the stream has been reset
   bool closed = false;  // nothing is sent or received any more
@@ -186,7 +187,7 @@ class H2Session {
   runtime::TimePoint now_{};
   runtime::TimePoint block_began_ = runtime::TimePoint::max();
   H2Stream* decoding_ = nullptr;  // whose section is being decoded
-  H2Head trailers_;
+  H2Head section_;  // one at a time (RFC 9113 section 4.3)
   bool in_trailers_ = false;
 
   // Output.

@@ -2,6 +2,9 @@
 #include "gateway/http/head.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <utility>
 
 #include "gateway/http/characters.hpp"
 #include "gateway/http/names.hpp"
@@ -139,22 +142,22 @@ FieldId field_id(std::string_view name) noexcept {
 }
 
 void Fields::grow() {
-  auto larger = std::make_unique_for_overwrite<Field[]>(capacity_ * 2);
-  std::copy_n(data(), size_, larger.get());
-  heap_ = std::move(larger);
-  capacity_ *= 2;
+  const std::size_t larger = capacity_ == 0 ? first_capacity : capacity_ * 2;
+  if (larger - 1 > std::numeric_limits<decltype(first_)::value_type>::max()) throw std::length_error("fields");
+  auto moved = std::make_unique_for_overwrite<Field[]>(larger);
+  std::copy_n(fields_.get(), size_, moved.get());
+  fields_ = std::move(moved);
+  capacity_ = larger;
 }
 
 void Fields::take(Fields& other) noexcept {
-  heap_ = std::move(other.heap_);
-  if (!heap_) std::copy_n(other.inline_.data(), other.size_, inline_.data());
+  fields_ = std::move(other.fields_);
   size_ = other.size_;
-  capacity_ = other.capacity_;
+  capacity_ = std::exchange(other.capacity_, 0);
   present_ = other.present_;
   repeated_ = other.repeated_;
   first_ = other.first_;
   other.clear();
-  other.capacity_ = inline_capacity;
 }
 
 const Field* Fields::find(std::string_view lower_case_name) const noexcept {

@@ -1,5 +1,5 @@
 // Message heads as views into the connection's buffer: what the parsers yield, what the proxy routes by.
-// No allocation for heads of up to 32 fields.
+// A list of fields keeps its memory, so that the next head needs no allocation.
 #pragma once
 
 #include <array>
@@ -43,7 +43,8 @@ struct Field {
   std::string_view value;  // without surrounding blanks
 };
 
-/// A list of fields with inline room for 32; grows on the heap, and keeps what it has grown to when cleared.
+/// A list of up to 65,536 fields; std::length_error beyond them. Holds no memory before the first, and keeps what it has
+/// grown to when cleared.
 class Fields {
  public:
   Fields() noexcept {
@@ -59,15 +60,15 @@ class Fields {
 
   void push(Field field) {
     if (size_ == capacity_) grow();
-    (heap_ ? heap_.get() : inline_.data())[size_] = field;
+    fields_[size_] = field;
     const std::uint64_t bit = bit_of(field.id);
-    if ((present_ & bit) == 0) first_[static_cast<unsigned>(field.id)] = static_cast<std::uint32_t>(size_);
+    if ((present_ & bit) == 0) first_[static_cast<unsigned>(field.id)] = static_cast<std::uint16_t>(size_);
     repeated_ |= present_ & bit;
     present_ |= bit;
     ++size_;
   }
 
-  [[nodiscard]] std::span<const Field> all() const noexcept { return {data(), size_}; }
+  [[nodiscard]] std::span<const Field> all() const noexcept { return {fields_.get(), size_}; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// A cheap test by a bit set.
   [[nodiscard]] bool has(FieldId id) const noexcept { return (present_ & bit_of(id)) != 0; }
@@ -75,26 +76,24 @@ class Fields {
   [[nodiscard]] bool repeated(FieldId id) const noexcept { return (repeated_ & bit_of(id)) != 0; }
   /// The first field with this id, without a search; nullptr if there is none. Not for FieldId::other.
   [[nodiscard]] const Field* find(FieldId id) const noexcept {
-    return has(id) ? data() + first_[static_cast<unsigned>(id)] : nullptr;
+    return has(id) ? &fields_[first_[static_cast<unsigned>(id)]] : nullptr;
   }
   [[nodiscard]] const Field* find(std::string_view lower_case_name) const noexcept;
   [[nodiscard]] std::size_t count(FieldId id) const noexcept;
 
  private:
-  static constexpr std::size_t inline_capacity = 32;
+  static constexpr std::size_t first_capacity = 8;
   static constexpr std::uint64_t bit_of(FieldId id) noexcept { return std::uint64_t{1} << static_cast<unsigned>(id); }
-  [[nodiscard]] const Field* data() const noexcept { return heap_ ? heap_.get() : inline_.data(); }
   void grow();
   void take(Fields& other) noexcept;
 
-  std::array<Field, inline_capacity> inline_;
-  std::unique_ptr<Field[]> heap_;
+  std::unique_ptr<Field[]> fields_;
   std::size_t size_ = 0;
-  std::size_t capacity_ = inline_capacity;
+  std::size_t capacity_ = 0;
   std::uint64_t present_ = 0;
   std::uint64_t repeated_ = 0;
   // The index of the first with each id, where present_ says so.
-  std::array<std::uint32_t, static_cast<unsigned>(FieldId::count_)> first_;
+  std::array<std::uint16_t, static_cast<unsigned>(FieldId::count_)> first_;
 };
 static_assert(static_cast<unsigned>(FieldId::count_) <= 64);
 
@@ -102,7 +101,7 @@ struct RequestHead {
   Method method = Method::other;
   std::string_view method_name;
   std::string_view target;  // as received
-  int minor_version = 1;    // HTTP/1.x; 1 for a request of HTTP/2, which means what the same one of HTTP/1.1 does
+  int minor_version = 1;  // HTTP/1.x; 1 for a request of HTTP/2, which means what the same one of HTTP/1.1 does
   bool is_http2 = false;
   Fields fields;
 

@@ -8,6 +8,7 @@
 #include "gateway/proxy/answers.hpp"
 #include "gateway/proxy/failure.hpp"
 #include "gateway/proxy/relay.hpp"
+#include "gateway/runtime/memory.hpp"
 
 namespace gatehouse::proxy {
 
@@ -26,6 +27,7 @@ using upstream::UpstreamConnection;
 namespace {
 
 constexpr std::size_t first_head_bytes = 16 * 1024;
+constexpr std::size_t kept_head_bytes = 512;         // of a request's head that has been sent, for the next
 constexpr std::size_t first_body_bytes = 16 * 1024;  // of a body at hand, in one write with the head
 
 // Counts a request on its endpoint while it is there.
@@ -123,10 +125,20 @@ Task<Errc> read_response_head(UpstreamConnection& upstream, http::ResponseHead& 
       if (result.status == http::ParseStatus::head_too_large) co_return Errc::too_large;
       if (result.status != http::ParseStatus::need_more) co_return Errc::malformed;
     }
+    if (upstream.buffer.empty()) {
+      // Who is waited for keeps no buffer meanwhile: some services take their time, for thousands of requests at once.
+      upstream.buffer.release_if_empty();
+      const Errc ready = co_await upstream.stream.readable();
+      if (ready != Errc::ok) co_return ready;
+    }
     if (!upstream.buffer.make_room(upstream.buffer.unread().size() < first_head_bytes ? first_head_bytes
                                                                                       : max_bytes + 1))
       co_return Errc::too_large;
-    const auto got = co_await upstream.stream.read(upstream.buffer.room());
+    auto got = upstream.stream.read_now(upstream.buffer.room());
+    if (got && *got == 0) {
+      if (upstream.buffer.empty()) continue;
+      got = co_await upstream.stream.read(upstream.buffer.room());
+    }
     if (!got) co_return got.error();
     // The time-out is for the first byte, then for each silence; who drips all the same is ended by the least rate.
     if (upstream.buffer.empty()) upstream.stream.expires_when_idle(timeout, min_rate);
@@ -322,6 +334,8 @@ Task<Attempt> attempt_once(ServerStream& stream, UpstreamConnection& upstream, c
     note_time(exchange, began, true);
     co_return Attempt::answered;
   }
+  // Nothing large is held while the answer is awaited.
+  if (stream.out.capacity() > kept_head_bytes) runtime::free_memory(stream.out);
   // A failed write is not yet a failed request: an answer may have been sent before the connection was closed.
   Upload upload;
   if (error == Errc::ok && (streaming || !rest.empty())) {

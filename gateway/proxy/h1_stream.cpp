@@ -35,7 +35,7 @@ void add_accept(std::string_view head, http::Fields& fields) {
         !http::equals_ignore_case(head.substr(0, name.size()), name))
       continue;
     const std::string_view line = head.substr(0, head.find_first_of("\r\n"));
-    fields.push({.name = line.substr(0, name.size()), .id = FieldId::accept, .value = line.substr(name.size() + 1)});
+    fields.push({.id = FieldId::accept, .name = line.substr(0, name.size()), .value = line.substr(name.size() + 1)});
   }
 }
 

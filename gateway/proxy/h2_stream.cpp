@@ -7,6 +7,7 @@
 
 #include "gateway/proxy/answers.hpp"
 #include "gateway/proxy/h2_connection.hpp"
+#include "gateway/runtime/memory.hpp"
 
 namespace gatehouse::proxy {
 
@@ -115,7 +116,7 @@ void H2ServerStream::conclude() {
   input_pace_ = output_pace_ = {};
   late_ = Errc::ok;
   for (std::string& piece : pieces_)
-    if (piece.capacity() > kept_piece) piece = {};
+    if (piece.capacity() > kept_piece) runtime::free_memory(piece);
   taken_ = 0;
   trailers_.clear();
   watcher_ = nullptr;
@@ -166,7 +167,7 @@ std::expected<http::BodyFraming, http::Refusal> H2ServerStream::framing() const 
   // So does one that says it is empty but has not ended: with its length it would be complete at the upstream before it
   // is known to be well-formed.
   const bool comes = !protocol.request_ended || !protocol.incoming.empty();  // it may all be here by now
-  const bool may_have_body = comes && !protocol.section.is_websocket();
+  const bool may_have_body = comes && !protocol.is_websocket;
   if (framing && may_have_body && framing->length == 0) framing->kind = BodyKind::chunked;
   return framing;
 }
@@ -221,6 +222,10 @@ Task<Errc> H2ServerStream::await_body() {
       connection_->session().submit_interim(protocol, 100, empty_fields());
       connection_->flush();
     }
+  }
+  if (!has_news()) {
+    // Who is waited for holds no pieces meanwhile: thousands of requests may wait for the rest of their bodies.
+    for (std::string& piece : pieces_) runtime::free_memory(piece);
   }
   while (!has_news() && late_ == Errc::ok && !stopped_) co_await body_event_;
   if (stopped_) co_return Errc::cancelled;

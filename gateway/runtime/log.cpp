@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "gateway/runtime/json.hpp"
+#include "gateway/runtime/memory.hpp"
 #include "gateway/runtime/spare_descriptors.hpp"
 
 namespace gatehouse::runtime {
@@ -232,7 +233,7 @@ void LogFile::run() {
     write_all(batch);  // what was queued before a rotation belongs to the old file
     if (reopen_now) open_anew();
     if (stop) return;
-    if (batch.capacity() > 1024 * 1024) batch = {};
+    if (batch.capacity() > 1024 * 1024) free_memory(batch);
   }
 }
 

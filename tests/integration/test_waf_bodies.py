@@ -38,7 +38,11 @@ def assert_passed_and_counted_bypassed(gateway, upstream, headers, body):
     before = verdict_total(gateway, "detect", "bypassed")
     assert gateway.request(method="POST", host="detect.test", headers=headers, body=body).status == 200
     assert upstream.requests[0].body == body.encode()
-    gateway.wait_metric(before + 1, "gatehouse_waf_requests_total", tenant="detect", verdict="bypassed")
+    try:
+        gateway.wait_metric(before + 1, "gatehouse_waf_requests_total", tenant="detect", verdict="bypassed")
+    except AssertionError as failure:
+        counted = [line for line in gateway.admin("/metrics").text.splitlines() if line.startswith("gatehouse_waf") and '"detect"' in line]
+        raise AssertionError("\n".join([str(failure), *counted])) from None  # what it counted as
 
 
 @pytest.mark.parametrize("size, status", [(4096, 200), (4097, 413), (1_000_000, 413)])

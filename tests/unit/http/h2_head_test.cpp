@@ -34,6 +34,8 @@ Pairs with(const std::string& name, const std::string& value, Pairs pairs = get)
 struct Read {
   H2Head section;
   RequestHead head;
+  std::string storage;
+  bool is_websocket = false;
   H2HeadFault fault = H2HeadFault::none;
   Pairs fields() const {
     Pairs list;
@@ -44,7 +46,9 @@ struct Read {
 
 void read(Read& out, const Pairs& pairs, const H2Limits& limits = {}) {
   for (const auto& [name, value] : pairs) out.section.add(name, value, limits);
-  out.fault = out.section.finish(out.head, "https", "a2V5");
+  out.fault = out.section.finish(out.head, out.storage, "https", "a2V5");
+  out.is_websocket = out.section.is_websocket();
+  out.section.clear();  // nothing may refer to it
 }
 H2HeadFault fault_of(const Pairs& pairs, const H2Limits& limits = {}) {
   Read out;
@@ -215,7 +219,7 @@ TEST(H2Head, MakesAnUpgradeOfAnExtendedConnect) {
   Read out;
   read(out, connect + Pairs{{"sec-websocket-version", "13"}, {"sec-websocket-key", "invented"}});
   ASSERT_EQ(out.fault, H2HeadFault::none);
-  EXPECT_TRUE(out.section.is_websocket());
+  EXPECT_TRUE(out.is_websocket);
   EXPECT_EQ(out.head.method, Method::get);
   EXPECT_EQ(out.head.method_name, "GET");
   EXPECT_EQ(out.fields(), (Pairs{{"host", "a.test"},
@@ -244,7 +248,6 @@ TEST(H2Head, IsAsNewOnceCleared) {
   Read out;
   read(out, get + Pairs{{"Bad", ""}, {"cookie", "a"}, {"cookie", "b"}});
   ASSERT_EQ(out.fault, H2HeadFault::malformed);
-  out.section.clear();
   read(out, get);
   EXPECT_EQ(out.fault, H2HeadFault::none);
   EXPECT_EQ(out.fields(), (Pairs{{"host", "a.test"}}));
