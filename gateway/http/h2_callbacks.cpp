@@ -2,6 +2,7 @@
 #include "gateway/http/h2_callbacks.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -49,7 +50,7 @@ int H2Session::Callbacks::begin_headers(nghttp2_session* session, const nghttp2_
     stream->id = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, stream->id, stream);
     me.decoding_ = stream;
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   return 0;
@@ -62,7 +63,7 @@ int H2Session::Callbacks::header(nghttp2_session*, const nghttp2_frame*, const s
   if (!me.in_trailers_ && me.decoding_ == nullptr) return 0;
   try {
     me.section_.add(view(name, name_size), view(value, value_size), me.limits_);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   if (me.section_.size() > me.limits_.header_bytes * me.limits_.header_excess && me.abuse_ == H2Abuse::none)
@@ -85,6 +86,7 @@ int H2Session::Callbacks::frame_received(nghttp2_session* session, const nghttp2
           me.fail_request(*stream);
         else
           me.body_ended(*stream);
+        me.section_.clear();
         break;
       }
       case NGHTTP2_DATA:
@@ -105,7 +107,7 @@ int H2Session::Callbacks::frame_received(nghttp2_session* session, const nghttp2
         break;
       default: break;
     }
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   return 0;
@@ -130,7 +132,7 @@ int H2Session::Callbacks::data_chunk(nghttp2_session* session, std::uint8_t, std
     stream->incoming.append(reinterpret_cast<const char*>(data), size);
     me.push(H2Event::Kind::body, stream);
     me.grow_window();
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   return 0;
@@ -146,7 +148,7 @@ int H2Session::Callbacks::stream_closed(nghttp2_session* session, std::int32_t i
   stream->closed = true;
   try {
     me.push(H2Event::Kind::closed, stream);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   return 0;
@@ -179,7 +181,7 @@ int H2Session::Callbacks::frame_sent(nghttp2_session* session, const nghttp2_fra
       }
       try {
         me.push(H2Event::Kind::sent, stream);
-      } catch (const std::bad_alloc&) {
+      } catch (const std::exception&) {
         return NGHTTP2_ERR_CALLBACK_FAILURE;
       }
       break;
@@ -237,7 +239,7 @@ int H2Session::Callbacks::send_data(nghttp2_session* session, nghttp2_frame* fra
       size -= taken;
     }
     if (stream->pending_bytes == 0 && !stream->end_pending) me.push(H2Event::Kind::sent, stream);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   return 0;

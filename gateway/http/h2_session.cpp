@@ -174,7 +174,6 @@ bool H2Session::is_clients_fault(std::uint32_t stream, std::uint32_t error) noex
 void H2Session::request_complete(H2Stream& stream, bool end_stream) {
   stream.fault = section_.finish(*stream.head, stream.head_text, scheme_, stream.websocket_key);
   stream.is_websocket = section_.is_websocket();
-  section_.clear();
   stream.head_complete = true;
   stream.request_ended = end_stream;
   if (stream.fault == H2HeadFault::none) {

@@ -73,8 +73,9 @@ void Stream::expires_when_idle(Duration idle, std::size_t min_rate) noexcept {
   min_rate_ = min_rate;
   moved_ = moved_before_ = 0;
   unsent_before_ = 0;
-  silent_ = waited_ = waited_before_ = Duration::zero();
   delivered_before_ = 0;
+  knows_unsent_ = false;
+  silent_ = waited_ = waited_before_ = Duration::zero();
   credit_ = pace_grace;
   deadline_.set_after(std::min<Duration>(idle, pace_interval));
 }
@@ -100,15 +101,11 @@ void Stream::on_deadline() noexcept {
       return;
     }
     // Bytes that left the kernel's buffer were taken by the peer.
-    int unsent = 0;
-    if (descriptor_.writer != nullptr && ::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) == 0) {
-      const std::uint64_t queued = moved_ - moved_before_;
-      const auto taken = static_cast<std::int64_t>(queued) + unsent_before_ - unsent;
-      silent_ = taken > 0 ? Duration::zero() : silent_ + interval;
-      unsent_before_ = unsent;
-    } else {
-      silent_ = moved_ != moved_before_ ? Duration::zero() : silent_ + interval;
-    }
+    const int unsent = unsent_bytes();
+    const std::uint64_t queued = moved_ - moved_before_;
+    const auto taken = static_cast<std::int64_t>(queued) + unsent_before_ - unsent;
+    silent_ = taken > 0 ? Duration::zero() : silent_ + interval;
+    unsent_before_ = unsent;
     moved_before_ = moved_;
     const Duration waited = waited_ + (loop().now() - wait_began_);
     const std::int64_t delivered = static_cast<std::int64_t>(moved_) - unsent;
@@ -143,8 +140,7 @@ void Stream::close() noexcept {
   write_deadline_.cancel();
   if (has_expired() && descriptor_.is_open()) {
     // Who does not take what is sent would have the kernel keep it for minutes.
-    int unsent = 0;
-    if (::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) == 0 && unsent > 0) {
+    if (unsent_bytes() > 0) {
       abort();
       return;
     }
@@ -235,10 +231,23 @@ bool Stream::becomes_quiet() noexcept {
   return got && *got == 0 && is_quiet();
 }
 
-std::uint64_t Stream::delivered() const noexcept {
+int Stream::unsent_bytes() const noexcept {
   int unsent = 0;
-  if (::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) != 0) return moved_;
-  return moved_ - std::min<std::uint64_t>(moved_, static_cast<std::uint64_t>(unsent));
+  return ::ioctl(descriptor_.fd(), SIOCOUTQ, &unsent) == 0 ? unsent : 0;
+}
+
+std::uint64_t Stream::delivered() const noexcept {
+  return moved_ - std::min<std::uint64_t>(moved_, static_cast<std::uint64_t>(unsent_bytes()));
+}
+
+void Stream::begin_wait() noexcept {
+  wait_began_ = descriptor_.loop().now();
+  if (idle_ == Duration::zero() || std::exchange(knows_unsent_, true)) return;
+  // What the kernel held before the body began was not moved since.
+  const auto held_before = static_cast<std::int64_t>(unsent_bytes()) - static_cast<std::int64_t>(moved_);
+  if (held_before <= 0) return;
+  unsent_before_ = static_cast<int>(held_before);
+  delivered_before_ = -held_before;
 }
 
 bool Stream::has_input() const noexcept {

@@ -144,7 +144,8 @@ class Stream {
   void arm_write_deadline() noexcept {
     if (write_limit_ != Duration::zero()) write_deadline_.set_after(write_limit_);
   }
-  void begin_wait() noexcept { wait_began_ = descriptor_.loop().now(); }
+  [[nodiscard]] int unsent_bytes() const noexcept;  // that the kernel holds for the peer
+  void begin_wait() noexcept;
   void end_wait() noexcept { waited_ += descriptor_.loop().now() - wait_began_; }
 
   Descriptor descriptor_;
@@ -159,7 +160,8 @@ class Stream {
   std::size_t min_rate_ = 0;
   std::uint64_t moved_ = 0;  // bytes since the body began
   std::uint64_t moved_before_ = 0;  // at the last look
-  int unsent_before_ = 0;  // in the kernel, at the last look
+  int unsent_before_ = 0;  // in the kernel, at the last look or when the body began
+  bool knows_unsent_ = false;  // how many these were when the body began
   Duration silent_{0};  // without progress, over the last looks
   Duration waited_{0};  // for the peer
   Duration waited_before_{0};

@@ -226,6 +226,40 @@ def test_slow_peers_end_after_their_grace():
         assert len(ended) == 3 and min(ended.values()) > 9, f"the grace is 10 s: {ended}"
 
 
+def test_what_was_sent_before_is_not_held_against_an_upstream():
+    """The least rate of an answer begins with it: what the kernel still holds of the upload is older."""
+    def handler(connection, request):
+        connection.send(b"HTTP/1.")
+        connection.upstream.released.wait(7)
+        connection.read_body(request, request.length)
+        connection.send(b"1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with Upstream(handler, record=False, early=True) as upstream, Gateway({"shop": tenant(upstream=upstream)}) as gateway:
+        assert gateway.request(method="POST", body=b"u" * 8_000_000, timeout=40).status == 200
+
+
+def test_what_was_answered_before_is_not_held_against_a_client():
+    """A client that takes a first answer steadily is not late with the second, which stands behind it."""
+    sizes = {"/first": 250_000, "/second": 3_000_000}
+
+    def handler(connection, request):
+        connection.respond(body=b"x" * sizes[request.target])
+
+    with Upstream(handler, record=False) as upstream, \
+            Gateway({"shop": tenant(upstream=upstream)}, {"timeouts": {"request_body_idle": "1s"}}) as gateway, \
+            gateway.connect(receive_buffer=4096) as connection:
+        connection.send(b"".join(request_bytes(target=target) for target in sizes))
+        got = 0
+        begin = time.monotonic()
+        while got < sum(sizes.values()):
+            steady = took(begin) < 4
+            piece = connection.socket.recv(2_000 if steady else 65_536)
+            assert piece, f"cut after {got} bytes and {took(begin):.1f} s"
+            got += len(piece)
+            if steady:
+                time.sleep(0.02)
+
+
 def late_answer(after, interim=b""):
     def answer(connection, request):
         connection.send(interim)
